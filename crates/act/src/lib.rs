@@ -1,0 +1,1 @@
+//! Probes and actions: the only code that changes an enrolled target.

@@ -1,0 +1,675 @@
+//! The executor: reads the journal, asks [`crate::progress::next`], obeys, appends. It decides nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+
+use async_trait::async_trait;
+use muster_model::{
+    Approval, Autopilot, Outcome, Plan, Policy, Record, Run, RunOutcome, RunState, Scope, Span, StepPlan, Time,
+};
+
+use crate::catalogue::{Catalogue, CodeError};
+use crate::clock::Clock;
+use crate::condition;
+use crate::guards::{self, Facts, Phase, Refusal, Starter};
+use crate::journal::{Entry, Event, Journal, JournalError, Place};
+use crate::progress::{Next, attempt_key, next};
+use crate::proof::Proof;
+use crate::run::{Past, fold, past, plan_of};
+use crate::verify::{Look, Watch};
+
+/// How often a proof looks.
+const LOOK_EVERY: Span = Span::from_millis(500);
+
+/// Why the engine could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Code that a plan needs.
+    #[error(transparent)]
+    Code(#[from] CodeError),
+    /// There is no such run.
+    #[error("there is no run or plan `{0}` in this state")]
+    NoSuchRun(String),
+    /// Somebody is driving this run already.
+    #[error("run {0} is already at work")]
+    AlreadyDriven(String),
+    /// A guard refused what a person asked for.
+    #[error("{}", .0.why)]
+    Refused(Refusal),
+}
+
+impl EngineError {
+    /// What to do about it.
+    #[must_use]
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Journal(e) => Some(e.remedy()),
+            Self::Code(e) => e.remedy(),
+            Self::NoSuchRun(_) => Some("`muster runs list` shows what there is".to_owned()),
+            Self::AlreadyDriven(id) => Some(format!("follow it with `muster runs show {id}`")),
+            Self::Refused(r) => Some(r.remedy.clone()),
+        }
+    }
+}
+
+/// What is known about a cluster just now; guards compare it with the plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// Whether the config names it.
+    pub enrolled: bool,
+    /// Stable identity; empty when it cannot be read.
+    pub identity: String,
+    /// Major version.
+    pub major: Option<u32>,
+    /// Whether there is a login to act with.
+    pub can_act: bool,
+    /// Whether it is a practice fleet.
+    pub practice: bool,
+}
+
+/// Looks at a cluster. Implemented by whoever can reach it.
+#[async_trait]
+pub trait Surveyor: Send + Sync {
+    /// Surveys the cluster of a scope.
+    async fn survey(&self, cluster: &str, target: &str) -> Survey;
+}
+
+/// What the config says about one cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClusterRules {
+    /// Policy.
+    pub policy: Policy,
+    /// Who starts runs.
+    pub autopilot: Autopilot,
+    /// Digest of parameters and thresholds, for Proofs.
+    pub settings_digest: String,
+}
+
+/// Set when everything shall stop at the next journaled point.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Asks for it.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it was asked for.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// How far a run came.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Driven {
+    /// It is over.
+    Ended(Run),
+    /// It waits.
+    Waiting(Run, String),
+    /// A guard refused to start it; the plan stays as it is.
+    Refused(Run, Refusal),
+    /// It was stopped at a journaled point.
+    Parked(Run),
+}
+
+impl Driven {
+    /// The run.
+    #[must_use]
+    pub fn run(&self) -> &Run {
+        match self {
+            Self::Ended(r) | Self::Waiting(r, _) | Self::Refused(r, _) | Self::Parked(r) => r,
+        }
+    }
+}
+
+/// The engine over one state.
+pub struct Engine {
+    journal: Journal,
+    catalogue: Catalogue,
+    clock: Arc<dyn Clock>,
+    surveyor: Arc<dyn Surveyor>,
+    rules: RwLock<BTreeMap<String, ClusterRules>>,
+    driving: Mutex<BTreeSet<String>>,
+}
+
+impl Engine {
+    /// Over an open journal.
+    #[must_use]
+    pub fn new(
+        journal: Journal,
+        catalogue: Catalogue,
+        clock: Arc<dyn Clock>,
+        surveyor: Arc<dyn Surveyor>,
+        rules: BTreeMap<String, ClusterRules>,
+    ) -> Self {
+        Self {
+            journal,
+            catalogue,
+            clock,
+            surveyor,
+            rules: RwLock::new(rules),
+            driving: Mutex::new(BTreeSet::new()),
+        }
+    }
+
+    /// Its journal.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Its catalogue.
+    #[must_use]
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// Its surveyor.
+    #[must_use]
+    pub fn surveyor(&self) -> &dyn Surveyor {
+        self.surveyor.as_ref()
+    }
+
+    /// Now, by its clock.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// Takes over a new config.
+    pub fn reload(&self, rules: BTreeMap<String, ClusterRules>) {
+        *self.rules.write().unwrap_or_else(std::sync::PoisonError::into_inner) = rules;
+    }
+
+    /// What the config says about a cluster; an unknown cluster has the strictest rules: nobody may approve.
+    #[must_use]
+    pub fn rules(&self, cluster: &str) -> ClusterRules {
+        let rules = self.rules.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        rules.get(cluster).cloned().unwrap_or_else(|| ClusterRules {
+            policy: Policy::default(),
+            autopilot: Autopilot::Observe,
+            settings_digest: String::new(),
+        })
+    }
+
+    /// Appends an entry.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn append(&self, who: &str, place: &Place, event: Event) -> Result<Entry, EngineError> {
+        Ok(self.journal.append(self.now(), who, place, event)?)
+    }
+
+    /// A run with its plan.
+    ///
+    /// # Errors
+    /// When there is none, or the journal cannot be read.
+    pub fn run(&self, id: &str) -> Result<(Plan, Run), EngineError> {
+        let entries = self.journal.of_run(id)?;
+        let plan = plan_of(&entries).ok_or_else(|| EngineError::NoSuchRun(id.to_owned()))?.clone();
+        let run = self.fold(&plan, &entries);
+        Ok((plan, run))
+    }
+
+    /// All runs, newest last.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn runs(&self) -> Result<Vec<(Plan, Run)>, EngineError> {
+        let planned = self.journal.of_kind("planned")?;
+        planned.iter().map(|e| self.run(&e.place.run)).collect()
+    }
+
+    /// Signs a plan.
+    ///
+    /// # Errors
+    /// When it is not a plan of this journal, has expired, is over, or this person may not.
+    pub fn approve(&self, id: &str, by: &str, step: Option<&str>) -> Result<Run, EngineError> {
+        let (plan, run) = self.signable(id)?;
+        let policy = self.rules(&plan.scope.cluster).policy;
+        guards::may_approve(&plan, &policy, by).map_err(EngineError::Refused)?;
+        if step.is_none() && run.approvals.iter().any(|a| a.by == by) {
+            return Ok(run);
+        }
+        let approval = Approval { digest: plan.digest.clone(), by: by.to_owned(), at: self.now() };
+        let mut place = Place::run(id, plan.incident.as_deref());
+        place.step = step.unwrap_or_default().to_owned();
+        self.append(by, &place, Event::Approved { approval })?;
+        Ok(self.run(id)?.1)
+    }
+
+    /// Says no to a plan. Final.
+    ///
+    /// # Errors
+    /// When it is not a plan of this journal or is over.
+    pub fn reject(&self, id: &str, by: &str, why: &str) -> Result<Run, EngineError> {
+        let (plan, _) = self.signable(id)?;
+        let place = Place::run(id, plan.incident.as_deref());
+        self.append(by, &place, Event::Rejected { digest: plan.digest.clone(), why: why.to_owned() })?;
+        self.end(&place, by, RunOutcome::Rejected, &format!("{by} said no: {why}"))?;
+        Ok(self.run(id)?.1)
+    }
+
+    fn signable(&self, id: &str) -> Result<(Plan, Run), EngineError> {
+        let (plan, run) = self.run(id)?;
+        let refuse = |guard, why: String| {
+            EngineError::Refused(Refusal { guard, why, remedy: "make a new plan".to_owned() })
+        };
+        if run.state == RunState::Ended {
+            return Err(refuse("approval", format!("run {id} is over ({})", run.outcome.map_or("", RunOutcome::word))));
+        }
+        if self.now() > plan.expires_at && !matches!(run.state, RunState::Running | RunState::Parked) {
+            let place = Place::run(id, plan.incident.as_deref());
+            self.end(&place, crate::journal::DAEMON, RunOutcome::Expired, "nobody approved it in time")?;
+            return Err(refuse(
+                "expiry",
+                format!("the plan expired {} ago", self.now().since(plan.expires_at).human()),
+            ));
+        }
+        Ok((plan, run))
+    }
+
+    /// Asks a run to stop; what was done is undone where it can be.
+    ///
+    /// # Errors
+    /// When there is none, or it is over.
+    pub fn cancel(&self, id: &str, by: &str, why: &str) -> Result<(), EngineError> {
+        let (plan, run) = self.run(id)?;
+        if run.state == RunState::Ended {
+            return Err(EngineError::Refused(Refusal {
+                guard: "state",
+                why: format!("run {id} is over"),
+                remedy: "nothing to do".to_owned(),
+            }));
+        }
+        let place = Place::run(id, plan.incident.as_deref());
+        self.append(by, &place, Event::CancelAsked { why: why.to_owned() })?;
+        Ok(())
+    }
+
+    /// Gives up on a run that cannot go on, and says why. Its effects stay as they are.
+    ///
+    /// # Errors
+    /// When there is none, it is over, or it is at work in this process.
+    pub fn abandon(&self, id: &str, by: &str, why: &str) -> Result<(), EngineError> {
+        let (plan, run) = self.run(id)?;
+        let busy = self.driving.lock().unwrap_or_else(std::sync::PoisonError::into_inner).contains(id);
+        if run.state == RunState::Ended || busy {
+            return Err(EngineError::Refused(Refusal {
+                guard: "state",
+                why: format!("run {id} is {}", if busy { "at work" } else { "over" }),
+                remedy: format!("`muster runs cancel {id}` stops a run that is at work"),
+            }));
+        }
+        let place = Place::run(id, plan.incident.as_deref());
+        self.end(&place, by, RunOutcome::Abandoned, &format!("{by}: {why}"))
+    }
+
+    /// Stops changes everywhere.
+    ///
+    /// # Errors
+    /// When it cannot be journaled.
+    pub fn freeze(&self, by: &str, why: &str) -> Result<(), EngineError> {
+        self.append(by, &Place::default(), Event::Frozen { why: why.to_owned() }).map(|_| ())
+    }
+
+    /// Allows changes again.
+    ///
+    /// # Errors
+    /// When it cannot be journaled.
+    pub fn unfreeze(&self, by: &str) -> Result<(), EngineError> {
+        self.append(by, &Place::default(), Event::Unfrozen).map(|_| ())
+    }
+
+    /// Why changes are frozen, when they are.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn frozen(&self) -> Result<Option<String>, EngineError> {
+        let frozen = self.journal.of_kind("frozen")?.pop();
+        let unfrozen = self.journal.of_kind("unfrozen")?.pop();
+        Ok(match (frozen, unfrozen) {
+            (Some(f), u) if u.as_ref().is_none_or(|u| u.seq < f.seq) => match f.event {
+                Event::Frozen { why } => Some(why),
+                _ => None,
+            },
+            _ => None,
+        })
+    }
+
+    /// Proofs on record.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn proofs(&self) -> Result<Vec<Proof>, EngineError> {
+        Ok(self
+            .journal
+            .of_kind("proof")?
+            .into_iter()
+            .filter_map(|e| match e.event {
+                Event::Proof { proof } => Some(proof),
+                _ => None,
+            })
+            .collect())
+    }
+
+    /// Asks the guards about a plan.
+    ///
+    /// # Errors
+    /// When the journal cannot be read. A refusal is the inner result.
+    pub async fn judge(&self, plan: &Plan, phase: Phase, starter: Starter) -> Result<Result<(), Refusal>, EngineError> {
+        let rules = self.rules(&plan.scope.cluster);
+        let entries = self.journal.of_run(&plan.id)?;
+        let run = self.fold(plan, &entries);
+        let past = self.past()?;
+        let proofs = self.proofs()?;
+        let frozen = self.frozen()?;
+        let survey = self.surveyor.survey(&plan.scope.cluster, &plan.scope.target).await;
+        let identity = Some(survey.identity.as_str()).filter(|i| !i.is_empty());
+        Ok(guards::check(&Facts {
+            plan,
+            policy: &rules.policy,
+            phase,
+            starter,
+            now: self.now(),
+            approvals: &run.approvals,
+            issued: plan_of(&entries).map(|p| p.digest.as_str()),
+            frozen: frozen.as_deref(),
+            past: &past,
+            identity_now: identity,
+            proofs: &proofs,
+            settings_digest: &rules.settings_digest,
+        }))
+    }
+
+    /// Starts a run, or goes on with it, until it ends, waits, is refused or is stopped.
+    ///
+    /// # Errors
+    /// When the journal cannot be read or written, or code is missing; nothing is done that was not journaled before.
+    pub async fn drive(&self, id: &str, starter: Starter, stop: &Stop) -> Result<Driven, EngineError> {
+        if !self.driving.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(id.to_owned()) {
+            return Err(EngineError::AlreadyDriven(id.to_owned()));
+        }
+        let result = self.drive_owned(id, starter, stop).await;
+        self.driving.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(id);
+        result
+    }
+
+    async fn drive_owned(&self, id: &str, starter: Starter, stop: &Stop) -> Result<Driven, EngineError> {
+        let entries = self.journal.of_run(id)?;
+        let plan = plan_of(&entries).ok_or_else(|| EngineError::NoSuchRun(id.to_owned()))?.clone();
+        let place = Place::run(id, plan.incident.as_deref());
+        let who = starter_name(starter, &plan);
+        let begun = entries.iter().any(|e| matches!(e.event, Event::Started { .. }));
+        if begun && !entries.iter().any(|e| matches!(e.event, Event::Ended { .. })) {
+            self.append(&who, &place, Event::Resumed)?;
+        }
+        loop {
+            // Read anew each time: a person may have cancelled meanwhile.
+            let entries = self.journal.of_run(id)?;
+            let decided = next(&plan, &entries, self.now());
+            if stop.is_set() && !matches!(decided, Next::Over | Next::End { .. } | Next::Observe { .. }) {
+                if begun || entries.iter().any(|e| matches!(e.event, Event::Started { .. })) {
+                    self.append(&who, &place, Event::Parked { why: "Muster was asked to stop".to_owned() })?;
+                }
+                return Ok(Driven::Parked(self.run(id)?.1));
+            }
+            match decided {
+                Next::Over => return Ok(Driven::Ended(self.run(id)?.1)),
+                Next::End { outcome, detail } => self.end(&place, &who, outcome, &detail)?,
+                Next::Start => {
+                    if let Err(refusal) = self.judge(&plan, Phase::Start, starter).await? {
+                        return self.not_started(&plan, &place, refusal);
+                    }
+                    let on = approvers(&self.fold(&plan, &entries));
+                    self.append(&who, &place, Event::Started { on })?;
+                }
+                Next::Ask { question, .. } => return Ok(Driven::Waiting(self.run(id)?.1, question)),
+                Next::WaitUntil { step, at } => {
+                    let now = self.now();
+                    if now < at {
+                        self.clock.wait(at.since(now).min(LOOK_EVERY)).await;
+                    } else {
+                        self.append(&who, &place.step(&step), Event::Waited)?;
+                    }
+                }
+                Next::Read { step } => self.read(&plan, &place, &who, &step).await?,
+                Next::Record { step } => self.record(&plan, &place, &who, &step)?,
+                Next::Verify { step } => {
+                    if !self.verify(&plan, &place, &who, &step, stop).await? {
+                        self.append(&who, &place, Event::Parked { why: "Muster was asked to stop".to_owned() })?;
+                        return Ok(Driven::Parked(self.run(id)?.1));
+                    }
+                }
+                Next::Apply { step, target, attempt, batch } => {
+                    if batch && let Err(r) = self.judge(&plan, Phase::Change, starter).await? {
+                        self.refuse(&place, &r)?;
+                        self.end(&place, &who, RunOutcome::Refused, &format!("{}; what was done stays", r.why))?;
+                        continue;
+                    }
+                    self.apply(&plan, &place.step(&step), &who, &target, attempt).await?;
+                }
+                Next::Undo { step, target, attempt } => {
+                    self.undo(&plan, &place.step(&step), &who, &target, attempt).await?;
+                }
+                Next::Observe { step, target, attempt, undo } => {
+                    let (uses, with) = action_of(&plan, &step)?;
+                    let action = self.catalogue.find_action(uses)?;
+                    let observation = action.observe(&plan.scope, with, &target).await;
+                    let at = place.step(&step).attempt(&attempt_key(&target, undo), attempt);
+                    self.append(&who, &at, Event::Observed { observation, undo })?;
+                }
+            }
+        }
+    }
+
+    fn not_started(&self, plan: &Plan, place: &Place, refusal: Refusal) -> Result<Driven, EngineError> {
+        if refusal.guard == "expiry" {
+            self.end(place, crate::journal::DAEMON, RunOutcome::Expired, &refusal.why)?;
+            return Ok(Driven::Refused(self.run(&plan.id)?.1, refusal));
+        }
+        if matches!(refusal.guard, "approval" | "one_run") {
+            return Ok(Driven::Waiting(self.run(&plan.id)?.1, refusal.why));
+        }
+        self.refuse(place, &refusal)?;
+        Ok(Driven::Refused(self.run(&plan.id)?.1, refusal))
+    }
+
+    fn refuse(&self, place: &Place, r: &Refusal) -> Result<(), EngineError> {
+        let event = Event::Refused { guard: r.guard.to_owned(), why: r.why.clone(), remedy: r.remedy.clone() };
+        self.append(crate::journal::DAEMON, place, event).map(|_| ())
+    }
+
+    fn end(&self, place: &Place, who: &str, outcome: RunOutcome, detail: &str) -> Result<(), EngineError> {
+        self.append(who, place, Event::Ended { outcome, detail: detail.to_owned() }).map(|_| ())
+    }
+
+    async fn read(&self, plan: &Plan, place: &Place, who: &str, step: &str) -> Result<(), EngineError> {
+        let Some(StepPlan::Probe { uses, with, continue_if, expect }) = plan.step(step).map(|s| &s.plan) else {
+            return Ok(());
+        };
+        let probe = self.catalogue.find_probe(uses)?;
+        let event = match probe.read(&plan.scope, with).await {
+            Err(e) => Event::Ended {
+                outcome: RunOutcome::Failed,
+                detail: format!("`{step}` cannot be read, so nothing was begun after it: {e}"),
+            },
+            Ok(outputs) => {
+                let holds = |c: &Option<String>| match c {
+                    None => Ok(true),
+                    Some(c) => condition::holds(c, &outputs, probe.signature()),
+                };
+                match (holds(continue_if), holds(expect)) {
+                    (Ok(go_on), Ok(expected)) => {
+                        let said = |what: &Option<String>| {
+                            what.as_ref().map_or(String::new(), |c| {
+                                format!("`{c}` does not hold any more ({})", condition::values(c, &outputs))
+                            })
+                        };
+                        let why = if !go_on {
+                            said(continue_if)
+                        } else if !expected {
+                            said(expect)
+                        } else {
+                            String::new()
+                        };
+                        Event::ProbeRead { outputs, go_on, expected, why }
+                    }
+                    (Err(e), _) | (_, Err(e)) => Event::Ended {
+                        outcome: RunOutcome::Failed,
+                        detail: format!("a condition of `{step}` cannot be evaluated: {e}"),
+                    },
+                }
+            }
+        };
+        let place = if matches!(event, Event::Ended { .. }) { place.clone() } else { place.step(step) };
+        self.append(who, &place, event).map(|_| ())
+    }
+
+    fn record(&self, plan: &Plan, place: &Place, who: &str, step: &str) -> Result<(), EngineError> {
+        if let Some(StepPlan::Record { values }) = plan.step(step).map(|s| &s.plan) {
+            self.append(who, &place.step(step), Event::Recorded { values: values.clone() })?;
+        }
+        Ok(())
+    }
+
+    async fn apply(
+        &self,
+        plan: &Plan,
+        place: &Place,
+        who: &str,
+        target: &muster_model::FrozenTarget,
+        attempt: u32,
+    ) -> Result<(), EngineError> {
+        let (uses, with) = action_of(plan, &place.step)?;
+        let action = self.catalogue.find_action(uses)?;
+        let at = place.attempt(&attempt_key(target, false), attempt);
+        self.append(who, &at, Event::Intent { target: target.clone(), undo: false })?;
+        let outcome = action.apply(&plan.scope, with, target).await;
+        self.append(who, &at, Event::Tried { outcome, undo: false })?;
+        Ok(())
+    }
+
+    async fn undo(
+        &self,
+        plan: &Plan,
+        place: &Place,
+        who: &str,
+        target: &muster_model::FrozenTarget,
+        attempt: u32,
+    ) -> Result<(), EngineError> {
+        let (uses, with) = action_of(plan, &place.step)?;
+        let action = self.catalogue.find_action(uses)?;
+        let at = place.attempt(&attempt_key(target, true), attempt);
+        self.append(who, &at, Event::Intent { target: target.clone(), undo: true })?;
+        let outcome = match action.undo(&plan.scope, with, target).await {
+            Outcome::NotDone { why } => Outcome::NotDone { why },
+            other => other,
+        };
+        self.append(who, &at, Event::Tried { outcome, undo: true })?;
+        Ok(())
+    }
+
+    /// `false` when it was stopped before it ended.
+    async fn verify(
+        &self,
+        plan: &Plan,
+        place: &Place,
+        who: &str,
+        step: &str,
+        stop: &Stop,
+    ) -> Result<bool, EngineError> {
+        let Some(StepPlan::Verify { checks, hold, within }) = plan.step(step).map(|s| &s.plan) else {
+            return Ok(true);
+        };
+        let mut watch = Watch::new(self.now(), *hold, *within);
+        loop {
+            let mut look = Look::Gone { seen: String::new() };
+            let mut seen = Vec::new();
+            for check in checks {
+                let probe = self.catalogue.find_probe(&check.uses)?;
+                match probe.read(&plan.scope, &check.with).await {
+                    Err(e) => look = Look::Unread { why: format!("`{}`: {e}", check.step) },
+                    Ok(outputs) => match condition::holds(&check.until, &outputs, probe.signature()) {
+                        Err(e) => look = Look::Unread { why: format!("`{}`: {e}", check.until) },
+                        Ok(true) => seen.push(condition::values(&check.until, &outputs)),
+                        Ok(false) if !matches!(look, Look::Unread { .. }) => {
+                            let values = condition::values(&check.until, &outputs);
+                            look = Look::There { seen: format!("`{}` does not hold ({values})", check.until) };
+                        }
+                        Ok(false) => {}
+                    },
+                }
+            }
+            if let Look::Gone { seen: text } = &mut look {
+                *text = seen.join(", ");
+            }
+            if let Some((verdict, held)) = watch.see(self.now(), look) {
+                self.append(who, &place.step(step), Event::Verified { verdict, held_ms: held.millis() })?;
+                return Ok(true);
+            }
+            if stop.is_set() || self.cancelled(&plan.id)? {
+                return Ok(!stop.is_set());
+            }
+            self.clock.wait(LOOK_EVERY).await;
+        }
+    }
+
+    fn cancelled(&self, id: &str) -> Result<bool, EngineError> {
+        Ok(self.journal.of_run(id)?.iter().any(|e| matches!(e.event, Event::CancelAsked { .. })))
+    }
+
+    fn past(&self) -> Result<Vec<Past>, EngineError> {
+        let mut out = Vec::new();
+        for e in self.journal.of_kind("planned")? {
+            let Event::Planned { plan } = &e.event else { continue };
+            out.push(past(plan, &self.journal.of_run(&plan.id)?));
+        }
+        Ok(out)
+    }
+
+    fn fold(&self, plan: &Plan, entries: &[Entry]) -> Run {
+        let policy = self.rules(&plan.scope.cluster).policy;
+        let run = fold(plan, entries, false);
+        let signed = run.approvals.iter().filter(|a| guards::may_approve(plan, &policy, &a.by).is_ok()).count();
+        if matches!(run.state, RunState::Ready) && signed < guards::approvals_needed(plan, &policy) {
+            return fold(plan, entries, true);
+        }
+        run
+    }
+}
+
+fn starter_name(starter: Starter, plan: &Plan) -> String {
+    match starter {
+        Starter::Autopilot => crate::journal::DAEMON.to_owned(),
+        Starter::Person => plan.requested_by.clone(),
+    }
+}
+
+fn approvers(run: &Run) -> String {
+    if run.approvals.is_empty() {
+        return "policy".to_owned();
+    }
+    let names: Vec<&str> = run.approvals.iter().map(|a| a.by.as_str()).collect();
+    names.join(", ")
+}
+
+fn action_of<'a>(plan: &'a Plan, step: &str) -> Result<(&'a str, &'a Record), EngineError> {
+    match plan.step(step).map(|s| &s.plan) {
+        Some(StepPlan::Action { uses, with, .. }) => Ok((uses, with)),
+        _ => Err(EngineError::Code(CodeError::NoSuchCode { name: format!("step {step} of plan {}", plan.id) })),
+    }
+}
+
+/// The scope of a plan, as a sentence.
+#[must_use]
+pub fn scope_text(scope: &Scope) -> String {
+    if scope.target == scope.cluster { scope.cluster.clone() } else { format!("{} in {}", scope.target, scope.cluster) }
+}

@@ -1,0 +1,134 @@
+//! Guards: may we? One rule a file, each a pure function of [`Facts`]. The first that refuses is journaled by name.
+//!
+//! They are asked when a plan is made, when a run starts and before every batch of changes. None can be switched off.
+
+use muster_model::{Approval, Plan, Policy, Time};
+
+use crate::proof::Proof;
+use crate::run::Past;
+
+mod acting_login;
+mod approval;
+mod autopilot_proof;
+mod blast_radius;
+mod cool_down;
+mod enrolled;
+mod exclusions;
+mod expiry;
+mod freeze;
+mod identity;
+mod issued;
+mod one_run;
+mod policy_never;
+mod privilege;
+mod rate;
+mod relapse;
+mod three_failures;
+
+pub use approval::{needed as approvals_needed, may_approve};
+
+/// When a guard is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// A plan was made and would wait for approval.
+    Plan,
+    /// The run is about to start.
+    Start,
+    /// A batch of changes is about to be made.
+    Change,
+}
+
+/// Who starts the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Starter {
+    /// A person.
+    Person,
+    /// Muster by itself (`autopilot: act`).
+    Autopilot,
+}
+
+/// Everything guards judge by.
+#[derive(Clone, Debug)]
+pub struct Facts<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// Policy as it is now.
+    pub policy: &'a Policy,
+    /// When they are asked.
+    pub phase: Phase,
+    /// Who starts it.
+    pub starter: Starter,
+    /// Now.
+    pub now: Time,
+    /// Signatures under this plan.
+    pub approvals: &'a [Approval],
+    /// Digest under which this journal issued the plan; `None` when it did not.
+    pub issued: Option<&'a str>,
+    /// Why changes are frozen, when they are.
+    pub frozen: Option<&'a str>,
+    /// Other runs of this journal.
+    pub past: &'a [Past],
+    /// Identity of the cluster as read just now; `None` when it cannot be read.
+    pub identity_now: Option<&'a str>,
+    /// Proofs on record.
+    pub proofs: &'a [Proof],
+    /// Digest of parameters and thresholds, for Proofs.
+    pub settings_digest: &'a str,
+}
+
+/// A guard's refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Name of the guard.
+    pub guard: &'static str,
+    /// Why.
+    pub why: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl Refusal {
+    fn new(guard: &'static str, why: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { guard, why: why.into(), remedy: remedy.into() }
+    }
+}
+
+type Guard = fn(&Facts<'_>) -> Result<(), Refusal>;
+
+/// All guards with their names, in the order in which they are asked.
+pub const ALL: [(&str, Guard); 17] = [
+    ("issued", issued::check),
+    ("expiry", expiry::check),
+    ("enrolled", enrolled::check),
+    ("identity", identity::check),
+    ("freeze", freeze::check),
+    ("policy", policy_never::check),
+    ("exclusions", exclusions::check),
+    ("blast_radius", blast_radius::check),
+    ("acting_login", acting_login::check),
+    ("privilege", privilege::check),
+    ("approval", approval::check),
+    ("one_run", one_run::check),
+    ("autopilot_proof", autopilot_proof::check),
+    ("cool_down", cool_down::check),
+    ("three_failures", three_failures::check),
+    ("relapse", relapse::check),
+    ("rate", rate::check),
+];
+
+/// Asks all guards.
+///
+/// # Errors
+/// The first refusal.
+pub fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
+    if facts.plan.target_count() == 0 && facts.phase != Phase::Plan {
+        return issued::check(facts).and_then(|()| expiry::check(facts));
+    }
+    for (_, guard) in ALL {
+        guard(facts)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod fixture;

@@ -1,0 +1,240 @@
+//! The journal: an append-only, hash-chained log of what was seen, planned, allowed, tried and proven.
+//!
+//! Everything else in the engine is a function of it. Intent is committed before the effect, the result after. Knows
+//! entries and their order; [`store`] knows where they are kept.
+
+use muster_model::{
+    Approval, Digest, EvidenceMoment, FrozenTarget, Incident, Observation, Outcome, Plan, Record, RunOutcome, Time,
+    Verdict, digest_of_bytes,
+};
+use serde::{Deserialize, Serialize};
+
+pub mod store;
+
+pub use store::{Journal, JournalError};
+
+/// Who wrote what Muster did by itself.
+pub const DAEMON: &str = "daemon";
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant)]
+pub enum Event {
+    /// An incident was opened.
+    IncidentOpened {
+        /// As it stood.
+        incident: Incident,
+    },
+    /// An incident changed: cause, symptoms, severity or state.
+    IncidentChanged {
+        /// As it stood.
+        incident: Incident,
+        /// What changed, as a sentence.
+        what: String,
+    },
+    /// An incident is over.
+    IncidentClosed {
+        /// As it stood.
+        incident: Incident,
+        /// Why.
+        why: String,
+    },
+    /// Evidence was frozen.
+    EvidenceFrozen {
+        /// Which moment.
+        moment: EvidenceMoment,
+        /// Its digest; the rows are kept beside the journal under it.
+        sha256: Digest,
+        /// Its size in bytes.
+        bytes: u64,
+    },
+    /// Somebody wrote something down.
+    Noted {
+        /// What.
+        text: String,
+    },
+    /// A plan was made.
+    Planned {
+        /// The plan.
+        plan: Plan,
+    },
+    /// A guard refused.
+    Refused {
+        /// Name of the guard.
+        guard: String,
+        /// Why.
+        why: String,
+        /// What to do about it.
+        remedy: String,
+    },
+    /// A person signed.
+    Approved {
+        /// The signature.
+        approval: Approval,
+    },
+    /// A person said no.
+    Rejected {
+        /// The digest that was refused.
+        digest: Digest,
+        /// Why.
+        why: String,
+    },
+    /// The run began.
+    Started {
+        /// On whose word: `policy`, or the names of those who approved.
+        on: String,
+    },
+    /// The run goes on after a stop.
+    Resumed,
+    /// The run stopped at this point and will go on.
+    Parked {
+        /// Why.
+        why: String,
+    },
+    /// A probe of the plan was read again.
+    ProbeRead {
+        /// What it said.
+        outputs: Record,
+        /// Its `continue_if`.
+        go_on: bool,
+        /// Its `expect`.
+        expected: bool,
+        /// Why, when one of them is false.
+        why: String,
+    },
+    /// An effect is about to be tried.
+    Intent {
+        /// At what exactly.
+        target: FrozenTarget,
+        /// Whether it is an undo.
+        undo: bool,
+    },
+    /// How it ended.
+    Tried {
+        /// Outcome.
+        outcome: Outcome,
+        /// Whether it was an undo.
+        undo: bool,
+    },
+    /// What a look at the world said about an intent without a result.
+    Observed {
+        /// What was seen.
+        observation: Observation,
+        /// Whether it was an undo.
+        undo: bool,
+    },
+    /// A proof ended.
+    Verified {
+        /// What it says.
+        verdict: Verdict,
+        /// For how long the conditions held at the end, in milliseconds.
+        held_ms: u64,
+    },
+    /// A timer of the plan ran out.
+    Waited,
+    /// Values were written into the incident.
+    Recorded {
+        /// Which.
+        values: Record,
+    },
+    /// A person asked the run to stop.
+    CancelAsked {
+        /// Why.
+        why: String,
+    },
+    /// The run is over.
+    Ended {
+        /// How.
+        outcome: RunOutcome,
+        /// The sentence that belongs to it.
+        detail: String,
+    },
+    /// Mutations were stopped everywhere.
+    Frozen {
+        /// Why.
+        why: String,
+    },
+    /// Mutations are allowed again.
+    Unfrozen,
+    /// A drill passed.
+    Proof {
+        /// The proof.
+        proof: crate::proof::Proof,
+    },
+    /// A thing about Muster itself: a start, a config that was not accepted.
+    Noticed {
+        /// What.
+        text: String,
+    },
+}
+
+/// To what an entry belongs. Empty text means: to nothing of that kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Run.
+    pub run: String,
+    /// Incident.
+    pub incident: String,
+    /// Step.
+    pub step: String,
+    /// Fingerprint of a target.
+    pub target: String,
+    /// Which try.
+    pub attempt: u32,
+}
+
+impl Place {
+    /// A run.
+    #[must_use]
+    pub fn run(run: &str, incident: Option<&str>) -> Self {
+        Self { run: run.to_owned(), incident: incident.unwrap_or_default().to_owned(), ..Self::default() }
+    }
+
+    /// An incident.
+    #[must_use]
+    pub fn incident(incident: &str) -> Self {
+        Self { incident: incident.to_owned(), ..Self::default() }
+    }
+
+    /// A step of this run.
+    #[must_use]
+    pub fn step(&self, step: &str) -> Self {
+        Self { step: step.to_owned(), ..self.clone() }
+    }
+
+    /// One try of this step at a target.
+    #[must_use]
+    pub fn attempt(&self, target: &str, attempt: u32) -> Self {
+        Self { target: target.to_owned(), attempt, ..self.clone() }
+    }
+}
+
+/// One entry.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Position, from 1, without gaps.
+    pub seq: u64,
+    /// When.
+    pub at: Time,
+    /// Who.
+    pub who: String,
+    /// To what it belongs.
+    pub place: Place,
+    /// What happened.
+    pub event: Event,
+    /// Hash of the entry before; of the first, 64 zeros.
+    pub prev: Digest,
+    /// Hash of this entry with `prev`.
+    pub hash: Digest,
+}
+
+/// The hash of an entry: over the exact text that is stored and the hash before.
+#[must_use]
+pub fn chain(prev: &str, seq: u64, at: Time, who: &str, place: &Place, event_text: &str) -> Digest {
+    let head = serde_json::json!([prev, seq, at, who, place.run, place.incident, place.step, place.target, place.attempt]);
+    digest_of_bytes(format!("{head}\n{event_text}").as_bytes())
+}
+
+/// Hash before the first entry.
+pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";

@@ -1,0 +1,397 @@
+//! The journal on disk: SQLite in WAL mode with `synchronous=FULL`; every append is one committed transaction.
+//!
+//! Triggers refuse update and delete, count and head are kept beside the entries. The only place of the engine that
+//! names a product.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use muster_model::{Digest, Evidence, EvidenceMoment, Time, canonical_json, digest_of_bytes};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{Entry, Event, GENESIS, Place, chain};
+
+/// Format version of the file.
+pub const FORMAT: i64 = 1;
+
+const SCHEMA: &str = include_str!("schema.sql");
+
+/// Why the journal cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The disk is full or the file cannot be written.
+    #[error("the journal {} cannot be written: {reason}", path.display())]
+    CannotWrite {
+        /// The file.
+        path: PathBuf,
+        /// What was seen.
+        reason: String,
+    },
+    /// The file cannot be opened or read.
+    #[error("the journal {} cannot be read: {reason}", path.display())]
+    CannotRead {
+        /// The file.
+        path: PathBuf,
+        /// What was seen.
+        reason: String,
+    },
+    /// A newer Muster wrote it.
+    #[error("the journal {} has format {found}; this version reads up to {FORMAT}", path.display())]
+    TooNew {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+    },
+    /// An entry was edited, dropped, reordered or cut off.
+    #[error("the journal {} is not what was written: {what}", path.display())]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// Which entry, and how.
+        what: String,
+    },
+    /// The process is being killed (tests).
+    #[error("killed at append {0} by the test")]
+    Killed(u64),
+}
+
+impl JournalError {
+    /// What to do about it.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::CannotWrite { .. } => {
+                "free space on that disk or make the folder writable; nothing is changed on any target until it can be written"
+                    .to_owned()
+            }
+            Self::CannotRead { .. } => "check the path `state_dir` of the config and its permissions".to_owned(),
+            Self::TooNew { .. } => "use the version of Muster that wrote it, or a newer one".to_owned(),
+            Self::Broken { .. } => {
+                "keep a copy of the file, find out who changed it, and start with an empty state_dir".to_owned()
+            }
+            Self::Killed(_) => "start again".to_owned(),
+        }
+    }
+}
+
+/// Called before (`false`) and after (`true`) each append with its number in this process; `true` back means: die.
+pub type KillHook = Box<dyn Fn(u64, bool) -> bool + Send + Sync>;
+
+struct Inner {
+    db: Connection,
+    appends: u64,
+    dead: bool,
+    hook: Option<KillHook>,
+}
+
+/// The open journal.
+pub struct Journal {
+    path: PathBuf,
+    inner: Mutex<Inner>,
+}
+
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Journal({})", self.path.display())
+    }
+}
+
+impl Journal {
+    /// Opens or creates it, and checks count, head and format.
+    ///
+    /// # Errors
+    /// See [`JournalError`].
+    pub fn open(path: &Path) -> Result<Self, JournalError> {
+        let cannot = |e: rusqlite::Error| cannot_read(path, &e);
+        let db = Connection::open(path).map_err(cannot)?;
+        db.busy_timeout(std::time::Duration::from_secs(5)).map_err(cannot)?;
+        let version: i64 = db.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(cannot)?;
+        if version > FORMAT {
+            return Err(JournalError::TooNew { path: path.to_owned(), found: version });
+        }
+        db.execute_batch(SCHEMA).map_err(|e| cannot_write(path, &e))?;
+        let journal = Self {
+            path: path.to_owned(),
+            inner: Mutex::new(Inner { db, appends: 0, dead: false, hook: None }),
+        };
+        journal.check_head()?;
+        Ok(journal)
+    }
+
+    /// Sets the hook of the kill tests.
+    pub fn on_append(&self, hook: KillHook) {
+        self.lock().hook = Some(hook);
+    }
+
+    /// Appends one entry and returns it once it is on disk.
+    ///
+    /// # Errors
+    /// When it cannot be written; then nothing may be done that it would have announced.
+    pub fn append(&self, at: Time, who: &str, place: &Place, event: Event) -> Result<Entry, JournalError> {
+        let mut inner = self.lock();
+        let text = serde_json::to_value(&event)
+            .map(|v| canonical_json(&v))
+            .map_err(|e| JournalError::CannotWrite { path: self.path.clone(), reason: e.to_string() })?;
+        inner.appends += 1;
+        let number = inner.appends;
+        if inner.dead || inner.hook.as_ref().is_some_and(|h| h(number, false)) {
+            inner.dead = true;
+            return Err(JournalError::Killed(number));
+        }
+        let fail = |e: rusqlite::Error| cannot_write(&self.path, &e);
+        let tx = inner.db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(fail)?;
+        let (count, prev): (i64, String) =
+            tx.query_row("SELECT count, head FROM head", [], |r| Ok((r.get(0)?, r.get(1)?))).map_err(fail)?;
+        let seq = u64::try_from(count).unwrap_or(0) + 1;
+        let hash = chain(&prev, seq, at, who, place, &text);
+        tx.execute(
+            "INSERT INTO entry (seq, at, who, run, incident, step, target, attempt, kind, event, prev, hash)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            params![
+                count + 1,
+                at.to_string(),
+                who,
+                place.run,
+                place.incident,
+                place.step,
+                place.target,
+                place.attempt,
+                kind_of(&text),
+                text,
+                prev,
+                hash
+            ],
+        )
+        .map_err(fail)?;
+        tx.execute("UPDATE head SET count = ?1, head = ?2", params![count + 1, hash]).map_err(fail)?;
+        tx.commit().map_err(fail)?;
+        if inner.hook.as_ref().is_some_and(|h| h(number, true)) {
+            inner.dead = true;
+            return Err(JournalError::Killed(number));
+        }
+        Ok(Entry { seq, at, who: who.to_owned(), place: place.clone(), event, prev, hash })
+    }
+
+    /// Entries of one run, in order.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn of_run(&self, run: &str) -> Result<Vec<Entry>, JournalError> {
+        self.select("WHERE run = ?1 ORDER BY seq", run)
+    }
+
+    /// Entries of one incident and of its runs, in order.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn of_incident(&self, incident: &str) -> Result<Vec<Entry>, JournalError> {
+        self.select("WHERE incident = ?1 ORDER BY seq", incident)
+    }
+
+    /// Entries of one kind (`planned`, `ended`, `incident_opened`, …), in order.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn of_kind(&self, kind: &str) -> Result<Vec<Entry>, JournalError> {
+        self.select("WHERE kind = ?1 ORDER BY seq", kind)
+    }
+
+    /// Every entry, in order.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn all(&self) -> Result<Vec<Entry>, JournalError> {
+        self.select("WHERE ?1 = '' ORDER BY seq", "")
+    }
+
+    /// Number of entries and the head's hash.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn head(&self) -> Result<(u64, Digest), JournalError> {
+        self.lock()
+            .db
+            .query_row("SELECT count, head FROM head", [], |r| Ok((r.get::<_, i64>(0)?, r.get(1)?)))
+            .map(|(c, h)| (u64::try_from(c).unwrap_or(0), h))
+            .map_err(|e| cannot_read(&self.path, &e))
+    }
+
+    /// Reads the whole chain and checks every hash.
+    ///
+    /// # Errors
+    /// [`JournalError::Broken`] with the first entry that is not what was written.
+    pub fn verify(&self) -> Result<u64, JournalError> {
+        let broken = |what: String| JournalError::Broken { path: self.path.clone(), what };
+        let (count, head) = self.head()?;
+        let mut prev = GENESIS.to_owned();
+        let mut seen = 0;
+        for raw in self.raw("WHERE ?1 = '' ORDER BY seq", "")? {
+            seen += 1;
+            if raw.seq != seen {
+                return Err(broken(format!("entry {seen} is missing (found {} in its place)", raw.seq)));
+            }
+            let at: Time = raw.at.parse().map_err(|e: String| broken(format!("entry {seen}: {e}")))?;
+            if raw.prev != prev {
+                return Err(broken(format!("entry {seen} does not follow the one before it")));
+            }
+            if chain(&prev, raw.seq, at, &raw.who, &raw.place, &raw.event) != raw.hash {
+                return Err(broken(format!("entry {seen} was edited")));
+            }
+            prev = raw.hash;
+        }
+        if seen != count || prev != head {
+            return Err(broken(format!("{count} entries were written, {seen} are there")));
+        }
+        Ok(seen)
+    }
+
+    /// Keeps the rows of evidence under their digest. The same rows twice are one row.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn keep_evidence(&self, incident: &str, evidence: &Evidence) -> Result<(), JournalError> {
+        let moment = match evidence.moment {
+            EvidenceMoment::Onset => "onset",
+            EvidenceMoment::After => "after",
+        };
+        self.lock()
+            .db
+            .execute(
+                "INSERT OR IGNORE INTO evidence (incident, moment, taken_at, sha256, body) VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![incident, moment, evidence.taken_at.to_string(), evidence.sha256, canonical_json(&evidence.body)],
+            )
+            .map(|_| ())
+            .map_err(|e| cannot_write(&self.path, &e))
+    }
+
+    /// Evidence of an incident, in order; rows whose digest does not fit are refused.
+    ///
+    /// # Errors
+    /// When it cannot be read, or was edited.
+    pub fn evidence(&self, incident: &str) -> Result<Vec<Evidence>, JournalError> {
+        let fail = |e: rusqlite::Error| cannot_read(&self.path, &e);
+        let inner = self.lock();
+        let mut statement = inner
+            .db
+            .prepare_cached("SELECT moment, taken_at, sha256, body FROM evidence WHERE incident = ?1 ORDER BY taken_at")
+            .map_err(fail)?;
+        let rows = statement
+            .query_map([incident], |r| {
+                Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?, r.get::<_, String>(2)?, r.get::<_, String>(3)?))
+            })
+            .map_err(fail)?;
+        let mut out = Vec::new();
+        for row in rows {
+            let (moment, taken_at, sha256, body) = row.map_err(fail)?;
+            let broken = |what: String| JournalError::Broken { path: self.path.clone(), what };
+            if digest_of_bytes(body.as_bytes()) != sha256 {
+                return Err(broken(format!("evidence {sha256} of incident {incident} was edited")));
+            }
+            out.push(Evidence {
+                moment: if moment == "onset" { EvidenceMoment::Onset } else { EvidenceMoment::After },
+                taken_at: taken_at.parse().map_err(broken)?,
+                sha256,
+                body: serde_json::from_str(&body)
+                    .map_err(|e| JournalError::Broken { path: self.path.clone(), what: e.to_string() })?,
+            });
+        }
+        Ok(out)
+    }
+
+    fn check_head(&self) -> Result<(), JournalError> {
+        let (count, head) = self.head()?;
+        let last: Option<(i64, String)> = self
+            .lock()
+            .db
+            .query_row("SELECT seq, hash FROM entry ORDER BY seq DESC LIMIT 1", [], |r| Ok((r.get(0)?, r.get(1)?)))
+            .optional()
+            .map_err(|e| cannot_read(&self.path, &e))?;
+        let (seq, hash) = last.map_or((0, GENESIS.to_owned()), |(s, h)| (u64::try_from(s).unwrap_or(0), h));
+        if seq != count || hash != head {
+            return Err(JournalError::Broken {
+                path: self.path.clone(),
+                what: format!("{count} entries were written, the last one found is {seq}"),
+            });
+        }
+        Ok(())
+    }
+
+    fn select(&self, tail: &str, arg: &str) -> Result<Vec<Entry>, JournalError> {
+        let broken = |what: String| JournalError::Broken { path: self.path.clone(), what };
+        self.raw(tail, arg)?
+            .into_iter()
+            .map(|raw| {
+                Ok(Entry {
+                    seq: raw.seq,
+                    at: raw.at.parse().map_err(broken)?,
+                    who: raw.who,
+                    place: raw.place,
+                    event: serde_json::from_str(&raw.event).map_err(|e| broken(format!("entry {}: {e}", raw.seq)))?,
+                    prev: raw.prev,
+                    hash: raw.hash,
+                })
+            })
+            .collect()
+    }
+
+    fn raw(&self, tail: &str, arg: &str) -> Result<Vec<Raw>, JournalError> {
+        let fail = |e: rusqlite::Error| cannot_read(&self.path, &e);
+        let inner = self.lock();
+        let mut statement = inner
+            .db
+            .prepare_cached(&format!(
+                "SELECT seq, at, who, run, incident, step, target, attempt, event, prev, hash FROM entry {tail}"
+            ))
+            .map_err(fail)?;
+        let rows = statement
+            .query_map([arg], |r| {
+                Ok(Raw {
+                    seq: u64::try_from(r.get::<_, i64>(0)?).unwrap_or(0),
+                    at: r.get(1)?,
+                    who: r.get(2)?,
+                    place: Place {
+                        run: r.get(3)?,
+                        incident: r.get(4)?,
+                        step: r.get(5)?,
+                        target: r.get(6)?,
+                        attempt: r.get(7)?,
+                    },
+                    event: r.get(8)?,
+                    prev: r.get(9)?,
+                    hash: r.get(10)?,
+                })
+            })
+            .map_err(fail)?;
+        rows.collect::<Result<Vec<Raw>, _>>().map_err(fail)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+struct Raw {
+    seq: u64,
+    at: String,
+    who: String,
+    place: Place,
+    event: String,
+    prev: String,
+    hash: String,
+}
+
+fn kind_of(event_text: &str) -> String {
+    serde_json::from_str::<serde_json::Value>(event_text)
+        .ok()
+        .and_then(|v| v.get("event").and_then(|e| e.as_str().map(str::to_owned)))
+        .unwrap_or_default()
+}
+
+fn cannot_read(path: &Path, e: &rusqlite::Error) -> JournalError {
+    JournalError::CannotRead { path: path.to_owned(), reason: e.to_string() }
+}
+
+fn cannot_write(path: &Path, e: &rusqlite::Error) -> JournalError {
+    JournalError::CannotWrite { path: path.to_owned(), reason: e.to_string() }
+}

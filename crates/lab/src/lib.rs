@@ -1,0 +1,1 @@
+//! Real local fleets, faults and workloads with a ledger of acknowledged writes.

@@ -1,0 +1,42 @@
+//! The nouns of Muster.
+//!
+//! Everything that crosses a boundary between two crates, a process or a file is a type of this crate:
+//! what was seen ([`snapshot`]), what it means ([`finding`]), what could be done ([`signature`], [`plan`]),
+//! what was done ([`outcome`], [`run`]), and the story of it ([`incident`]).
+//!
+//! It refuses to know how any of it comes about: no I/O, no clock, no async runtime, no driver (law L1).
+//! What is stored carries a format version.
+
+pub mod digest;
+pub mod finding;
+pub mod incident;
+pub mod outcome;
+pub mod plan;
+pub mod policy;
+pub mod run;
+pub mod signature;
+pub mod snapshot;
+pub mod span;
+pub mod target;
+pub mod thresholds;
+pub mod time;
+
+pub use digest::{Digest, canonical_json, digest_of, digest_of_bytes};
+pub use finding::{Finding, Health, Remedy, Severity, Subject};
+pub use incident::{Cause, Evidence, EvidenceMoment, Incident, IncidentSeverity, IncidentState, TimelineEntry};
+pub use outcome::{Observation, Outcome, Verdict};
+pub use plan::{
+    Blast, Check, Limits, OnFail, Plan, PlanFacts, PlanResult, PlannedStep, RunbookRef, StepPlan,
+    TargetFacts, UndoPlan,
+};
+pub use policy::{Autopilot, Decision, Policy, Protect};
+pub use run::{Approval, AttemptRecord, Run, RunOutcome, RunState, StepRecord};
+pub use signature::{Field, Kind, Risk, Signature, Type};
+pub use snapshot::{Gap, Snapshot};
+pub use span::Span;
+pub use target::{FrozenTarget, Record, Scope};
+pub use thresholds::{Threshold, Thresholds};
+pub use time::Time;
+
+/// Format version of every stored shape of this crate; a reader refuses a larger one by name.
+pub const FORMAT: u32 = 1;

@@ -1,0 +1,1 @@
+//! Pure rules: Snapshots to Findings, and the correlation that names one cause.
