@@ -37,7 +37,11 @@ mod tests {
 
     #[test]
     fn people_see_the_values_a_condition_speaks_of() {
-        let outputs: Record = serde_json::from_str(r#"{"waiting":7,"wait":1,"sessions":[1,2]}"#).expect("record");
-        assert_eq!(values("waiting > 0 && size(sessions) >= 1", &outputs), "size(sessions) = 2, waiting = 7");
+        let outputs: Record =
+            serde_json::from_str(r#"{"waiting":7,"wait":1,"sessions":[1,2]}"#).expect("record");
+        assert_eq!(
+            values("waiting > 0 && size(sessions) >= 1", &outputs),
+            "size(sessions) = 2, waiting = 7"
+        );
     }
 }

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use async_trait::async_trait;
 use muster_model::{
-    Approval, Autopilot, Outcome, Plan, Policy, Record, Run, RunOutcome, RunState, Scope, Span, StepPlan, Time,
+    Approval, Autopilot, Outcome, Plan, Policy, Record, Run, RunOutcome, RunState, Scope, Span, StepPlan,
+    Time,
 };
 
 use crate::catalogue::{Catalogue, CodeError};
@@ -185,13 +186,19 @@ impl Engine {
 
     /// Takes over a new config.
     pub fn reload(&self, rules: BTreeMap<String, ClusterRules>) {
-        *self.rules.write().unwrap_or_else(std::sync::PoisonError::into_inner) = rules;
+        *self
+            .rules
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = rules;
     }
 
     /// What the config says about a cluster; an unknown cluster has the strictest rules: nobody may approve.
     #[must_use]
     pub fn rules(&self, cluster: &str) -> ClusterRules {
-        let rules = self.rules.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let rules = self
+            .rules
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         rules.get(cluster).cloned().unwrap_or_else(|| ClusterRules {
             policy: Policy::default(),
             autopilot: Autopilot::Observe,
@@ -213,7 +220,9 @@ impl Engine {
     /// When there is none, or the journal cannot be read.
     pub fn run(&self, id: &str) -> Result<(Plan, Run), EngineError> {
         let entries = self.journal.of_run(id)?;
-        let plan = plan_of(&entries).ok_or_else(|| EngineError::NoSuchRun(id.to_owned()))?.clone();
+        let plan = plan_of(&entries)
+            .ok_or_else(|| EngineError::NoSuchRun(id.to_owned()))?
+            .clone();
         let run = self.fold(&plan, &entries);
         Ok((plan, run))
     }
@@ -238,7 +247,11 @@ impl Engine {
         if step.is_none() && run.approvals.iter().any(|a| a.by == by) {
             return Ok(run);
         }
-        let approval = Approval { digest: plan.digest.clone(), by: by.to_owned(), at: self.now() };
+        let approval = Approval {
+            digest: plan.digest.clone(),
+            by: by.to_owned(),
+            at: self.now(),
+        };
         let mut place = Place::run(id, plan.incident.as_deref());
         place.step = step.unwrap_or_default().to_owned();
         self.append(by, &place, Event::Approved { approval })?;
@@ -252,7 +265,14 @@ impl Engine {
     pub fn reject(&self, id: &str, by: &str, why: &str) -> Result<Run, EngineError> {
         let (plan, _) = self.signable(id)?;
         let place = Place::run(id, plan.incident.as_deref());
-        self.append(by, &place, Event::Rejected { digest: plan.digest.clone(), why: why.to_owned() })?;
+        self.append(
+            by,
+            &place,
+            Event::Rejected {
+                digest: plan.digest.clone(),
+                why: why.to_owned(),
+            },
+        )?;
         self.end(&place, by, RunOutcome::Rejected, &format!("{by} said no: {why}"))?;
         Ok(self.run(id)?.1)
     }
@@ -260,17 +280,32 @@ impl Engine {
     fn signable(&self, id: &str) -> Result<(Plan, Run), EngineError> {
         let (plan, run) = self.run(id)?;
         let refuse = |guard, why: String| {
-            EngineError::Refused(Refusal { guard, why, remedy: "make a new plan".to_owned() })
+            EngineError::Refused(Refusal {
+                guard,
+                why,
+                remedy: "make a new plan".to_owned(),
+            })
         };
         if run.state == RunState::Ended {
-            return Err(refuse("approval", format!("run {id} is over ({})", run.outcome.map_or("", RunOutcome::word))));
+            return Err(refuse(
+                "approval",
+                format!("run {id} is over ({})", run.outcome.map_or("", RunOutcome::word)),
+            ));
         }
         if self.now() > plan.expires_at && !matches!(run.state, RunState::Running | RunState::Parked) {
             let place = Place::run(id, plan.incident.as_deref());
-            self.end(&place, crate::journal::DAEMON, RunOutcome::Expired, "nobody approved it in time")?;
+            self.end(
+                &place,
+                crate::journal::DAEMON,
+                RunOutcome::Expired,
+                "nobody approved it in time",
+            )?;
             return Err(refuse(
                 "expiry",
-                format!("the plan expired {} ago", self.now().since(plan.expires_at).human()),
+                format!(
+                    "the plan expired {} ago",
+                    self.now().since(plan.expires_at).human()
+                ),
             ));
         }
         Ok((plan, run))
@@ -300,7 +335,11 @@ impl Engine {
     /// When there is none, it is over, or it is at work in this process.
     pub fn abandon(&self, id: &str, by: &str, why: &str) -> Result<(), EngineError> {
         let (plan, run) = self.run(id)?;
-        let busy = self.driving.lock().unwrap_or_else(std::sync::PoisonError::into_inner).contains(id);
+        let busy = self
+            .driving
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .contains(id);
         if run.state == RunState::Ended || busy {
             return Err(EngineError::Refused(Refusal {
                 guard: "state",
@@ -317,7 +356,8 @@ impl Engine {
     /// # Errors
     /// When it cannot be journaled.
     pub fn freeze(&self, by: &str, why: &str) -> Result<(), EngineError> {
-        self.append(by, &Place::default(), Event::Frozen { why: why.to_owned() }).map(|_| ())
+        self.append(by, &Place::default(), Event::Frozen { why: why.to_owned() })
+            .map(|_| ())
     }
 
     /// Allows changes again.
@@ -364,14 +404,22 @@ impl Engine {
     ///
     /// # Errors
     /// When the journal cannot be read. A refusal is the inner result.
-    pub async fn judge(&self, plan: &Plan, phase: Phase, starter: Starter) -> Result<Result<(), Refusal>, EngineError> {
+    pub async fn judge(
+        &self,
+        plan: &Plan,
+        phase: Phase,
+        starter: Starter,
+    ) -> Result<Result<(), Refusal>, EngineError> {
         let rules = self.rules(&plan.scope.cluster);
         let entries = self.journal.of_run(&plan.id)?;
         let run = self.fold(plan, &entries);
         let past = self.past()?;
         let proofs = self.proofs()?;
         let frozen = self.frozen()?;
-        let survey = self.surveyor.survey(&plan.scope.cluster, &plan.scope.target).await;
+        let survey = self
+            .surveyor
+            .survey(&plan.scope.cluster, &plan.scope.target)
+            .await;
         let identity = Some(survey.identity.as_str()).filter(|i| !i.is_empty());
         Ok(guards::check(&Facts {
             plan,
@@ -394,17 +442,27 @@ impl Engine {
     /// # Errors
     /// When the journal cannot be read or written, or code is missing; nothing is done that was not journaled before.
     pub async fn drive(&self, id: &str, starter: Starter, stop: &Stop) -> Result<Driven, EngineError> {
-        if !self.driving.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(id.to_owned()) {
+        if !self
+            .driving
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .insert(id.to_owned())
+        {
             return Err(EngineError::AlreadyDriven(id.to_owned()));
         }
         let result = self.drive_owned(id, starter, stop).await;
-        self.driving.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(id);
+        self.driving
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .remove(id);
         result
     }
 
     async fn drive_owned(&self, id: &str, starter: Starter, stop: &Stop) -> Result<Driven, EngineError> {
         let entries = self.journal.of_run(id)?;
-        let plan = plan_of(&entries).ok_or_else(|| EngineError::NoSuchRun(id.to_owned()))?.clone();
+        let plan = plan_of(&entries)
+            .ok_or_else(|| EngineError::NoSuchRun(id.to_owned()))?
+            .clone();
         let place = Place::run(id, plan.incident.as_deref());
         let who = starter_name(starter, &plan);
         let begun = entries.iter().any(|e| matches!(e.event, Event::Started { .. }));
@@ -417,7 +475,13 @@ impl Engine {
             let decided = next(&plan, &entries, self.now());
             if stop.is_set() && !matches!(decided, Next::Over | Next::End { .. } | Next::Observe { .. }) {
                 if begun || entries.iter().any(|e| matches!(e.event, Event::Started { .. })) {
-                    self.append(&who, &place, Event::Parked { why: "Muster was asked to stop".to_owned() })?;
+                    self.append(
+                        &who,
+                        &place,
+                        Event::Parked {
+                            why: "Muster was asked to stop".to_owned(),
+                        },
+                    )?;
                 }
                 return Ok(Driven::Parked(self.run(id)?.1));
             }
@@ -444,22 +508,49 @@ impl Engine {
                 Next::Record { step } => self.record(&plan, &place, &who, &step)?,
                 Next::Verify { step } => {
                     if !self.verify(&plan, &place, &who, &step, stop).await? {
-                        self.append(&who, &place, Event::Parked { why: "Muster was asked to stop".to_owned() })?;
+                        self.append(
+                            &who,
+                            &place,
+                            Event::Parked {
+                                why: "Muster was asked to stop".to_owned(),
+                            },
+                        )?;
                         return Ok(Driven::Parked(self.run(id)?.1));
                     }
                 }
-                Next::Apply { step, target, attempt, batch } => {
+                Next::Apply {
+                    step,
+                    target,
+                    attempt,
+                    batch,
+                } => {
                     if batch && let Err(r) = self.judge(&plan, Phase::Change, starter).await? {
                         self.refuse(&place, &r)?;
-                        self.end(&place, &who, RunOutcome::Refused, &format!("{}; what was done stays", r.why))?;
+                        self.end(
+                            &place,
+                            &who,
+                            RunOutcome::Refused,
+                            &format!("{}; what was done stays", r.why),
+                        )?;
                         continue;
                     }
-                    self.apply(&plan, &place.step(&step), &who, &target, attempt).await?;
+                    self.apply(&plan, &place.step(&step), &who, &target, attempt)
+                        .await?;
                 }
-                Next::Undo { step, target, attempt } => {
-                    self.undo(&plan, &place.step(&step), &who, &target, attempt).await?;
+                Next::Undo {
+                    step,
+                    target,
+                    attempt,
+                } => {
+                    self.undo(&plan, &place.step(&step), &who, &target, attempt)
+                        .await?;
                 }
-                Next::Observe { step, target, attempt, undo } => {
+                Next::Observe {
+                    step,
+                    target,
+                    attempt,
+                    undo,
+                } => {
                     let (uses, with) = action_of(&plan, &step)?;
                     let action = self.catalogue.find_action(uses)?;
                     let observation = action.observe(&plan.scope, with, &target).await;
@@ -483,16 +574,34 @@ impl Engine {
     }
 
     fn refuse(&self, place: &Place, r: &Refusal) -> Result<(), EngineError> {
-        let event = Event::Refused { guard: r.guard.to_owned(), why: r.why.clone(), remedy: r.remedy.clone() };
+        let event = Event::Refused {
+            guard: r.guard.to_owned(),
+            why: r.why.clone(),
+            remedy: r.remedy.clone(),
+        };
         self.append(crate::journal::DAEMON, place, event).map(|_| ())
     }
 
     fn end(&self, place: &Place, who: &str, outcome: RunOutcome, detail: &str) -> Result<(), EngineError> {
-        self.append(who, place, Event::Ended { outcome, detail: detail.to_owned() }).map(|_| ())
+        self.append(
+            who,
+            place,
+            Event::Ended {
+                outcome,
+                detail: detail.to_owned(),
+            },
+        )
+        .map(|_| ())
     }
 
     async fn read(&self, plan: &Plan, place: &Place, who: &str, step: &str) -> Result<(), EngineError> {
-        let Some(StepPlan::Probe { uses, with, continue_if, expect }) = plan.step(step).map(|s| &s.plan) else {
+        let Some(StepPlan::Probe {
+            uses,
+            with,
+            continue_if,
+            expect,
+        }) = plan.step(step).map(|s| &s.plan)
+        else {
             return Ok(());
         };
         let probe = self.catalogue.find_probe(uses)?;
@@ -510,7 +619,10 @@ impl Engine {
                     (Ok(go_on), Ok(expected)) => {
                         let said = |what: &Option<String>| {
                             what.as_ref().map_or(String::new(), |c| {
-                                format!("`{c}` does not hold any more ({})", condition::values(c, &outputs))
+                                format!(
+                                    "`{c}` does not hold any more ({})",
+                                    condition::values(c, &outputs)
+                                )
                             })
                         };
                         let why = if !go_on {
@@ -520,7 +632,12 @@ impl Engine {
                         } else {
                             String::new()
                         };
-                        Event::ProbeRead { outputs, go_on, expected, why }
+                        Event::ProbeRead {
+                            outputs,
+                            go_on,
+                            expected,
+                            why,
+                        }
                     }
                     (Err(e), _) | (_, Err(e)) => Event::Ended {
                         outcome: RunOutcome::Failed,
@@ -529,13 +646,23 @@ impl Engine {
                 }
             }
         };
-        let place = if matches!(event, Event::Ended { .. }) { place.clone() } else { place.step(step) };
+        let place = if matches!(event, Event::Ended { .. }) {
+            place.clone()
+        } else {
+            place.step(step)
+        };
         self.append(who, &place, event).map(|_| ())
     }
 
     fn record(&self, plan: &Plan, place: &Place, who: &str, step: &str) -> Result<(), EngineError> {
         if let Some(StepPlan::Record { values }) = plan.step(step).map(|s| &s.plan) {
-            self.append(who, &place.step(step), Event::Recorded { values: values.clone() })?;
+            self.append(
+                who,
+                &place.step(step),
+                Event::Recorded {
+                    values: values.clone(),
+                },
+            )?;
         }
         Ok(())
     }
@@ -551,7 +678,14 @@ impl Engine {
         let (uses, with) = action_of(plan, &place.step)?;
         let action = self.catalogue.find_action(uses)?;
         let at = place.attempt(&attempt_key(target, false), attempt);
-        self.append(who, &at, Event::Intent { target: target.clone(), undo: false })?;
+        self.append(
+            who,
+            &at,
+            Event::Intent {
+                target: target.clone(),
+                undo: false,
+            },
+        )?;
         let outcome = action.apply(&plan.scope, with, target).await;
         self.append(who, &at, Event::Tried { outcome, undo: false })?;
         Ok(())
@@ -568,7 +702,14 @@ impl Engine {
         let (uses, with) = action_of(plan, &place.step)?;
         let action = self.catalogue.find_action(uses)?;
         let at = place.attempt(&attempt_key(target, true), attempt);
-        self.append(who, &at, Event::Intent { target: target.clone(), undo: true })?;
+        self.append(
+            who,
+            &at,
+            Event::Intent {
+                target: target.clone(),
+                undo: true,
+            },
+        )?;
         let outcome = match action.undo(&plan.scope, with, target).await {
             Outcome::NotDone { why } => Outcome::NotDone { why },
             other => other,
@@ -596,13 +737,23 @@ impl Engine {
             for check in checks {
                 let probe = self.catalogue.find_probe(&check.uses)?;
                 match probe.read(&plan.scope, &check.with).await {
-                    Err(e) => look = Look::Unread { why: format!("`{}`: {e}", check.step) },
+                    Err(e) => {
+                        look = Look::Unread {
+                            why: format!("`{}`: {e}", check.step),
+                        }
+                    }
                     Ok(outputs) => match condition::holds(&check.until, &outputs, probe.signature()) {
-                        Err(e) => look = Look::Unread { why: format!("`{}`: {e}", check.until) },
+                        Err(e) => {
+                            look = Look::Unread {
+                                why: format!("`{}`: {e}", check.until),
+                            }
+                        }
                         Ok(true) => seen.push(condition::values(&check.until, &outputs)),
                         Ok(false) if !matches!(look, Look::Unread { .. }) => {
                             let values = condition::values(&check.until, &outputs);
-                            look = Look::There { seen: format!("`{}` does not hold ({values})", check.until) };
+                            look = Look::There {
+                                seen: format!("`{}` does not hold ({values})", check.until),
+                            };
                         }
                         Ok(false) => {}
                     },
@@ -612,7 +763,14 @@ impl Engine {
                 *text = seen.join(", ");
             }
             if let Some((verdict, held)) = watch.see(self.now(), look) {
-                self.append(who, &place.step(step), Event::Verified { verdict, held_ms: held.millis() })?;
+                self.append(
+                    who,
+                    &place.step(step),
+                    Event::Verified {
+                        verdict,
+                        held_ms: held.millis(),
+                    },
+                )?;
                 return Ok(true);
             }
             if stop.is_set() || self.cancelled(&plan.id)? {
@@ -623,13 +781,19 @@ impl Engine {
     }
 
     fn cancelled(&self, id: &str) -> Result<bool, EngineError> {
-        Ok(self.journal.of_run(id)?.iter().any(|e| matches!(e.event, Event::CancelAsked { .. })))
+        Ok(self
+            .journal
+            .of_run(id)?
+            .iter()
+            .any(|e| matches!(e.event, Event::CancelAsked { .. })))
     }
 
     fn past(&self) -> Result<Vec<Past>, EngineError> {
         let mut out = Vec::new();
         for e in self.journal.of_kind("planned")? {
-            let Event::Planned { plan } = &e.event else { continue };
+            let Event::Planned { plan } = &e.event else {
+                continue;
+            };
             out.push(past(plan, &self.journal.of_run(&plan.id)?));
         }
         Ok(out)
@@ -638,7 +802,11 @@ impl Engine {
     fn fold(&self, plan: &Plan, entries: &[Entry]) -> Run {
         let policy = self.rules(&plan.scope.cluster).policy;
         let run = fold(plan, entries, false);
-        let signed = run.approvals.iter().filter(|a| guards::may_approve(plan, &policy, &a.by).is_ok()).count();
+        let signed = run
+            .approvals
+            .iter()
+            .filter(|a| guards::may_approve(plan, &policy, &a.by).is_ok())
+            .count();
         if matches!(run.state, RunState::Ready) && signed < guards::approvals_needed(plan, &policy) {
             return fold(plan, entries, true);
         }
@@ -664,12 +832,18 @@ fn approvers(run: &Run) -> String {
 fn action_of<'a>(plan: &'a Plan, step: &str) -> Result<(&'a str, &'a Record), EngineError> {
     match plan.step(step).map(|s| &s.plan) {
         Some(StepPlan::Action { uses, with, .. }) => Ok((uses, with)),
-        _ => Err(EngineError::Code(CodeError::NoSuchCode { name: format!("step {step} of plan {}", plan.id) })),
+        _ => Err(EngineError::Code(CodeError::NoSuchCode {
+            name: format!("step {step} of plan {}", plan.id),
+        })),
     }
 }
 
 /// The scope of a plan, as a sentence.
 #[must_use]
 pub fn scope_text(scope: &Scope) -> String {
-    if scope.target == scope.cluster { scope.cluster.clone() } else { format!("{} in {}", scope.target, scope.cluster) }
+    if scope.target == scope.cluster {
+        scope.cluster.clone()
+    } else {
+        format!("{} in {}", scope.target, scope.cluster)
+    }
 }

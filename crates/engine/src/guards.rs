@@ -25,7 +25,7 @@ mod rate;
 mod relapse;
 mod three_failures;
 
-pub use approval::{needed as approvals_needed, may_approve};
+pub use approval::{may_approve, needed as approvals_needed};
 
 /// When a guard is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,7 +89,11 @@ pub struct Refusal {
 
 impl Refusal {
     fn new(guard: &'static str, why: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { guard, why: why.into(), remedy: remedy.into() }
+        Self {
+            guard,
+            why: why.into(),
+            remedy: remedy.into(),
+        }
     }
 }
 

@@ -77,7 +77,12 @@ impl Change {
 }
 
 /// What changes by this look. `open` are the incidents of this cluster that are not over; `id` names new ones.
-pub fn absorb(open: &[Incident], runs: &[LastRun], sight: &Sight, id: &mut dyn FnMut() -> String) -> Vec<Change> {
+pub fn absorb(
+    open: &[Incident],
+    runs: &[LastRun],
+    sight: &Sight,
+    id: &mut dyn FnMut() -> String,
+) -> Vec<Change> {
     let mut changes = Vec::new();
     let mut taken = vec![false; sight.roots.len()];
     for incident in open {
@@ -105,7 +110,9 @@ fn same(incident: &Incident, root: &Root) -> bool {
         return incident.target == root.cause.target;
     }
     let keys: Vec<String> = incident.findings.iter().map(Finding::key).collect();
-    std::iter::once(&root.cause).chain(&root.symptoms).any(|f| keys.contains(&f.key()))
+    std::iter::once(&root.cause)
+        .chain(&root.symptoms)
+        .any(|f| keys.contains(&f.key()))
 }
 
 fn opened(root: &Root, sight: &Sight, id: String) -> Incident {
@@ -120,10 +127,15 @@ fn opened(root: &Root, sight: &Sight, id: String) -> Incident {
         cluster: sight.cluster.clone(),
         identity: sight.identity.clone(),
         target: root.cause.target.clone(),
-        cause: Cause { kind: root.cause.kind.clone(), subject: root.cause.subject.clone() },
+        cause: Cause {
+            kind: root.cause.kind.clone(),
+            subject: root.cause.subject.clone(),
+        },
         symptoms,
         finding: root.cause.clone(),
-        findings: std::iter::once(root.cause.clone()).chain(root.symptoms.iter().cloned()).collect(),
+        findings: std::iter::once(root.cause.clone())
+            .chain(root.symptoms.iter().cloned())
+            .collect(),
         opened_at: onset(root).min(sight.at),
         detected_at: sight.at,
         last_seen_at: sight.at,
@@ -135,14 +147,20 @@ fn opened(root: &Root, sight: &Sight, id: String) -> Incident {
 }
 
 fn onset(root: &Root) -> Time {
-    root.symptoms.iter().map(|f| f.since).fold(root.cause.since, Time::min)
+    root.symptoms
+        .iter()
+        .map(|f| f.since)
+        .fold(root.cause.since, Time::min)
 }
 
 fn still(incident: &Incident, root: &Root, run: Option<&LastRun>, at: Time) -> Change {
     let mut now = incident.clone();
     let mut what = Vec::new();
     now.last_seen_at = at;
-    let cause = Cause { kind: root.cause.kind.clone(), subject: root.cause.subject.clone() };
+    let cause = Cause {
+        kind: root.cause.kind.clone(),
+        subject: root.cause.subject.clone(),
+    };
     if cause != now.cause {
         what.push(format!("the cause is now {} ({})", cause.kind, cause.subject));
         now.cause = cause;
@@ -154,8 +172,11 @@ fn still(incident: &Incident, root: &Root, run: Option<&LastRun>, at: Time) -> C
     symptoms.sort();
     symptoms.dedup();
     if symptoms != now.symptoms {
-        let new: Vec<&str> =
-            symptoms.iter().filter(|k| !now.symptoms.contains(k)).map(String::as_str).collect();
+        let new: Vec<&str> = symptoms
+            .iter()
+            .filter(|k| !now.symptoms.contains(k))
+            .map(String::as_str)
+            .collect();
         if !new.is_empty() {
             what.push(format!("also seen: {}", new.join(", ")));
         }
@@ -172,8 +193,14 @@ fn still(incident: &Incident, root: &Root, run: Option<&LastRun>, at: Time) -> C
     }
     now.first_action_at = now.first_action_at.or(run.and_then(|r| r.first_action_at));
     now.finding = root.cause.clone();
-    now.findings = std::iter::once(root.cause.clone()).chain(root.symptoms.iter().cloned()).collect();
-    if what.is_empty() { Change::Seen(now) } else { Change::Changed(now, what.join("; ")) }
+    now.findings = std::iter::once(root.cause.clone())
+        .chain(root.symptoms.iter().cloned())
+        .collect();
+    if what.is_empty() {
+        Change::Seen(now)
+    } else {
+        Change::Changed(now, what.join("; "))
+    }
 }
 
 fn gone(incident: &Incident, run: Option<&LastRun>, sight: &Sight) -> Option<Change> {
@@ -193,7 +220,13 @@ fn gone(incident: &Incident, run: Option<&LastRun>, sight: &Sight) -> Option<Cha
             None
         } else {
             now.state = IncidentState::Mitigating;
-            Some(Change::Changed(now, format!("repaired and proven; watched for a relapse for {}", r.settle.human())))
+            Some(Change::Changed(
+                now,
+                format!(
+                    "repaired and proven; watched for a relapse for {}",
+                    r.settle.human()
+                ),
+            ))
         };
     }
     let state = state_of(&now, run, false);
@@ -222,7 +255,13 @@ fn close(mut incident: Incident, at: Time, why: &str) -> Change {
 }
 
 fn state_of(incident: &Incident, run: Option<&LastRun>, seen: bool) -> IncidentState {
-    let Some(run) = run else { return if incident.state == IncidentState::Escalated { incident.state } else { IncidentState::Open } };
+    let Some(run) = run else {
+        return if incident.state == IncidentState::Escalated {
+            incident.state
+        } else {
+            IncidentState::Open
+        };
+    };
     match (&run.state, run.outcome) {
         (RunState::Running | RunState::Parked, _) => IncidentState::Mitigating,
         (RunState::Ended, Some(outcome)) if outcome.needs_human() => IncidentState::Escalated,
@@ -288,7 +327,12 @@ mod tests {
     }
 
     fn root(cause: Finding, symptoms: Vec<Finding>) -> Root {
-        Root { cause, symptoms, severity: IncidentSeverity::P1, opens: true }
+        Root {
+            cause,
+            symptoms,
+            severity: IncidentSeverity::P1,
+            opens: true,
+        }
     }
 
     fn one(changes: Vec<Change>) -> Change {
@@ -309,7 +353,9 @@ mod tests {
 
     fn open_one() -> Incident {
         let r = root(finding("leak", "p", 5), vec![finding("full", "p", 3)]);
-        one(absorb(&[], &[], &sight(10, vec![r]), &mut || "i1".into())).incident().clone()
+        one(absorb(&[], &[], &sight(10, vec![r]), &mut || "i1".into()))
+            .incident()
+            .clone()
     }
 
     #[test]
@@ -319,28 +365,45 @@ mod tests {
         assert_eq!(incident.detected_at, Time::from_millis(10_000));
         assert_eq!(incident.symptoms, ["full"]);
         let again = root(finding("leak", "p", 5), vec![finding("full", "p", 3)]);
-        let change = one(absorb(&[incident], &[], &sight(11, vec![again]), &mut || "i2".into()));
+        let change = one(absorb(&[incident], &[], &sight(11, vec![again]), &mut || {
+            "i2".into()
+        }));
         assert!(matches!(change, Change::Seen(i) if i.id == "i1"));
     }
 
     #[test]
     fn a_better_name_for_the_cause_stays_the_same_incident_and_another_root_is_another() {
         let r = root(finding("full", "p", 3), vec![]);
-        let first = one(absorb(&[], &[], &sight(10, vec![r]), &mut || "i1".into())).incident().clone();
+        let first = one(absorb(&[], &[], &sight(10, vec![r]), &mut || "i1".into()))
+            .incident()
+            .clone();
         let named = root(finding("leak", "p", 3), vec![finding("full", "p", 3)]);
         let other = root(finding("paused", "b", 3), vec![]);
         let changes = absorb(&[first], &[], &sight(11, vec![named, other]), &mut || "i2".into());
-        assert!(matches!(&changes[0], Change::Changed(i, what) if i.cause.kind == "leak" && what.contains("leak")));
+        assert!(
+            matches!(&changes[0], Change::Changed(i, what) if i.cause.kind == "leak" && what.contains("leak"))
+        );
         assert!(matches!(&changes[1], Change::Opened(i) if i.id == "i2"));
     }
 
     #[test]
     fn it_closes_by_itself_only_after_a_while_and_never_blind() {
         let incident = open_one();
-        assert_eq!(absorb(std::slice::from_ref(&incident), &[], &sight(39, vec![]), &mut String::new), vec![]);
+        assert_eq!(
+            absorb(
+                std::slice::from_ref(&incident),
+                &[],
+                &sight(39, vec![]),
+                &mut String::new
+            ),
+            vec![]
+        );
         let mut blind = sight(100, vec![]);
         blind.blind = vec!["shop/x".into()];
-        assert_eq!(absorb(std::slice::from_ref(&incident), &[], &blind, &mut String::new), vec![]);
+        assert_eq!(
+            absorb(std::slice::from_ref(&incident), &[], &blind, &mut String::new),
+            vec![]
+        );
         let change = one(absorb(&[incident], &[], &sight(40, vec![]), &mut String::new));
         assert!(matches!(change, Change::Closed(i, _) if i.resolved_at == Some(Time::from_millis(10_000))));
     }
@@ -352,10 +415,25 @@ mod tests {
         let change = one(absorb(&[incident], &proven, &sight(31, vec![]), &mut String::new));
         let watched = change.incident().clone();
         assert_eq!(watched.state, IncidentState::Mitigating);
-        assert_eq!(absorb(std::slice::from_ref(&watched), &proven, &sight(89, vec![]), &mut String::new), vec![]);
+        assert_eq!(
+            absorb(
+                std::slice::from_ref(&watched),
+                &proven,
+                &sight(89, vec![]),
+                &mut String::new
+            ),
+            vec![]
+        );
         let back = root(finding("leak", "p", 50), vec![]);
-        let change = one(absorb(std::slice::from_ref(&watched), &proven, &sight(51, vec![back]), &mut String::new));
-        assert!(matches!(&change, Change::Changed(i, w) if i.state == IncidentState::Open && w.contains("came back")));
+        let change = one(absorb(
+            std::slice::from_ref(&watched),
+            &proven,
+            &sight(51, vec![back]),
+            &mut String::new,
+        ));
+        assert!(
+            matches!(&change, Change::Changed(i, w) if i.state == IncidentState::Open && w.contains("came back"))
+        );
         let change = one(absorb(&[watched], &proven, &sight(90, vec![]), &mut String::new));
         assert!(matches!(change, Change::Closed(i, _) if i.resolved_at == Some(Time::from_millis(30_000))));
     }
@@ -365,7 +443,12 @@ mod tests {
         let incident = open_one();
         let bad = [run(RunState::Ended, Some(RunOutcome::Indeterminate), Some(30), 0)];
         let again = root(finding("leak", "p", 5), vec![finding("full", "p", 3)]);
-        let change = one(absorb(&[incident], &bad, &sight(31, vec![again]), &mut String::new));
+        let change = one(absorb(
+            &[incident],
+            &bad,
+            &sight(31, vec![again]),
+            &mut String::new,
+        ));
         assert_eq!(change.incident().state, IncidentState::Escalated);
     }
 }

@@ -4,8 +4,8 @@
 //! entries and their order; [`store`] knows where they are kept.
 
 use muster_model::{
-    Approval, Digest, EvidenceMoment, FrozenTarget, Incident, Observation, Outcome, Plan, Record, RunOutcome, Time,
-    Verdict, digest_of_bytes,
+    Approval, Digest, EvidenceMoment, FrozenTarget, Incident, Observation, Outcome, Plan, Record, RunOutcome,
+    Time, Verdict, digest_of_bytes,
 };
 use serde::{Deserialize, Serialize};
 
@@ -188,25 +188,39 @@ impl Place {
     /// A run.
     #[must_use]
     pub fn run(run: &str, incident: Option<&str>) -> Self {
-        Self { run: run.to_owned(), incident: incident.unwrap_or_default().to_owned(), ..Self::default() }
+        Self {
+            run: run.to_owned(),
+            incident: incident.unwrap_or_default().to_owned(),
+            ..Self::default()
+        }
     }
 
     /// An incident.
     #[must_use]
     pub fn incident(incident: &str) -> Self {
-        Self { incident: incident.to_owned(), ..Self::default() }
+        Self {
+            incident: incident.to_owned(),
+            ..Self::default()
+        }
     }
 
     /// A step of this run.
     #[must_use]
     pub fn step(&self, step: &str) -> Self {
-        Self { step: step.to_owned(), ..self.clone() }
+        Self {
+            step: step.to_owned(),
+            ..self.clone()
+        }
     }
 
     /// One try of this step at a target.
     #[must_use]
     pub fn attempt(&self, target: &str, attempt: u32) -> Self {
-        Self { target: target.to_owned(), attempt, ..self.clone() }
+        Self {
+            target: target.to_owned(),
+            attempt,
+            ..self.clone()
+        }
     }
 }
 
@@ -232,7 +246,17 @@ pub struct Entry {
 /// The hash of an entry: over the exact text that is stored and the hash before.
 #[must_use]
 pub fn chain(prev: &str, seq: u64, at: Time, who: &str, place: &Place, event_text: &str) -> Digest {
-    let head = serde_json::json!([prev, seq, at, who, place.run, place.incident, place.step, place.target, place.attempt]);
+    let head = serde_json::json!([
+        prev,
+        seq,
+        at,
+        who,
+        place.run,
+        place.incident,
+        place.step,
+        place.target,
+        place.attempt
+    ]);
     digest_of_bytes(format!("{head}\n{event_text}").as_bytes())
 }
 

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use muster_model::{
-    FrozenTarget, Observation, OnFail, Outcome, Plan, PlannedStep, RunOutcome, Span, StepPlan, Time, UndoPlan, Verdict,
+    FrozenTarget, Observation, OnFail, Outcome, Plan, PlannedStep, RunOutcome, Span, StepPlan, Time,
+    UndoPlan, Verdict,
 };
 
 use crate::journal::{Entry, Event};
@@ -112,8 +113,14 @@ pub fn next(plan: &Plan, entries: &[Entry], now: Time) -> Next {
         return open;
     }
     let Some(started) = entries.iter().find(|e| matches!(e.event, Event::Started { .. })) else {
-        return if entries.iter().any(|e| matches!(e.event, Event::CancelAsked { .. })) {
-            end(RunOutcome::Cancelled, "cancelled before it began; nothing was touched")
+        return if entries
+            .iter()
+            .any(|e| matches!(e.event, Event::CancelAsked { .. }))
+        {
+            end(
+                RunOutcome::Cancelled,
+                "cancelled before it began; nothing was touched",
+            )
         } else {
             Next::Start
         };
@@ -162,7 +169,9 @@ fn step_next(step: &PlannedStep, entries: &[Entry], now: Time, previous_end: Tim
     match &step.plan {
         StepPlan::Probe { .. } => {
             let read = mine().rev().find_map(|e| match &e.event {
-                Event::ProbeRead { go_on, expected, why, .. } => Some((e.at, *go_on, *expected, why.clone())),
+                Event::ProbeRead {
+                    go_on, expected, why, ..
+                } => Some((e.at, *go_on, *expected, why.clone())),
                 _ => None,
             });
             match read {
@@ -172,7 +181,9 @@ fn step_next(step: &PlannedStep, entries: &[Entry], now: Time, previous_end: Tim
                 Some((_, true, false, why)) => StepNow::End(end(RunOutcome::Declined, &why)),
             }
         }
-        StepPlan::Action { targets, limits, .. } => action_next(step, targets, limits.canary, limits.max_errors, entries),
+        StepPlan::Action { targets, limits, .. } => {
+            action_next(step, targets, limits.canary, limits.max_errors, entries)
+        }
         StepPlan::Verify { .. } => {
             let verdict = mine().rev().find_map(|e| match &e.event {
                 Event::Verified { verdict, .. } => Some((e.at, verdict.clone())),
@@ -180,38 +191,61 @@ fn step_next(step: &PlannedStep, entries: &[Entry], now: Time, previous_end: Tim
             });
             match verdict {
                 None => StepNow::Next(Next::Verify { step: id }),
-                Some((at, Verdict::Proven { detail })) => StepNow::Passed { at, proof: Some(detail) },
-                Some((_, Verdict::Refuted { why })) => {
-                    StepNow::Failed { outcome: RunOutcome::Escalated, why: format!("not cured: {why}") }
-                }
-                Some((_, Verdict::Unknown { why })) => {
-                    StepNow::Failed { outcome: RunOutcome::Escalated, why: format!("cannot be proven: {why}") }
-                }
+                Some((at, Verdict::Proven { detail })) => StepNow::Passed {
+                    at,
+                    proof: Some(detail),
+                },
+                Some((_, Verdict::Refuted { why })) => StepNow::Failed {
+                    outcome: RunOutcome::Escalated,
+                    why: format!("not cured: {why}"),
+                },
+                Some((_, Verdict::Unknown { why })) => StepNow::Failed {
+                    outcome: RunOutcome::Escalated,
+                    why: format!("cannot be proven: {why}"),
+                },
             }
         }
         StepPlan::Approve { question } => {
             let signed = mine().find(|e| matches!(e.event, Event::Approved { .. }));
             match signed {
-                Some(e) => StepNow::Passed { at: e.at, proof: None },
-                None => StepNow::Next(Next::Ask { step: id, question: question.clone() }),
+                Some(e) => StepNow::Passed {
+                    at: e.at,
+                    proof: None,
+                },
+                None => StepNow::Next(Next::Ask {
+                    step: id,
+                    question: question.clone(),
+                }),
             }
         }
         StepPlan::Wait { span } => {
             if let Some(e) = mine().find(|e| matches!(e.event, Event::Waited)) {
-                return StepNow::Passed { at: e.at, proof: None };
+                return StepNow::Passed {
+                    at: e.at,
+                    proof: None,
+                };
             }
             let at = previous_end.plus(*span);
             let at = if at < now { now } else { at };
             StepNow::Next(Next::WaitUntil { step: id, at })
         }
         StepPlan::Record { .. } => match mine().find(|e| matches!(e.event, Event::Recorded { .. })) {
-            Some(e) => StepNow::Passed { at: e.at, proof: None },
+            Some(e) => StepNow::Passed {
+                at: e.at,
+                proof: None,
+            },
             None => StepNow::Next(Next::Record { step: id }),
         },
     }
 }
 
-fn action_next(step: &PlannedStep, targets: &[FrozenTarget], canary: u32, max_errors: u32, entries: &[Entry]) -> StepNow {
+fn action_next(
+    step: &PlannedStep,
+    targets: &[FrozenTarget],
+    canary: u32,
+    max_errors: u32,
+    entries: &[Entry],
+) -> StepNow {
     let mut failures = Vec::new();
     let mut last = None;
     let starts = batch_starts(targets.len(), canary);
@@ -239,20 +273,29 @@ fn action_next(step: &PlannedStep, targets: &[FrozenTarget], canary: u32, max_er
             Tried::Failed(_, error) => {
                 failures.push(format!("{}: {error}", target.label));
                 if failures.len() > usize::try_from(max_errors).unwrap_or(usize::MAX) {
-                    return StepNow::Failed { outcome: RunOutcome::Failed, why: failures.join("; ") };
+                    return StepNow::Failed {
+                        outcome: RunOutcome::Failed,
+                        why: failures.join("; "),
+                    };
                 }
                 last = at.or(last);
             }
             Tried::Unknown(why) => {
                 return StepNow::End(end(
                     RunOutcome::Indeterminate,
-                    &format!("nobody can say whether `{}` happened to {}: {why}", step.id, target.label),
+                    &format!(
+                        "nobody can say whether `{}` happened to {}: {why}",
+                        step.id, target.label
+                    ),
                 ));
             }
         }
     }
     let begun = entries.iter().map(|e| e.at).max().unwrap_or(Time::from_micros(0));
-    StepNow::Passed { at: last.unwrap_or(begun), proof: None }
+    StepNow::Passed {
+        at: last.unwrap_or(begun),
+        proof: None,
+    }
 }
 
 /// Indexes at which a batch begins: 1, then 2, then 4, … of `canary`; one batch when `canary` is 0.
@@ -272,7 +315,10 @@ fn tried(step: &PlannedStep, target: &FrozenTarget, entries: &[Entry], undo: boo
     let mut state = Tried::Never;
     let mut when = None;
     let key = attempt_key(target, undo);
-    for e in entries.iter().filter(|e| e.place.step == step.id && e.place.target == key) {
+    for e in entries
+        .iter()
+        .filter(|e| e.place.step == step.id && e.place.target == key)
+    {
         state = match &e.event {
             Event::Intent { .. } => Tried::Open(e.place.attempt),
             Event::Tried { outcome, .. } => match outcome {
@@ -281,7 +327,10 @@ fn tried(step: &PlannedStep, target: &FrozenTarget, entries: &[Entry], undo: boo
                 Outcome::Failed { error } => Tried::Failed(e.place.attempt, error.clone()),
                 Outcome::Indeterminate { why } => Tried::Unknown(why.clone()),
             },
+            // What is observed is the effect of the action: while it is there, its undo has not happened.
             Event::Observed { observation, .. } => match observation {
+                Observation::Done { .. } if undo => Tried::Open(e.place.attempt),
+                Observation::NotDone { .. } if undo => Tried::Done(e.place.attempt),
                 Observation::Done { .. } => Tried::Done(e.place.attempt),
                 Observation::NotDone { .. } => Tried::Open(e.place.attempt),
                 Observation::Unknown { why } => Tried::Unknown(why.clone()),
@@ -296,7 +345,11 @@ fn tried(step: &PlannedStep, target: &FrozenTarget, entries: &[Entry], undo: boo
 /// The key under which tries at a target are journaled; an undo has its own.
 #[must_use]
 pub fn attempt_key(target: &FrozenTarget, undo: bool) -> String {
-    if undo { format!("{}/undo", target.fingerprint) } else { target.fingerprint.clone() }
+    if undo {
+        format!("{}/undo", target.fingerprint)
+    } else {
+        target.fingerprint.clone()
+    }
 }
 
 fn open_intent(plan: &Plan, entries: &[Entry]) -> Option<Next> {
@@ -315,7 +368,12 @@ fn open_intent(plan: &Plan, entries: &[Entry]) -> Option<Next> {
     }
     let ((step, _, attempt), (target, undo)) = open.into_iter().next()?;
     plan.step(&step)?;
-    Some(Next::Observe { step, target, attempt, undo })
+    Some(Next::Observe {
+        step,
+        target,
+        attempt,
+        undo,
+    })
 }
 
 /// Takes back, in reverse order, what really happened.
@@ -323,9 +381,14 @@ fn unwind(plan: &Plan, entries: &[Entry], outcome: RunOutcome, why: &str) -> Nex
     let mut undone = 0;
     let mut lasting = Vec::new();
     for step in plan.steps.iter().rev() {
-        let StepPlan::Action { targets, undo, .. } = &step.plan else { continue };
+        let StepPlan::Action { targets, undo, .. } = &step.plan else {
+            continue;
+        };
         for target in targets.iter().rev() {
-            if !matches!(tried(step, target, entries, false).0, Tried::Done(_) | Tried::Failed(..)) {
+            if !matches!(
+                tried(step, target, entries, false).0,
+                Tried::Done(_) | Tried::Failed(..)
+            ) {
                 continue;
             }
             if let UndoPlan::None { why } = undo {
@@ -334,25 +397,39 @@ fn unwind(plan: &Plan, entries: &[Entry], outcome: RunOutcome, why: &str) -> Nex
                 }
                 continue;
             }
-            let again = |attempt| Next::Undo { step: step.id.clone(), target: target.clone(), attempt };
+            let again = |attempt| Next::Undo {
+                step: step.id.clone(),
+                target: target.clone(),
+                attempt,
+            };
             match tried(step, target, entries, true).0 {
                 Tried::Never => return again(1),
                 Tried::Open(attempt) => return again(attempt + 1),
                 Tried::Done(_) | Tried::NotDone(_) => undone += 1,
                 Tried::Failed(attempt, _) if attempt < UNDO_TRIES => return again(attempt + 1),
                 Tried::Failed(_, error) => {
-                    return end(RunOutcome::UndoFailed, &format!("{why}; undoing {} failed: {error}", target.label));
+                    return end(
+                        RunOutcome::UndoFailed,
+                        &format!("{why}; undoing {} failed: {error}", target.label),
+                    );
                 }
                 Tried::Unknown(unknown) => {
                     return end(
                         RunOutcome::Indeterminate,
-                        &format!("{why}; nobody can say whether undoing {} happened: {unknown}", target.label),
+                        &format!(
+                            "{why}; nobody can say whether undoing {} happened: {unknown}",
+                            target.label
+                        ),
                     );
                 }
             }
         }
     }
-    let outcome = if outcome == RunOutcome::Undone && undone == 0 { RunOutcome::Escalated } else { outcome };
+    let outcome = if outcome == RunOutcome::Undone && undone == 0 {
+        RunOutcome::Escalated
+    } else {
+        outcome
+    };
     let mut detail = why.to_owned();
     if undone > 0 {
         detail.push_str(&format!("; {undone} undone"));
@@ -388,13 +465,19 @@ fn finish(plan: &Plan, entries: &[Entry], proven: Option<String>) -> Next {
     }
     match proven {
         Some(detail) => end(RunOutcome::Proven, &detail),
-        None if acts => end(RunOutcome::Done, &format!("{done} done, {skipped} changed since the plan")),
+        None if acts => end(
+            RunOutcome::Done,
+            &format!("{done} done, {skipped} changed since the plan"),
+        ),
         None => end(RunOutcome::Reported, "read and reported; nothing was changed"),
     }
 }
 
 fn end(outcome: RunOutcome, detail: &str) -> Next {
-    Next::End { outcome, detail: detail.to_owned() }
+    Next::End {
+        outcome,
+        detail: detail.to_owned(),
+    }
 }
 
 /// How long a proof must hold: the longest of the plan's own hold, 10 s and twice the observed refill time; at most 60 s.

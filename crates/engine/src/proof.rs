@@ -48,7 +48,9 @@ pub fn covers(
     }
     let exact: Vec<&&Proof> = of_runbook
         .iter()
-        .filter(|p| p.runbook_digest == runbook_digest && p.settings_digest == settings_digest && p.major == major)
+        .filter(|p| {
+            p.runbook_digest == runbook_digest && p.settings_digest == settings_digest && p.major == major
+        })
         .collect();
     let Some(newest) = exact.iter().max_by_key(|p| p.at) else {
         return Err(format!(
@@ -56,7 +58,10 @@ pub fn covers(
         ));
     };
     if now.since(newest.at) > FRESH {
-        return Err(format!("the last proof of `{runbook}` is {} old", now.since(newest.at).human()));
+        return Err(format!(
+            "the last proof of `{runbook}` is {} old",
+            now.since(newest.at).human()
+        ));
     }
     Ok(())
 }
@@ -81,15 +86,15 @@ mod tests {
     fn only_a_fresh_proof_of_the_same_text_settings_and_major_counts() {
         let day = 86_400_000;
         let proofs = [proof(0)];
-        let covers = |digest: &str, settings: &str, major, at| {
-            super::covers(&proofs, "r", digest, settings, major, Time::from_millis(at)).is_ok()
+        let ok = |digest: &str, settings: &str, major, at| {
+            covers(&proofs, "r", digest, settings, major, Time::from_millis(at)).is_ok()
         };
-        assert!(covers("x", "s", Some(15), 35 * day));
-        assert!(!covers("x", "s", Some(15), 36 * day));
-        assert!(!covers("y", "s", Some(15), day));
-        assert!(!covers("x", "t", Some(15), day));
-        assert!(!covers("x", "s", Some(18), day));
-        assert!(!covers("x", "s", None, day));
-        assert!(super::covers(&[], "r", "x", "s", Some(15), Time::from_millis(0)).is_err());
+        assert!(ok("x", "s", Some(15), 35 * day));
+        assert!(!ok("x", "s", Some(15), 36 * day));
+        assert!(!ok("y", "s", Some(15), day));
+        assert!(!ok("x", "t", Some(15), day));
+        assert!(!ok("x", "s", Some(18), day));
+        assert!(!ok("x", "s", None, day));
+        assert!(covers(&[], "r", "x", "s", Some(15), Time::from_millis(0)).is_err());
     }
 }

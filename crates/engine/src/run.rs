@@ -26,7 +26,11 @@ pub fn fold(plan: &Plan, entries: &[Entry], needs_approval: bool) -> Run {
         digest: plan.digest.clone(),
         requested_by: plan.requested_by.clone(),
         incident: plan.incident.clone(),
-        state: if needs_approval { RunState::WaitingApproval } else { RunState::Ready },
+        state: if needs_approval {
+            RunState::WaitingApproval
+        } else {
+            RunState::Ready
+        },
         outcome: None,
         detail: String::new(),
         approvals: Vec::new(),
@@ -70,11 +74,20 @@ fn step_record(step: &PlannedStep, entries: &[Entry]) -> StepRecord {
     for e in &mine {
         match &e.event {
             Event::Intent { target, undo } => {
-                attempts.push(AttemptRecord { target: target.label.clone(), at: e.at, outcome: None, undo: *undo });
+                attempts.push(AttemptRecord {
+                    target: target.label.clone(),
+                    at: e.at,
+                    outcome: None,
+                    undo: *undo,
+                });
                 "running".clone_into(&mut outcome);
             }
             Event::Tried { outcome: o, undo } => {
-                if let Some(last) = attempts.iter_mut().rev().find(|a| a.undo == *undo && a.outcome.is_none()) {
+                if let Some(last) = attempts
+                    .iter_mut()
+                    .rev()
+                    .find(|a| a.undo == *undo && a.outcome.is_none())
+                {
                     last.outcome = Some(o.clone());
                 }
             }
@@ -87,14 +100,22 @@ fn step_record(step: &PlannedStep, entries: &[Entry]) -> StepRecord {
                 Verdict::Unknown { .. } => "unknown",
             }
             .clone_into(&mut outcome),
-            Event::Approved { .. } | Event::Waited | Event::Recorded { .. } => "done".clone_into(&mut outcome),
+            Event::Approved { .. } | Event::Waited | Event::Recorded { .. } => {
+                "done".clone_into(&mut outcome);
+            }
             _ => {}
         }
     }
     if let StepPlan::Action { .. } = &step.plan {
         outcome = action_outcome(&targets, &mine);
     }
-    StepRecord { id: step.id.clone(), uses, targets: targets.into_iter().map(|t| t.label).collect(), outcome, attempts }
+    StepRecord {
+        id: step.id.clone(),
+        uses,
+        targets: targets.into_iter().map(|t| t.label).collect(),
+        outcome,
+        attempts,
+    }
 }
 
 fn action_outcome(targets: &[muster_model::FrozenTarget], mine: &[&Entry]) -> String {
@@ -105,8 +126,11 @@ fn action_outcome(targets: &[muster_model::FrozenTarget], mine: &[&Entry]) -> St
             mine.iter().rev().find_map(move |e| match &e.event {
                 Event::Tried { outcome, .. } if e.place.target == key => Some(outcome.word()),
                 Event::Observed { observation, .. } if e.place.target == key => Some(match observation {
-                    muster_model::Observation::Done { .. } => "done",
-                    muster_model::Observation::NotDone { .. } => "not_done",
+                    muster_model::Observation::Done { .. } if !undo => "done",
+                    muster_model::Observation::NotDone { .. } if undo => "done",
+                    muster_model::Observation::Done { .. } | muster_model::Observation::NotDone { .. } => {
+                        "not_done"
+                    }
                     muster_model::Observation::Unknown { .. } => "indeterminate",
                 }),
                 Event::Intent { .. } if e.place.target == key => Some("running"),
@@ -174,7 +198,10 @@ pub fn past(plan: &Plan, entries: &[Entry]) -> Past {
                 past.ended_at = Some(e.at);
                 past.outcome = Some(*outcome);
             }
-            Event::Tried { outcome: Outcome::Done { .. }, undo: false } => past.effects += 1,
+            Event::Tried {
+                outcome: Outcome::Done { .. },
+                undo: false,
+            } => past.effects += 1,
             _ => {}
         }
     }

@@ -64,8 +64,15 @@ impl StateDir {
     /// # Errors
     /// [`StateError::InUse`] when another process has it.
     pub fn own(path: &Path) -> Result<Self, StateError> {
-        let unusable = |e: std::io::Error| StateError::Unusable { dir: path.to_owned(), reason: e.to_string() };
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
+        let unusable = |e: std::io::Error| StateError::Unusable {
+            dir: path.to_owned(),
+            reason: e.to_string(),
+        };
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(unusable)?;
         let mut lock = OpenOptions::new()
             .read(true)
             .write(true)
@@ -77,14 +84,24 @@ impl StateDir {
         if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
             let mut owner = String::new();
             let _ = lock.read_to_string(&mut owner);
-            let owner = if owner.trim().is_empty() { "unknown".to_owned() } else { owner.trim().to_owned() };
-            return Err(StateError::InUse { dir: path.to_owned(), owner });
+            let owner = if owner.trim().is_empty() {
+                "unknown".to_owned()
+            } else {
+                owner.trim().to_owned()
+            };
+            return Err(StateError::InUse {
+                dir: path.to_owned(),
+                owner,
+            });
         }
         lock.set_len(0).map_err(unusable)?;
         lock.rewind().map_err(unusable)?;
         writeln!(lock, "{}", std::process::id()).map_err(unusable)?;
         lock.sync_all().map_err(unusable)?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
     }
 
     /// Opens its journal.

@@ -15,7 +15,13 @@ pub fn timeline(entries: &[Entry]) -> Vec<TimelineEntry> {
         .iter()
         .filter_map(|e| {
             let (tone, text) = sentence(e)?;
-            Some(TimelineEntry { entry: e.seq, at: e.at, who: e.who.clone(), text, tone: tone.to_owned() })
+            Some(TimelineEntry {
+                entry: e.seq,
+                at: e.at,
+                who: e.who.clone(),
+                text,
+                tone: tone.to_owned(),
+            })
         })
         .collect()
 }
@@ -26,22 +32,41 @@ fn sentence(e: &Entry) -> Option<(&'static str, String)> {
     Some(match &e.event {
         Event::IncidentOpened { incident } => (
             "seen",
-            format!("Incident opened ({:?}): {}. {}", incident.severity, incident.cause.kind, incident.finding.summary),
+            format!(
+                "Incident opened ({:?}): {}. {}",
+                incident.severity, incident.cause.kind, incident.finding.summary
+            ),
         ),
         Event::IncidentChanged { what, .. } => ("seen", format!("Incident: {what}.")),
         Event::IncidentClosed { why, .. } => ("end", format!("Incident closed: {why}.")),
-        Event::EvidenceFrozen { sha256, bytes, .. } => {
-            ("seen", format!("Evidence frozen: {bytes} bytes, sha256 {}….", &sha256[..sha256.len().min(12)]))
-        }
+        Event::EvidenceFrozen { sha256, bytes, .. } => (
+            "seen",
+            format!(
+                "Evidence frozen: {bytes} bytes, sha256 {}….",
+                &sha256[..sha256.len().min(12)]
+            ),
+        ),
         Event::Noted { text } => ("person", format!("Note: {text}")),
         Event::Planned { plan } => ("plan", planned(plan)),
         Event::Refused { guard, why, .. } => ("trouble", format!("Guard `{guard}` refused: {why}.")),
-        Event::Approved { approval } => ("person", format!("{} approved the plan ({}…).", approval.by, &short(&approval.digest))),
+        Event::Approved { approval } => (
+            "person",
+            format!(
+                "{} approved the plan ({}…).",
+                approval.by,
+                &short(&approval.digest)
+            ),
+        ),
         Event::Rejected { why, .. } => ("person", format!("{} rejected the plan: {why}.", e.who)),
         Event::Started { on } => ("act", format!("Run {} started on the word of {on}.", e.place.run)),
         Event::Resumed => ("act", format!("Run {} goes on after a stop.", e.place.run)),
-        Event::Parked { why } => ("trouble", format!("Run {} stopped at this point: {why}.", e.place.run)),
-        Event::ProbeRead { go_on, expected, why, .. } => {
+        Event::Parked { why } => (
+            "trouble",
+            format!("Run {} stopped at this point: {why}.", e.place.run),
+        ),
+        Event::ProbeRead {
+            go_on, expected, why, ..
+        } => {
             if *go_on && *expected {
                 ("seen", format!("`{step}` read again: still so."))
             } else {
@@ -53,18 +78,34 @@ fn sentence(e: &Entry) -> Option<(&'static str, String)> {
             ("act", format!("About to {verb} `{step}`: {}.", target.label))
         }
         Event::Tried { outcome, undo } => {
-            let what = if *undo { format!("Undo of `{step}`") } else { format!("`{step}`") };
+            let what = if *undo {
+                format!("Undo of `{step}`")
+            } else {
+                format!("`{step}`")
+            };
             match outcome {
                 Outcome::Done { detail } => ("act", format!("{what} done: {detail}.")),
                 Outcome::NotDone { why } => ("act", format!("{what} skipped: {why}.")),
                 Outcome::Failed { error } => ("trouble", format!("{what} failed: {error}.")),
-                Outcome::Indeterminate { why } => ("trouble", format!("{what}: nobody can say whether it happened: {why}.")),
+                Outcome::Indeterminate { why } => (
+                    "trouble",
+                    format!("{what}: nobody can say whether it happened: {why}."),
+                ),
             }
         }
         Event::Observed { observation, .. } => match observation {
-            Observation::Done { detail } => ("seen", format!("`{step}` had happened before the stop: {detail}.")),
-            Observation::NotDone { detail } => ("seen", format!("`{step}` had not happened before the stop: {detail}.")),
-            Observation::Unknown { why } => ("trouble", format!("`{step}`: nobody can say whether it happened: {why}.")),
+            Observation::Done { detail } => (
+                "seen",
+                format!("`{step}` had happened before the stop: {detail}."),
+            ),
+            Observation::NotDone { detail } => (
+                "seen",
+                format!("`{step}` had not happened before the stop: {detail}."),
+            ),
+            Observation::Unknown { why } => (
+                "trouble",
+                format!("`{step}`: nobody can say whether it happened: {why}."),
+            ),
         },
         Event::Verified { verdict, .. } => match verdict {
             Verdict::Proven { detail } => ("proof", format!("Proven: symptom and cause are gone; {detail}.")),
@@ -72,7 +113,10 @@ fn sentence(e: &Entry) -> Option<(&'static str, String)> {
             Verdict::Unknown { why } => ("trouble", format!("Cannot be proven: {why}.")),
         },
         Event::Recorded { values } => {
-            let text = values.get("summary").and_then(|v| v.as_str()).unwrap_or("values written down");
+            let text = values
+                .get("summary")
+                .and_then(|v| v.as_str())
+                .unwrap_or("values written down");
             ("seen", text.to_owned())
         }
         Event::CancelAsked { why } => ("person", format!("{} asked the run to stop: {why}.", e.who)),
@@ -82,7 +126,14 @@ fn sentence(e: &Entry) -> Option<(&'static str, String)> {
                 RunOutcome::Nothing | RunOutcome::Declined => "seen",
                 _ => "trouble",
             };
-            (tone, format!("Run {} ended {}: {detail}.", e.place.run, outcome.word().replace('_', " ")))
+            (
+                tone,
+                format!(
+                    "Run {} ended {}: {detail}.",
+                    e.place.run,
+                    outcome.word().replace('_', " ")
+                ),
+            )
         }
         Event::Frozen { why } => ("person", format!("{} froze all changes: {why}.", e.who)),
         Event::Unfrozen => ("person", format!("{} allowed changes again.", e.who)),
@@ -115,7 +166,9 @@ fn planned(plan: &muster_model::Plan) -> String {
             let named = named.as_ref().map(|n| format!(" It is {n}.")).unwrap_or_default();
             format!("`{}` declined: {why}.{named}", plan.runbook.id)
         }
-        PlanResult::Report { summary, verdict } => format!("`{}` reports {verdict}: {summary}.", plan.runbook.id),
+        PlanResult::Report { summary, verdict } => {
+            format!("`{}` reports {verdict}: {summary}.", plan.runbook.id)
+        }
     }
 }
 
@@ -128,23 +181,42 @@ fn short(digest: &str) -> String {
 pub fn postmortem(incident: &Incident, entries: &[Entry], evidence: &[Evidence]) -> String {
     let mut out = String::new();
     let lines = timeline(entries);
-    let opening = entries.iter().find(|e| matches!(e.event, Event::IncidentOpened { .. })).map_or(0, |e| e.seq);
+    let opening = entries
+        .iter()
+        .find(|e| matches!(e.event, Event::IncidentOpened { .. }))
+        .map_or(0, |e| e.seq);
     let last = entries
         .iter()
         .rev()
-        .find(|e| matches!(e.event, Event::IncidentChanged { .. } | Event::IncidentClosed { .. }))
+        .find(|e| {
+            matches!(
+                e.event,
+                Event::IncidentChanged { .. } | Event::IncidentClosed { .. }
+            )
+        })
         .map_or(opening, |e| e.seq);
-    let _ = writeln!(out, "# {}: {} on {}\n", incident.id, incident.cause.kind, incident.target);
+    let _ = writeln!(
+        out,
+        "# {}: {} on {}\n",
+        incident.id, incident.cause.kind, incident.target
+    );
     let _ = writeln!(out, "| | |\n|---|---|");
     let _ = writeln!(out, "| severity | {:?} [{last}] |", incident.severity);
-    let _ = writeln!(out, "| onset by the evidence | {} [{opening}] |", incident.opened_at);
+    let _ = writeln!(
+        out,
+        "| onset by the evidence | {} [{opening}] |",
+        incident.opened_at
+    );
     let _ = writeln!(
         out,
         "| detected | {} ({} after onset) [{opening}] |",
         incident.detected_at,
         incident.detected_at.since(incident.opened_at).human()
     );
-    if let Some(e) = entries.iter().find(|e| matches!(e.event, Event::Intent { undo: false, .. })) {
+    if let Some(e) = entries
+        .iter()
+        .find(|e| matches!(e.event, Event::Intent { undo: false, .. }))
+    {
         let _ = writeln!(
             out,
             "| first action | {} ({} after onset) [{}] |",
@@ -153,7 +225,15 @@ pub fn postmortem(incident: &Incident, entries: &[Entry], evidence: &[Evidence])
             e.seq
         );
     }
-    if let Some(e) = entries.iter().find(|e| matches!(&e.event, Event::Verified { verdict: Verdict::Proven { .. }, .. })) {
+    if let Some(e) = entries.iter().find(|e| {
+        matches!(
+            &e.event,
+            Event::Verified {
+                verdict: Verdict::Proven { .. },
+                ..
+            }
+        )
+    }) {
         let _ = writeln!(
             out,
             "| proven gone | {} ({} after onset) [{}] |",
@@ -172,18 +252,35 @@ pub fn postmortem(incident: &Incident, entries: &[Entry], evidence: &[Evidence])
     }
     let _ = writeln!(out, "\n## Cause\n\n{} [{opening}]\n", incident.finding.summary);
     if !incident.symptoms.is_empty() {
-        let _ = writeln!(out, "It also showed as: {} [{last}].\n", incident.symptoms.join(", "));
+        let _ = writeln!(
+            out,
+            "It also showed as: {} [{last}].\n",
+            incident.symptoms.join(", ")
+        );
     }
     if !incident.finding.ruled_out.is_empty() {
-        let _ = writeln!(out, "Ruled out: {} [{opening}].\n", incident.finding.ruled_out.join("; "));
+        let _ = writeln!(
+            out,
+            "Ruled out: {} [{opening}].\n",
+            incident.finding.ruled_out.join("; ")
+        );
     }
     let _ = writeln!(out, "## What happened\n");
     for line in &lines {
-        let _ = writeln!(out, "- {} {} ({}) [{}]", line.at.clock(), line.text, line.who, line.entry);
+        let _ = writeln!(
+            out,
+            "- {} {} ({}) [{}]",
+            line.at.clock(),
+            line.text,
+            line.who,
+            line.entry
+        );
     }
     let _ = writeln!(out, "\n## Evidence\n");
     for item in evidence {
-        let cite = entries.iter().find(|e| matches!(&e.event, Event::EvidenceFrozen { sha256, .. } if *sha256 == item.sha256));
+        let cite = entries
+            .iter()
+            .find(|e| matches!(&e.event, Event::EvidenceFrozen { sha256, .. } if *sha256 == item.sha256));
         let _ = writeln!(
             out,
             "- {} {}: sha256 {} [{}]",
@@ -200,7 +297,10 @@ pub fn postmortem(incident: &Incident, entries: &[Entry], evidence: &[Evidence])
         out,
         "\n## For people\n\n- Why could it happen?\n- What would have shown it earlier?\n- What will be changed, by whom, until when?\n"
     );
-    let _ = writeln!(out, "_Numbers in brackets are entries of the journal; `muster journal verify` proves them unchanged._");
+    let _ = writeln!(
+        out,
+        "_Numbers in brackets are entries of the journal; `muster journal verify` proves them unchanged._"
+    );
     out
 }
 

@@ -46,7 +46,15 @@ impl Watch {
     /// Begins.
     #[must_use]
     pub fn new(began: Time, hold: Span, within: Span) -> Self {
-        Self { began, hold, deadline: began.plus(within), since: None, relapses: 0, refill: None, last: None }
+        Self {
+            began,
+            hold,
+            deadline: began.plus(within),
+            since: None,
+            relapses: 0,
+            refill: None,
+            last: None,
+        }
     }
 
     /// Takes one look; `Some` when the proof is over, with how long the conditions held at its end.
@@ -74,7 +82,12 @@ impl Watch {
             return Some((Verdict::Proven { detail }, now.since(since)));
         }
         if self.relapses >= RELAPSES {
-            return Some((Verdict::Refuted { why: self.came_back() }, held));
+            return Some((
+                Verdict::Refuted {
+                    why: self.came_back(),
+                },
+                held,
+            ));
         }
         if now >= self.deadline {
             return Some((self.at_deadline(now), held));
@@ -97,15 +110,19 @@ impl Watch {
     fn at_deadline(&self, now: Time) -> Verdict {
         let waited = now.since(self.began).human();
         match &self.last {
-            Some(Look::There { seen }) if self.relapses > 0 => {
-                Verdict::Refuted { why: format!("it came back within {waited}: {seen}") }
-            }
-            Some(Look::There { seen }) => Verdict::Refuted { why: format!("still so after {waited}: {seen}") },
-            Some(Look::Gone { seen }) => {
-                Verdict::Refuted { why: format!("gone, but not for long enough within {waited}: {seen}") }
-            }
+            Some(Look::There { seen }) if self.relapses > 0 => Verdict::Refuted {
+                why: format!("it came back within {waited}: {seen}"),
+            },
+            Some(Look::There { seen }) => Verdict::Refuted {
+                why: format!("still so after {waited}: {seen}"),
+            },
+            Some(Look::Gone { seen }) => Verdict::Refuted {
+                why: format!("gone, but not for long enough within {waited}: {seen}"),
+            },
             Some(Look::Unread { why }) => Verdict::Unknown { why: why.clone() },
-            None => Verdict::Unknown { why: "nothing was read".to_owned() },
+            None => Verdict::Unknown {
+                why: "nothing was read".to_owned(),
+            },
         }
     }
 }
@@ -118,9 +135,15 @@ mod tests {
         let mut watch = Watch::new(Time::from_millis(0), Span::from_secs(10), Span::from_secs(60));
         for (at, look) in looks {
             let look = match look {
-                'g' => Look::Gone { seen: "waiting = 0".into() },
-                't' => Look::There { seen: "waiting = 3".into() },
-                _ => Look::Unread { why: "no answer".into() },
+                'g' => Look::Gone {
+                    seen: "waiting = 0".into(),
+                },
+                't' => Look::There {
+                    seen: "waiting = 3".into(),
+                },
+                _ => Look::Unread {
+                    why: "no answer".into(),
+                },
             };
             if let Some(end) = watch.see(Time::from_millis(i64::try_from(at * 1000).expect("small")), look) {
                 return Some(end);
@@ -132,20 +155,43 @@ mod tests {
     #[test]
     fn gone_for_the_whole_window_is_proven_and_not_a_second_earlier() {
         assert_eq!(run(&[(0, 't'), (2, 'g'), (11, 'g')]), None);
-        assert!(matches!(run(&[(0, 't'), (2, 'g'), (12, 'g')]), Some((Verdict::Proven { .. }, _))));
+        assert!(matches!(
+            run(&[(0, 't'), (2, 'g'), (12, 'g')]),
+            Some((Verdict::Proven { .. }, _))
+        ));
     }
 
     #[test]
     fn one_relapse_lengthens_the_window_and_two_refute() {
-        assert_eq!(run(&[(0, 'g'), (8, 't'), (9, 'g'), (24, 'g')]), None, "16 s are asked after a refill of 8 s");
-        assert!(matches!(run(&[(0, 'g'), (8, 't'), (9, 'g'), (25, 'g')]), Some((Verdict::Proven { .. }, _))));
-        assert!(matches!(run(&[(0, 'g'), (3, 't'), (4, 'g'), (6, 't')]), Some((Verdict::Refuted { .. }, _))));
+        assert_eq!(
+            run(&[(0, 'g'), (8, 't'), (9, 'g'), (24, 'g')]),
+            None,
+            "16 s are asked after a refill of 8 s"
+        );
+        assert!(matches!(
+            run(&[(0, 'g'), (8, 't'), (9, 'g'), (25, 'g')]),
+            Some((Verdict::Proven { .. }, _))
+        ));
+        assert!(matches!(
+            run(&[(0, 'g'), (3, 't'), (4, 'g'), (6, 't')]),
+            Some((Verdict::Refuted { .. }, _))
+        ));
     }
 
     #[test]
     fn what_cannot_be_read_is_never_proven() {
-        assert_eq!(run(&[(0, 'g'), (5, 'u'), (11, 'g')]), None, "the window begins again");
-        assert!(matches!(run(&[(0, 'g'), (5, 'u'), (60, 'u')]), Some((Verdict::Unknown { .. }, _))));
-        assert!(matches!(run(&[(0, 't'), (60, 't')]), Some((Verdict::Refuted { .. }, _))));
+        assert_eq!(
+            run(&[(0, 'g'), (5, 'u'), (11, 'g')]),
+            None,
+            "the window begins again"
+        );
+        assert!(matches!(
+            run(&[(0, 'g'), (5, 'u'), (60, 'u')]),
+            Some((Verdict::Unknown { .. }, _))
+        ));
+        assert!(matches!(
+            run(&[(0, 't'), (60, 't')]),
+            Some((Verdict::Refuted { .. }, _))
+        ));
     }
 }

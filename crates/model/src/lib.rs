@@ -23,7 +23,9 @@ pub mod time;
 
 pub use digest::{Digest, canonical_json, digest_of, digest_of_bytes};
 pub use finding::{Finding, Health, Remedy, Severity, Subject};
-pub use incident::{Cause, Evidence, EvidenceMoment, Incident, IncidentSeverity, IncidentState, TimelineEntry};
+pub use incident::{
+    Cause, Evidence, EvidenceMoment, Incident, IncidentSeverity, IncidentState, TimelineEntry,
+};
 pub use outcome::{Observation, Outcome, Verdict};
 pub use plan::{
     Blast, Check, Limits, OnFail, Plan, PlanFacts, PlanResult, PlannedStep, RunbookRef, StepPlan,

@@ -13,7 +13,11 @@ pub fn needed(plan: &Plan, policy: &Policy) -> usize {
         return 0;
     }
     let by_risk = policy.decision(plan.risk);
-    let by_runbook = policy.runbooks.get(&plan.runbook.id).copied().unwrap_or(Decision::Auto);
+    let by_runbook = policy
+        .runbooks
+        .get(&plan.runbook.id)
+        .copied()
+        .unwrap_or(Decision::Auto);
     [by_risk, by_runbook]
         .into_iter()
         .map(|d| match d {
@@ -119,7 +123,10 @@ mod tests {
         plan.risk = Risk::Irreversible;
         let plan = plan.sealed();
         assert!(check(&facts(&plan, &policy, &signed(&plan, &["ana", "ana"]))).is_err());
-        assert_eq!(check(&facts(&plan, &policy, &signed(&plan, &["ana", "bo"]))), Ok(()));
+        assert_eq!(
+            check(&facts(&plan, &policy, &signed(&plan, &["ana", "bo"]))),
+            Ok(())
+        );
         policy.approvers.clear();
         assert!(check(&facts(&plan, &policy, &signed(&plan, &["ana", "bo"]))).is_err());
     }

@@ -8,8 +8,20 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
         return Ok(());
     }
     let book = &facts.plan.runbook;
-    covers(facts.proofs, &book.id, &book.digest, facts.settings_digest, facts.plan.facts.major, facts.now).map_err(|why| {
-        Refusal::new("autopilot_proof", why, format!("run `muster drill {}`, or let a person start it", book.id))
+    covers(
+        facts.proofs,
+        &book.id,
+        &book.digest,
+        facts.settings_digest,
+        facts.plan.facts.major,
+        facts.now,
+    )
+    .map_err(|why| {
+        Refusal::new(
+            "autopilot_proof",
+            why,
+            format!("run `muster drill {}`, or let a person start it", book.id),
+        )
     })
 }
 

@@ -6,20 +6,34 @@ use super::{Facts, Refusal};
 
 pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
     for step in &facts.plan.steps {
-        let StepPlan::Action { targets, limits, blast, .. } = &step.plan else { continue };
+        let StepPlan::Action {
+            targets,
+            limits,
+            blast,
+            ..
+        } = &step.plan
+        else {
+            continue;
+        };
         let remedy = "look at the plan; a person may raise `limits` in an own copy of the runbook";
         let count = u64::try_from(targets.len()).unwrap_or(u64::MAX);
         if count != blast.targets {
             return Err(Refusal::new(
                 "blast_radius",
-                format!("step `{}` says {} targets and has {count}", step.id, blast.targets),
+                format!(
+                    "step `{}` says {} targets and has {count}",
+                    step.id, blast.targets
+                ),
                 "make a new plan",
             ));
         }
         if count > u64::from(limits.max_targets) {
             return Err(Refusal::new(
                 "blast_radius",
-                format!("step `{}` would touch {count} targets; its limit is {}", step.id, limits.max_targets),
+                format!(
+                    "step `{}` would touch {count} targets; its limit is {}",
+                    step.id, limits.max_targets
+                ),
                 remedy,
             ));
         }
@@ -54,10 +68,18 @@ mod tests {
         if let StepPlan::Action { blast, .. } = &mut few.steps[0].plan {
             blast.population = 3;
         }
-        assert!(check(&facts(&few, &policy, &[])).expect_err("67 %").why.contains("67 %"));
+        assert!(
+            check(&facts(&few, &policy, &[]))
+                .expect_err("67 %")
+                .why
+                .contains("67 %")
+        );
         if let StepPlan::Action { blast, .. } = &mut few.steps[0].plan {
             blast.population = 0;
         }
-        assert!(check(&facts(&few, &policy, &[])).is_err(), "an unknown population is the whole of it");
+        assert!(
+            check(&facts(&few, &policy, &[])).is_err(),
+            "an unknown population is the whole of it"
+        );
     }
 }

@@ -21,7 +21,10 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
     match last {
         Some(at) if facts.now.since(at) < COOL_DOWN => Err(Refusal::new(
             "cool_down",
-            format!("the same runbook changed this cluster {} ago", facts.now.since(at).human()),
+            format!(
+                "the same runbook changed this cluster {} ago",
+                facts.now.since(at).human()
+            ),
             "a person may start it; Muster waits 5 minutes",
         )),
         _ => Ok(()),

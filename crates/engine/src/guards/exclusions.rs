@@ -7,7 +7,10 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
         let why = t.excluded.clone().unwrap_or_default();
         return Err(Refusal::new(
             "exclusions",
-            format!("step `{}` would touch {}, which is never touched: {why}", t.step, t.fingerprint),
+            format!(
+                "step `{}` would touch {}, which is never touched: {why}",
+                t.step, t.fingerprint
+            ),
             "a person decides about this one by hand",
         ));
     }
@@ -15,8 +18,12 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
     for step in &facts.plan.steps {
         if let muster_model::StepPlan::Action { targets, .. } = &step.plan {
             for target in targets {
-                let known =
-                    facts.plan.facts.targets.iter().any(|f| f.step == step.id && f.fingerprint == target.fingerprint);
+                let known = facts
+                    .plan
+                    .facts
+                    .targets
+                    .iter()
+                    .any(|f| f.step == step.id && f.fingerprint == target.fingerprint);
                 if !known {
                     return Err(Refusal::new(
                         "exclusions",
@@ -40,7 +47,12 @@ mod tests {
         let (mut plan, policy) = (plan(2), policy());
         assert_eq!(check(&facts(&plan, &policy, &[])), Ok(()));
         plan.facts.targets[1].excluded = Some("it is a backup".into());
-        assert!(check(&facts(&plan, &policy, &[])).expect_err("protected").why.contains("backup"));
+        assert!(
+            check(&facts(&plan, &policy, &[]))
+                .expect_err("protected")
+                .why
+                .contains("backup")
+        );
         plan.facts.targets.pop();
         assert!(check(&facts(&plan, &policy, &[])).is_err());
     }

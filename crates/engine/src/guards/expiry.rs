@@ -9,7 +9,10 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
     }
     Err(Refusal::new(
         "expiry",
-        format!("the plan expired {} ago", facts.now.since(facts.plan.expires_at).human()),
+        format!(
+            "the plan expired {} ago",
+            facts.now.since(facts.plan.expires_at).human()
+        ),
         "make a new plan: the world may have changed",
     ))
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use muster_model::{
-    Approval, Blast, FrozenTarget, Limits, OnFail, Plan, PlanFacts, PlanResult, PlannedStep, Policy, Record, Risk,
-    RunOutcome, RunbookRef, Scope, Span, StepPlan, TargetFacts, Time, UndoPlan,
+    Approval, Blast, FrozenTarget, Limits, OnFail, Plan, PlanFacts, PlanResult, PlannedStep, Policy, Record,
+    Risk, RunOutcome, RunbookRef, Scope, Span, StepPlan, TargetFacts, Time, UndoPlan,
 };
 
 use super::{Facts, Phase, Starter};
@@ -36,8 +36,16 @@ pub(super) fn plan(targets: u32) -> Plan {
     Plan {
         format: 1,
         id: "r1".into(),
-        runbook: RunbookRef { id: "book".into(), title: "Book".into(), digest: "d".into() },
-        scope: Scope { cluster: "shop".into(), target: "shop/a".into(), identity: "77".into() },
+        runbook: RunbookRef {
+            id: "book".into(),
+            title: "Book".into(),
+            digest: "d".into(),
+        },
+        scope: Scope {
+            cluster: "shop".into(),
+            target: "shop/a".into(),
+            identity: "77".into(),
+        },
         requested_by: "daemon".into(),
         incident: None,
         created_at: at(0),
@@ -51,7 +59,12 @@ pub(super) fn plan(targets: u32) -> Plan {
                 uses: "thing.end@1".into(),
                 with: Record::new(),
                 targets: frozen,
-                limits: Limits { max_targets: 5, max_percent: 50.0, canary: 1, max_errors: 0 },
+                limits: Limits {
+                    max_targets: 5,
+                    max_percent: 50.0,
+                    canary: 1,
+                    max_errors: 0,
+                },
                 risk: Risk::Disruptive,
                 blast: Blast {
                     targets: u64::from(targets),
@@ -59,7 +72,9 @@ pub(super) fn plan(targets: u32) -> Plan {
                     also: Vec::new(),
                     summary: String::new(),
                 },
-                undo: UndoPlan::None { why: "gone is gone".into() },
+                undo: UndoPlan::None {
+                    why: "gone is gone".into(),
+                },
             },
             on_fail: OnFail::Escalate,
         }],
@@ -83,11 +98,20 @@ pub(super) fn at(seconds: i64) -> Time {
 }
 
 pub(super) fn policy() -> Policy {
-    Policy { approvers: vec!["ana".into(), "bo".into()], ..Policy::default() }
+    Policy {
+        approvers: vec!["ana".into(), "bo".into()],
+        ..Policy::default()
+    }
 }
 
 pub(super) fn signed(plan: &Plan, by: &[&str]) -> Vec<Approval> {
-    by.iter().map(|b| Approval { digest: plan.digest.clone(), by: (*b).to_owned(), at: at(10) }).collect()
+    by.iter()
+        .map(|b| Approval {
+            digest: plan.digest.clone(),
+            by: (*b).to_owned(),
+            at: at(10),
+        })
+        .collect()
 }
 
 pub(super) fn facts<'a>(plan: &'a Plan, policy: &'a Policy, approvals: &'a [Approval]) -> Facts<'a> {

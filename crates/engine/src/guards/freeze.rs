@@ -5,7 +5,11 @@ use super::{Facts, Refusal};
 pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
     match facts.frozen {
         None => Ok(()),
-        Some(why) => Err(Refusal::new("freeze", format!("changes are frozen: {why}"), "lift it with `muster unfreeze`")),
+        Some(why) => Err(Refusal::new(
+            "freeze",
+            format!("changes are frozen: {why}"),
+            "lift it with `muster unfreeze`",
+        )),
     }
 }
 

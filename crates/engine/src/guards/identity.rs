@@ -18,7 +18,10 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
         Some(now) if now == facts.plan.scope.identity => Ok(()),
         Some(now) => Err(Refusal::new(
             "identity",
-            format!("the plan is for cluster {}, but {now} answers at its address", facts.plan.scope.identity),
+            format!(
+                "the plan is for cluster {}, but {now} answers at its address",
+                facts.plan.scope.identity
+            ),
             "find out what stands at that address, then make a new plan",
         )),
         None => Err(Refusal::new(

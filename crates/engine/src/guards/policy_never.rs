@@ -6,14 +6,25 @@ use super::{Facts, Refusal};
 
 pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
     let risk = facts.plan.risk;
-    let refuse = |why: String| Err(Refusal::new("policy", why, "change `policy` in the config if that is not meant"));
+    let refuse = |why: String| {
+        Err(Refusal::new(
+            "policy",
+            why,
+            "change `policy` in the config if that is not meant",
+        ))
+    };
     if facts.policy.decision(risk) == Decision::Never {
         return refuse(format!("policy says never to {} changes", risk.word()));
     }
     if facts.policy.runbooks.get(&facts.plan.runbook.id) == Some(&Decision::Never) {
-        return refuse(format!("policy says never to runbook `{}`", facts.plan.runbook.id));
+        return refuse(format!(
+            "policy says never to runbook `{}`",
+            facts.plan.runbook.id
+        ));
     }
-    if risk == Risk::Irreversible && !matches!(facts.policy.irreversible, Decision::TwoPerson | Decision::Never) {
+    if risk == Risk::Irreversible
+        && !matches!(facts.policy.irreversible, Decision::TwoPerson | Decision::Never)
+    {
         return refuse("irreversible changes need two persons; policy may not say less".to_owned());
     }
     Ok(())
@@ -36,6 +47,9 @@ mod tests {
         policy.runbooks.clear();
         plan.risk = Risk::Irreversible;
         policy.irreversible = Decision::Auto;
-        assert!(check(&facts(&plan, &policy, &[])).is_err(), "irreversible is never automatic");
+        assert!(
+            check(&facts(&plan, &policy, &[])).is_err(),
+            "irreversible is never automatic"
+        );
     }
 }

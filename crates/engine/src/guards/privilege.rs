@@ -23,6 +23,11 @@ mod tests {
         let (mut plan, policy) = (plan(1), policy());
         assert_eq!(check(&facts(&plan, &policy, &[])), Ok(()));
         plan.facts.missing_privileges.push("GRANT x TO y;".into());
-        assert!(check(&facts(&plan, &policy, &[])).expect_err("lacks").remedy.contains("GRANT x TO y;"));
+        assert!(
+            check(&facts(&plan, &policy, &[]))
+                .expect_err("lacks")
+                .remedy
+                .contains("GRANT x TO y;")
+        );
     }
 }

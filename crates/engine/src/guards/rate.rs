@@ -15,7 +15,10 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
         .past
         .iter()
         .filter(|p| p.id != facts.plan.id && p.mutating && p.identity == facts.plan.scope.identity)
-        .filter(|p| p.started_at.is_some_and(|at| facts.now.since(at) < Span::from_mins(60)))
+        .filter(|p| {
+            p.started_at
+                .is_some_and(|at| facts.now.since(at) < Span::from_mins(60))
+        })
         .count();
     if recent < PER_HOUR {
         return Ok(());
@@ -36,7 +39,9 @@ mod tests {
     #[test]
     fn the_sixty_first_run_of_an_hour_is_refused() {
         let (plan, policy) = (plan(1), policy());
-        let many: Vec<_> = (0..60).map(|i| past(&format!("p{i}"), Some(5), Some(RunOutcome::Proven))).collect();
+        let many: Vec<_> = (0..60)
+            .map(|i| past(&format!("p{i}"), Some(5), Some(RunOutcome::Proven)))
+            .collect();
         let mut f = facts(&plan, &policy, &[]);
         f.phase = Phase::Start;
         f.past = &many[..59];

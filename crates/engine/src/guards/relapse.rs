@@ -15,7 +15,12 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
         .past
         .iter()
         .filter(|p| p.identity == facts.plan.scope.identity && p.runbook == facts.plan.runbook.id)
-        .filter(|p| matches!(p.outcome, Some(RunOutcome::Proven | RunOutcome::Done | RunOutcome::Escalated)))
+        .filter(|p| {
+            matches!(
+                p.outcome,
+                Some(RunOutcome::Proven | RunOutcome::Done | RunOutcome::Escalated)
+            )
+        })
         .filter(|p| p.ended_at.is_some_and(|at| facts.now.since(at) < WINDOW))
         .count();
     if repairs < REPAIRS {
@@ -23,7 +28,10 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
     }
     Err(Refusal::new(
         "relapse",
-        format!("`{}` repaired this {repairs} times in 24 hours and it came back", facts.plan.runbook.id),
+        format!(
+            "`{}` repaired this {repairs} times in 24 hours and it came back",
+            facts.plan.runbook.id
+        ),
         "the cause is elsewhere: a person looks at the incident's owners",
     ))
 }
@@ -36,7 +44,9 @@ mod tests {
     #[test]
     fn the_fourth_repair_in_a_day_is_for_a_person() {
         let (plan, policy) = (plan(1), policy());
-        let repaired: Vec<_> = (0..3).map(|i| past(&format!("p{i}"), Some(i + 5), Some(RunOutcome::Proven))).collect();
+        let repaired: Vec<_> = (0..3)
+            .map(|i| past(&format!("p{i}"), Some(i + 5), Some(RunOutcome::Proven)))
+            .collect();
         let mut f = facts(&plan, &policy, &[]);
         f.phase = Phase::Start;
         f.starter = Starter::Autopilot;

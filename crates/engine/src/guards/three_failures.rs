@@ -51,8 +51,9 @@ mod tests {
         let mut f = facts(&plan, &policy, &[]);
         f.phase = Phase::Start;
         f.starter = Starter::Autopilot;
-        let failed: Vec<_> =
-            (0..3).map(|i| past(&format!("p{i}"), Some(i + 5), Some(RunOutcome::Escalated))).collect();
+        let failed: Vec<_> = (0..3)
+            .map(|i| past(&format!("p{i}"), Some(i + 5), Some(RunOutcome::Escalated)))
+            .collect();
         f.past = &failed[..2];
         assert_eq!(check(&f), Ok(()));
         f.past = &failed;

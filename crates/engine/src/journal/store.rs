@@ -105,15 +105,26 @@ impl Journal {
     pub fn open(path: &Path) -> Result<Self, JournalError> {
         let cannot = |e: rusqlite::Error| cannot_read(path, &e);
         let db = Connection::open(path).map_err(cannot)?;
-        db.busy_timeout(std::time::Duration::from_secs(5)).map_err(cannot)?;
-        let version: i64 = db.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(cannot)?;
+        db.busy_timeout(std::time::Duration::from_secs(5))
+            .map_err(cannot)?;
+        let version: i64 = db
+            .query_row("PRAGMA user_version", [], |r| r.get(0))
+            .map_err(cannot)?;
         if version > FORMAT {
-            return Err(JournalError::TooNew { path: path.to_owned(), found: version });
+            return Err(JournalError::TooNew {
+                path: path.to_owned(),
+                found: version,
+            });
         }
         db.execute_batch(SCHEMA).map_err(|e| cannot_write(path, &e))?;
         let journal = Self {
             path: path.to_owned(),
-            inner: Mutex::new(Inner { db, appends: 0, dead: false, hook: None }),
+            inner: Mutex::new(Inner {
+                db,
+                appends: 0,
+                dead: false,
+                hook: None,
+            }),
         };
         journal.check_head()?;
         Ok(journal)
@@ -132,7 +143,10 @@ impl Journal {
         let mut inner = self.lock();
         let text = serde_json::to_value(&event)
             .map(|v| canonical_json(&v))
-            .map_err(|e| JournalError::CannotWrite { path: self.path.clone(), reason: e.to_string() })?;
+            .map_err(|e| JournalError::CannotWrite {
+                path: self.path.clone(),
+                reason: e.to_string(),
+            })?;
         inner.appends += 1;
         let number = inner.appends;
         if inner.dead || inner.hook.as_ref().is_some_and(|h| h(number, false)) {
@@ -140,9 +154,13 @@ impl Journal {
             return Err(JournalError::Killed(number));
         }
         let fail = |e: rusqlite::Error| cannot_write(&self.path, &e);
-        let tx = inner.db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(fail)?;
-        let (count, prev): (i64, String) =
-            tx.query_row("SELECT count, head FROM head", [], |r| Ok((r.get(0)?, r.get(1)?))).map_err(fail)?;
+        let tx = inner
+            .db
+            .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+            .map_err(fail)?;
+        let (count, prev): (i64, String) = tx
+            .query_row("SELECT count, head FROM head", [], |r| Ok((r.get(0)?, r.get(1)?)))
+            .map_err(fail)?;
         let seq = u64::try_from(count).unwrap_or(0) + 1;
         let hash = chain(&prev, seq, at, who, place, &text);
         tx.execute(
@@ -164,13 +182,22 @@ impl Journal {
             ],
         )
         .map_err(fail)?;
-        tx.execute("UPDATE head SET count = ?1, head = ?2", params![count + 1, hash]).map_err(fail)?;
+        tx.execute("UPDATE head SET count = ?1, head = ?2", params![count + 1, hash])
+            .map_err(fail)?;
         tx.commit().map_err(fail)?;
         if inner.hook.as_ref().is_some_and(|h| h(number, true)) {
             inner.dead = true;
             return Err(JournalError::Killed(number));
         }
-        Ok(Entry { seq, at, who: who.to_owned(), place: place.clone(), event, prev, hash })
+        Ok(Entry {
+            seq,
+            at,
+            who: who.to_owned(),
+            place: place.clone(),
+            event,
+            prev,
+            hash,
+        })
     }
 
     /// Entries of one run, in order.
@@ -212,7 +239,9 @@ impl Journal {
     pub fn head(&self) -> Result<(u64, Digest), JournalError> {
         self.lock()
             .db
-            .query_row("SELECT count, head FROM head", [], |r| Ok((r.get::<_, i64>(0)?, r.get(1)?)))
+            .query_row("SELECT count, head FROM head", [], |r| {
+                Ok((r.get::<_, i64>(0)?, r.get(1)?))
+            })
             .map(|(c, h)| (u64::try_from(c).unwrap_or(0), h))
             .map_err(|e| cannot_read(&self.path, &e))
     }
@@ -222,16 +251,25 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Broken`] with the first entry that is not what was written.
     pub fn verify(&self) -> Result<u64, JournalError> {
-        let broken = |what: String| JournalError::Broken { path: self.path.clone(), what };
+        let broken = |what: String| JournalError::Broken {
+            path: self.path.clone(),
+            what,
+        };
         let (count, head) = self.head()?;
         let mut prev = GENESIS.to_owned();
         let mut seen = 0;
         for raw in self.raw("WHERE ?1 = '' ORDER BY seq", "")? {
             seen += 1;
             if raw.seq != seen {
-                return Err(broken(format!("entry {seen} is missing (found {} in its place)", raw.seq)));
+                return Err(broken(format!(
+                    "entry {seen} is missing (found {} in its place)",
+                    raw.seq
+                )));
             }
-            let at: Time = raw.at.parse().map_err(|e: String| broken(format!("entry {seen}: {e}")))?;
+            let at: Time = raw
+                .at
+                .parse()
+                .map_err(|e: String| broken(format!("entry {seen}: {e}")))?;
             if raw.prev != prev {
                 return Err(broken(format!("entry {seen} does not follow the one before it")));
             }
@@ -274,26 +312,44 @@ impl Journal {
         let inner = self.lock();
         let mut statement = inner
             .db
-            .prepare_cached("SELECT moment, taken_at, sha256, body FROM evidence WHERE incident = ?1 ORDER BY taken_at")
+            .prepare_cached(
+                "SELECT moment, taken_at, sha256, body FROM evidence WHERE incident = ?1 ORDER BY taken_at",
+            )
             .map_err(fail)?;
         let rows = statement
             .query_map([incident], |r| {
-                Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?, r.get::<_, String>(2)?, r.get::<_, String>(3)?))
+                Ok((
+                    r.get::<_, String>(0)?,
+                    r.get::<_, String>(1)?,
+                    r.get::<_, String>(2)?,
+                    r.get::<_, String>(3)?,
+                ))
             })
             .map_err(fail)?;
         let mut out = Vec::new();
         for row in rows {
             let (moment, taken_at, sha256, body) = row.map_err(fail)?;
-            let broken = |what: String| JournalError::Broken { path: self.path.clone(), what };
+            let broken = |what: String| JournalError::Broken {
+                path: self.path.clone(),
+                what,
+            };
             if digest_of_bytes(body.as_bytes()) != sha256 {
-                return Err(broken(format!("evidence {sha256} of incident {incident} was edited")));
+                return Err(broken(format!(
+                    "evidence {sha256} of incident {incident} was edited"
+                )));
             }
             out.push(Evidence {
-                moment: if moment == "onset" { EvidenceMoment::Onset } else { EvidenceMoment::After },
+                moment: if moment == "onset" {
+                    EvidenceMoment::Onset
+                } else {
+                    EvidenceMoment::After
+                },
                 taken_at: taken_at.parse().map_err(broken)?,
                 sha256,
-                body: serde_json::from_str(&body)
-                    .map_err(|e| JournalError::Broken { path: self.path.clone(), what: e.to_string() })?,
+                body: serde_json::from_str(&body).map_err(|e| JournalError::Broken {
+                    path: self.path.clone(),
+                    what: e.to_string(),
+                })?,
             });
         }
         Ok(out)
@@ -304,10 +360,14 @@ impl Journal {
         let last: Option<(i64, String)> = self
             .lock()
             .db
-            .query_row("SELECT seq, hash FROM entry ORDER BY seq DESC LIMIT 1", [], |r| Ok((r.get(0)?, r.get(1)?)))
+            .query_row("SELECT seq, hash FROM entry ORDER BY seq DESC LIMIT 1", [], |r| {
+                Ok((r.get(0)?, r.get(1)?))
+            })
             .optional()
             .map_err(|e| cannot_read(&self.path, &e))?;
-        let (seq, hash) = last.map_or((0, GENESIS.to_owned()), |(s, h)| (u64::try_from(s).unwrap_or(0), h));
+        let (seq, hash) = last.map_or((0, GENESIS.to_owned()), |(s, h)| {
+            (u64::try_from(s).unwrap_or(0), h)
+        });
         if seq != count || hash != head {
             return Err(JournalError::Broken {
                 path: self.path.clone(),
@@ -318,7 +378,10 @@ impl Journal {
     }
 
     fn select(&self, tail: &str, arg: &str) -> Result<Vec<Entry>, JournalError> {
-        let broken = |what: String| JournalError::Broken { path: self.path.clone(), what };
+        let broken = |what: String| JournalError::Broken {
+            path: self.path.clone(),
+            what,
+        };
         self.raw(tail, arg)?
             .into_iter()
             .map(|raw| {
@@ -327,7 +390,8 @@ impl Journal {
                     at: raw.at.parse().map_err(broken)?,
                     who: raw.who,
                     place: raw.place,
-                    event: serde_json::from_str(&raw.event).map_err(|e| broken(format!("entry {}: {e}", raw.seq)))?,
+                    event: serde_json::from_str(&raw.event)
+                        .map_err(|e| broken(format!("entry {}: {e}", raw.seq)))?,
                     prev: raw.prev,
                     hash: raw.hash,
                 })
@@ -367,7 +431,9 @@ impl Journal {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.inner
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -389,9 +455,15 @@ fn kind_of(event_text: &str) -> String {
 }
 
 fn cannot_read(path: &Path, e: &rusqlite::Error) -> JournalError {
-    JournalError::CannotRead { path: path.to_owned(), reason: e.to_string() }
+    JournalError::CannotRead {
+        path: path.to_owned(),
+        reason: e.to_string(),
+    }
 }
 
 fn cannot_write(path: &Path, e: &rusqlite::Error) -> JournalError {
-    JournalError::CannotWrite { path: path.to_owned(), reason: e.to_string() }
+    JournalError::CannotWrite {
+        path: path.to_owned(),
+        reason: e.to_string(),
+    }
 }

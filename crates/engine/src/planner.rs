@@ -1,0 +1,472 @@
+//! Planning: runs the probes of a runbook, freezes the targets of its actions and seals the plan.
+//!
+//! Changes nothing. What cannot be read makes no plan; what is not this runbook's business makes a plan that says so.
+
+use std::collections::BTreeMap;
+
+use muster_model::{
+    Blast, Check, FrozenTarget, Plan, PlanFacts, PlanResult, PlannedStep, Record, Risk, RunbookRef, Scope,
+    Span, StepPlan, UndoPlan,
+};
+use muster_runbooks::ir::{self, Runbook, StepBody, VerifyCheck};
+use muster_runbooks::{Arg, Library};
+
+use crate::catalogue::CodeError;
+use crate::condition;
+use crate::executor::{Engine, EngineError};
+use crate::guards::{Phase, Refusal, Starter};
+use crate::journal::{Event, Place};
+
+/// How long a plan is valid.
+pub const VALID: Span = Span::from_mins(15);
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// Cluster.
+    pub cluster: String,
+    /// Address.
+    pub target: String,
+    /// Parameters, resolved.
+    pub params: Record,
+    /// Who asks.
+    pub requested_by: String,
+    /// Incident it answers.
+    pub incident: Option<String>,
+    /// How long the plan is valid.
+    pub valid: Span,
+    /// For runbooks that call others.
+    pub library: &'a Library,
+}
+
+/// A plan and what the guards said of it.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// The plan.
+    pub plan: Plan,
+    /// A guard's refusal at plan time; such a plan never starts.
+    pub refused: Option<Refusal>,
+}
+
+impl Engine {
+    /// Makes a plan and journals it.
+    ///
+    /// # Errors
+    /// When something needed cannot be read.
+    pub async fn plan(&self, runbook: &Runbook, request: Request<'_>) -> Result<Planned, EngineError> {
+        let survey = self.surveyor().survey(&request.cluster, &request.target).await;
+        let scope = Scope {
+            cluster: request.cluster.clone(),
+            target: request.target.clone(),
+            identity: survey.identity.clone(),
+        };
+        let now = self.now();
+        let mut draft = Draft {
+            engine: self,
+            scope: scope.clone(),
+            outputs: BTreeMap::new(),
+            steps: Vec::new(),
+            facts: PlanFacts {
+                enrolled: survey.enrolled,
+                can_act: survey.can_act,
+                missing_privileges: Vec::new(),
+                targets: Vec::new(),
+                major: survey.major,
+                practice: survey.practice,
+            },
+            risk: Risk::Read,
+            no_return: None,
+            library: request.library,
+        };
+        let ended = draft.walk(runbook, &request.params, 0).await?;
+        let result = match ended {
+            Some(result) => {
+                // What was read stays as evidence; nothing would be done.
+                draft.steps.retain(|s| matches!(s.plan, StepPlan::Probe { .. }));
+                draft.facts.targets.clear();
+                draft.no_return = None;
+                draft.risk = Risk::Read;
+                result
+            }
+            None => draft.result(runbook),
+        };
+        let mut plan = Plan {
+            format: muster_model::FORMAT,
+            id: new_id("r"),
+            runbook: RunbookRef {
+                id: runbook.id.clone(),
+                title: runbook.title.clone(),
+                digest: runbook.digest.clone(),
+            },
+            scope,
+            requested_by: request.requested_by.clone(),
+            incident: request.incident.clone(),
+            created_at: now,
+            expires_at: now.plus(request.valid),
+            params: request.params.clone(),
+            risk: draft.risk,
+            result,
+            steps: draft.steps,
+            outputs: draft.outputs,
+            facts: draft.facts,
+            point_of_no_return: draft.no_return,
+            digest: String::new(),
+        }
+        .sealed();
+        // A digest is of what was written: what comes back from the journal must fit it.
+        plan = serde_json::from_value(serde_json::to_value(&plan).unwrap_or_default())
+            .unwrap_or(plan)
+            .sealed();
+        let place = Place::run(&plan.id, plan.incident.as_deref());
+        self.append(
+            &request.requested_by,
+            &place,
+            Event::Planned { plan: plan.clone() },
+        )?;
+        let refused = if matches!(plan.result, PlanResult::Changes) {
+            self.judge(&plan, Phase::Plan, Starter::Person).await?.err()
+        } else {
+            None
+        };
+        match (&refused, &plan.result) {
+            (Some(r), _) => {
+                let event = Event::Refused {
+                    guard: r.guard.to_owned(),
+                    why: r.why.clone(),
+                    remedy: r.remedy.clone(),
+                };
+                self.append(crate::journal::DAEMON, &place, event)?;
+                self.finish_plan(&place, muster_model::RunOutcome::Refused, &r.why)?;
+            }
+            (None, PlanResult::Nothing { why }) => {
+                self.finish_plan(&place, muster_model::RunOutcome::Nothing, why)?;
+            }
+            (None, PlanResult::Declined { why, .. }) => {
+                self.finish_plan(&place, muster_model::RunOutcome::Declined, why)?;
+            }
+            (None, PlanResult::Report { summary, .. }) => {
+                self.finish_plan(&place, muster_model::RunOutcome::Reported, summary)?;
+            }
+            (None, PlanResult::Changes) => {}
+        }
+        Ok(Planned { plan, refused })
+    }
+
+    fn finish_plan(
+        &self,
+        place: &Place,
+        outcome: muster_model::RunOutcome,
+        detail: &str,
+    ) -> Result<(), EngineError> {
+        let event = Event::Ended {
+            outcome,
+            detail: detail.to_owned(),
+        };
+        self.append(crate::journal::DAEMON, place, event).map(|_| ())
+    }
+}
+
+/// A short random id with a prefix.
+#[must_use]
+pub fn new_id(prefix: &str) -> String {
+    const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
+    let text: String = (0..8)
+        .map(|_| char::from(LETTERS[usize::from(rand::random::<u8>()) % LETTERS.len()]))
+        .collect();
+    format!("{prefix}-{text}")
+}
+
+struct Draft<'a> {
+    engine: &'a Engine,
+    scope: Scope,
+    outputs: BTreeMap<String, Record>,
+    steps: Vec<PlannedStep>,
+    facts: PlanFacts,
+    risk: Risk,
+    no_return: Option<String>,
+    library: &'a Library,
+}
+
+fn unusable(name: &str, reason: String) -> EngineError {
+    EngineError::Code(CodeError::Input {
+        name: name.to_owned(),
+        reason,
+    })
+}
+
+impl Draft<'_> {
+    /// Walks the steps; `Some` when it ended before the actions.
+    async fn walk(
+        &mut self,
+        runbook: &Runbook,
+        params: &Record,
+        depth: u8,
+    ) -> Result<Option<PlanResult>, EngineError> {
+        for step in &runbook.steps {
+            let ended = match &step.body {
+                StepBody::Probe { .. } => self.probe(step, params).await?,
+                StepBody::Action { .. } => {
+                    self.action(step, params).await?;
+                    None
+                }
+                StepBody::Verify { checks, hold, within } => {
+                    let checks = checks
+                        .iter()
+                        .map(|c| self.check(c, runbook, params))
+                        .collect::<Result<_, _>>()?;
+                    self.push(
+                        step,
+                        StepPlan::Verify {
+                            checks,
+                            hold: *hold,
+                            within: *within,
+                        },
+                    );
+                    None
+                }
+                StepBody::Approve { question } => {
+                    self.push(
+                        step,
+                        StepPlan::Approve {
+                            question: question.clone(),
+                        },
+                    );
+                    None
+                }
+                StepBody::Wait { span } => {
+                    self.push(step, StepPlan::Wait { span: *span });
+                    None
+                }
+                StepBody::Record { values } => {
+                    let values =
+                        ir::resolve_all(values, params, &self.outputs).map_err(|e| unusable(&step.id, e))?;
+                    self.push(step, StepPlan::Record { values });
+                    None
+                }
+                StepBody::Call { runbook: id, with } => {
+                    let called = self
+                        .library
+                        .get(id)
+                        .ok_or_else(|| unusable(&step.id, format!("no runbook `{id}`")))?;
+                    if depth > 4 {
+                        return Err(unusable(
+                            &step.id,
+                            "runbooks call each other too deeply".to_owned(),
+                        ));
+                    }
+                    let mut inner = muster_runbooks::params(called, &BTreeMap::new()).unwrap_or_default();
+                    inner.extend(
+                        ir::resolve_all(with, params, &self.outputs).map_err(|e| unusable(&step.id, e))?,
+                    );
+                    Box::pin(self.walk(called, &inner, depth + 1)).await?
+                }
+            };
+            if ended.is_some() {
+                return Ok(ended);
+            }
+        }
+        Ok(None)
+    }
+
+    fn push(&mut self, step: &ir::Step, plan: StepPlan) {
+        self.steps.push(PlannedStep {
+            id: step.id.clone(),
+            plan,
+            on_fail: step.on_fail.clone(),
+        });
+    }
+
+    async fn probe(&mut self, step: &ir::Step, params: &Record) -> Result<Option<PlanResult>, EngineError> {
+        let StepBody::Probe {
+            uses,
+            with,
+            continue_if,
+            expect,
+            declined_as,
+        } = &step.body
+        else {
+            return Ok(None);
+        };
+        let probe = self.engine.catalogue().find_probe(uses)?;
+        let with = ir::resolve_all(with, params, &self.outputs).map_err(|e| unusable(&step.id, e))?;
+        let outputs = probe.read(&self.scope, &with).await?;
+        let holds = |c: &Option<String>| match c {
+            None => Ok(true),
+            Some(c) => condition::holds(c, &outputs, probe.signature()).map_err(|e| unusable(&step.id, e)),
+        };
+        let (go_on, expected) = (holds(continue_if)?, holds(expect)?);
+        let said = |c: &Option<String>| {
+            c.as_ref().map_or(String::new(), |c| {
+                format!("`{c}` does not hold ({})", condition::values(c, &outputs))
+            })
+        };
+        let ended = if !go_on {
+            Some(PlanResult::Nothing {
+                why: said(continue_if),
+            })
+        } else if !expected {
+            let summary = outputs
+                .get("summary")
+                .and_then(|v| v.as_str())
+                .filter(|s| !s.is_empty());
+            let why = summary.map_or_else(|| said(expect), |s| format!("{}: {s}", said(expect)));
+            let named = declined_as.as_ref().and_then(|(from, out)| {
+                let record = if *from == step.id {
+                    Some(&outputs)
+                } else {
+                    self.outputs.get(from)
+                };
+                record
+                    .and_then(|r| r.get(out))
+                    .and_then(|v| v.as_str())
+                    .map(str::to_owned)
+            });
+            Some(PlanResult::Declined {
+                step: step.id.clone(),
+                why,
+                named,
+            })
+        } else {
+            None
+        };
+        self.outputs.insert(step.id.clone(), outputs);
+        self.push(
+            step,
+            StepPlan::Probe {
+                uses: uses.clone(),
+                with,
+                continue_if: continue_if.clone(),
+                expect: expect.clone(),
+            },
+        );
+        Ok(ended)
+    }
+
+    async fn action(&mut self, step: &ir::Step, params: &Record) -> Result<(), EngineError> {
+        let StepBody::Action {
+            uses,
+            with,
+            for_each,
+            limits,
+        } = &step.body
+        else {
+            return Ok(());
+        };
+        let action = self.engine.catalogue().find_action(uses)?;
+        let with = ir::resolve_all(with, params, &self.outputs).map_err(|e| unusable(&step.id, e))?;
+        let targets = self.targets(step, for_each.as_ref())?;
+        if for_each.is_some() && targets.is_empty() {
+            let blast = Blast {
+                summary: "nothing to do".to_owned(),
+                ..Blast::default()
+            };
+            let undo = UndoPlan::None {
+                why: "nothing is done".to_owned(),
+            };
+            let risk = Risk::Read;
+            let plan = StepPlan::Action {
+                uses: uses.clone(),
+                with,
+                targets,
+                limits: limits.clone(),
+                risk,
+                blast,
+                undo,
+            };
+            self.push(step, plan);
+            return Ok(());
+        }
+        let planned = action.plan(&self.scope, &step.id, &with, &targets).await?;
+        let risk = action.signature().risk;
+        self.risk = self.risk.max(risk);
+        if self.no_return.is_none() && matches!(planned.undo, UndoPlan::None { .. }) {
+            self.no_return = Some(step.id.clone());
+        }
+        self.facts.targets.extend(planned.facts);
+        for privilege in planned.missing_privileges {
+            if !self.facts.missing_privileges.contains(&privilege) {
+                self.facts.missing_privileges.push(privilege);
+            }
+        }
+        self.push(
+            step,
+            StepPlan::Action {
+                uses: uses.clone(),
+                with,
+                targets: planned.targets,
+                limits: limits.clone(),
+                risk,
+                blast: planned.blast,
+                undo: planned.undo,
+            },
+        );
+        Ok(())
+    }
+
+    fn targets(
+        &self,
+        step: &ir::Step,
+        from: Option<&(String, String)>,
+    ) -> Result<Vec<FrozenTarget>, EngineError> {
+        let Some((from, out)) = from else {
+            return Ok(Vec::new());
+        };
+        let arg = Arg::Output {
+            step: from.clone(),
+            out: out.clone(),
+        };
+        let value = ir::resolve(&arg, &Record::new(), &self.outputs).map_err(|e| unusable(&step.id, e))?;
+        let items = value
+            .as_array()
+            .ok_or_else(|| unusable(&step.id, format!("`{from}.{out}` is not a list")))?;
+        items
+            .iter()
+            .map(|v| FrozenTarget::from_value(v).map_err(|e| unusable(&step.id, e)))
+            .collect()
+    }
+
+    fn check(&self, check: &VerifyCheck, runbook: &Runbook, params: &Record) -> Result<Check, EngineError> {
+        let Some(StepBody::Probe { uses, with, .. }) = runbook.step(&check.step).map(|s| &s.body) else {
+            return Err(unusable(&check.step, "not a probe step".to_owned()));
+        };
+        let mut all = ir::resolve_all(with, params, &self.outputs).map_err(|e| unusable(&check.step, e))?;
+        all.extend(
+            ir::resolve_all(&check.with, params, &self.outputs).map_err(|e| unusable(&check.step, e))?,
+        );
+        Ok(Check {
+            step: check.step.clone(),
+            uses: uses.clone(),
+            with: all,
+            until: check.until.clone(),
+        })
+    }
+
+    fn result(&self, runbook: &Runbook) -> PlanResult {
+        let acts = self
+            .steps
+            .iter()
+            .any(|s| matches!(&s.plan, StepPlan::Action { targets, .. } if !targets.is_empty()));
+        if acts {
+            return PlanResult::Changes;
+        }
+        let recorded = self.steps.iter().rev().find_map(|s| match &s.plan {
+            StepPlan::Record { values } => Some(values),
+            _ => None,
+        });
+        let text = |key: &str| {
+            recorded
+                .and_then(|r| r.get(key))
+                .and_then(|v| v.as_str())
+                .map(str::to_owned)
+        };
+        match (runbook.read_only(), text("verdict"), text("summary")) {
+            (true, Some(verdict), summary) => PlanResult::Report {
+                verdict,
+                summary: summary.unwrap_or_default(),
+            },
+            _ => PlanResult::Nothing {
+                why: "no target is left".to_owned(),
+            },
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! A world of numbered things that an action can end, a clock that never waits, and an engine over them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use muster_engine::clock::Clock;
+use muster_engine::planner::{Planned, Request, VALID};
+use muster_engine::{
+    Action, ActionPlan, Catalogue, ClusterRules, CodeError, Engine, Journal, Probe, Survey, Surveyor,
+};
+use muster_model::{
+    Autopilot, Blast, Field, FrozenTarget, Kind, Observation, Outcome, Policy, Record, Risk, Scope,
+    Signature, Span, TargetFacts, Time, Type, UndoPlan,
+};
+use muster_runbooks::{Library, check};
+use serde_json::json;
+
+/// The world: what is there, and what happened to it.
+#[derive(Debug, Default)]
+pub(crate) struct World {
+    /// Things that are there, each with the version that identifies it.
+    pub(crate) things: BTreeMap<u32, u32>,
+    /// How often each was ended.
+    pub(crate) ended: BTreeMap<u32, u32>,
+    /// How often each was brought back.
+    pub(crate) undone: BTreeMap<u32, u32>,
+    /// Ending these fails.
+    pub(crate) stubborn: Vec<u32>,
+    /// Nothing can be read.
+    pub(crate) blind: bool,
+    /// Things that come back on their own at every look.
+    pub(crate) relapse: Option<u32>,
+}
+
+/// Shared.
+pub(crate) type Shared = Arc<Mutex<World>>;
+
+/// A world of things 1 to `n`.
+pub(crate) fn world(n: u32) -> Shared {
+    Arc::new(Mutex::new(World {
+        things: (1..=n).map(|i| (i, 0)).collect(),
+        ..World::default()
+    }))
+}
+
+fn freeze(n: u32, version: u32) -> FrozenTarget {
+    FrozenTarget {
+        kind: "thing".into(),
+        label: format!("thing {n}"),
+        fingerprint: format!("thing-{n}.{version}"),
+        json: json!({"n": n, "version": version}),
+    }
+}
+
+fn parts(target: &FrozenTarget) -> (u32, u32) {
+    let get = |k: &str| u32::try_from(target.json[k].as_u64().expect("number")).expect("small");
+    (get("n"), get("version"))
+}
+
+struct Things(Signature, Shared);
+
+impl Things {
+    fn new(world: Shared) -> Self {
+        let signature = Signature {
+            name: "things.read@1".into(),
+            kind: Kind::Probe,
+            risk: Risk::Read,
+            about: "things".into(),
+            params: vec![],
+            outputs: vec![
+                Field::new("count", Type::Int, "things"),
+                Field::new("things", Type::identities("thing"), "things"),
+            ],
+            target: None,
+            undo: None,
+        };
+        Self(signature, world)
+    }
+}
+
+#[async_trait]
+impl Probe for Things {
+    fn signature(&self) -> &Signature {
+        &self.0
+    }
+
+    async fn read(&self, scope: &Scope, _: &Record) -> Result<Record, CodeError> {
+        let mut world = self.1.lock().expect("lock");
+        if world.blind {
+            return Err(CodeError::Unreadable {
+                target: scope.target.clone(),
+                reason: "dark".into(),
+            });
+        }
+        let list: Vec<_> = world
+            .things
+            .iter()
+            .map(|(n, v)| freeze(*n, *v).to_value())
+            .collect();
+        let out = json!({"count": list.len(), "things": list});
+        if let Some(n) = world.relapse {
+            if world.things.contains_key(&n) {
+                world.things.remove(&n);
+            } else {
+                world.things.insert(n, 9);
+            }
+        }
+        Ok(out.as_object().expect("object").clone())
+    }
+}
+
+struct End(Signature, Shared, bool);
+
+impl End {
+    fn new(world: Shared, undoable: bool) -> Self {
+        let signature = Signature {
+            name: if undoable { "thing.hide@1" } else { "thing.end@1" }.into(),
+            kind: Kind::Action,
+            risk: if undoable {
+                Risk::Reversible
+            } else {
+                Risk::Disruptive
+            },
+            about: "ends a thing".into(),
+            params: vec![],
+            outputs: vec![],
+            target: Some("thing".into()),
+            undo: Some(
+                if undoable {
+                    "brings it back"
+                } else {
+                    "none: gone is gone"
+                }
+                .into(),
+            ),
+        };
+        Self(signature, world, undoable)
+    }
+}
+
+#[async_trait]
+impl Action for End {
+    fn signature(&self) -> &Signature {
+        &self.0
+    }
+
+    async fn plan(
+        &self,
+        _: &Scope,
+        step: &str,
+        _: &Record,
+        targets: &[FrozenTarget],
+    ) -> Result<ActionPlan, CodeError> {
+        let facts = targets.iter().map(|t| TargetFacts {
+            step: step.to_owned(),
+            fingerprint: t.fingerprint.clone(),
+            class: "thing".into(),
+            owner: None,
+            age: Some(Span::from_secs(60)),
+            excluded: None,
+        });
+        Ok(ActionPlan {
+            targets: targets.to_vec(),
+            facts: facts.collect(),
+            blast: Blast {
+                targets: targets.len() as u64,
+                population: 100,
+                also: vec![],
+                summary: "ends things".into(),
+            },
+            undo: if self.2 {
+                UndoPlan::Inverse {
+                    how: "brings it back".into(),
+                }
+            } else {
+                UndoPlan::None {
+                    why: "gone is gone".into(),
+                }
+            },
+            missing_privileges: vec![],
+        })
+    }
+
+    async fn apply(&self, _: &Scope, _: &Record, target: &FrozenTarget) -> Outcome {
+        let mut world = self.1.lock().expect("lock");
+        let (n, version) = parts(target);
+        if world.stubborn.contains(&n) {
+            return Outcome::Failed {
+                error: format!("thing {n} does not go"),
+            };
+        }
+        if world.things.get(&n) != Some(&version) {
+            return Outcome::NotDone {
+                why: "changed since plan".into(),
+            };
+        }
+        world.things.remove(&n);
+        *world.ended.entry(n).or_default() += 1;
+        Outcome::Done {
+            detail: "gone".into(),
+        }
+    }
+
+    async fn observe(&self, _: &Scope, _: &Record, target: &FrozenTarget) -> Observation {
+        let world = self.1.lock().expect("lock");
+        let (n, version) = parts(target);
+        if world.blind {
+            return Observation::Unknown { why: "dark".into() };
+        }
+        if world.things.get(&n) == Some(&version) {
+            Observation::NotDone {
+                detail: "it is there".into(),
+            }
+        } else {
+            Observation::Done {
+                detail: "it is gone".into(),
+            }
+        }
+    }
+
+    async fn undo(&self, _: &Scope, _: &Record, target: &FrozenTarget) -> Outcome {
+        let mut world = self.1.lock().expect("lock");
+        let (n, version) = parts(target);
+        if !self.2 {
+            return Outcome::NotDone {
+                why: "gone is gone".into(),
+            };
+        }
+        world.things.insert(n, version);
+        *world.undone.entry(n).or_default() += 1;
+        Outcome::Done {
+            detail: "back".into(),
+        }
+    }
+}
+
+struct Still(Mutex<Time>);
+
+#[async_trait]
+impl Clock for Still {
+    fn now(&self) -> Time {
+        *self.0.lock().expect("lock")
+    }
+
+    async fn wait(&self, span: Span) {
+        let mut now = self.0.lock().expect("lock");
+        *now = now.plus(span);
+    }
+}
+
+struct Sure;
+
+#[async_trait]
+impl Surveyor for Sure {
+    async fn survey(&self, _: &str, _: &str) -> Survey {
+        Survey {
+            enrolled: true,
+            identity: "77".into(),
+            major: Some(15),
+            can_act: true,
+            practice: false,
+        }
+    }
+}
+
+/// Policy of the tests: `ana` and `bo` approve.
+pub(crate) fn policy() -> Policy {
+    Policy {
+        approvers: vec!["ana".into(), "bo".into()],
+        ..Policy::default()
+    }
+}
+
+/// An engine over a world and a journal file.
+pub(crate) fn engine(dir: &Path, world: &Shared) -> Engine {
+    let journal = Journal::open(&dir.join("journal.db")).expect("journal");
+    let catalogue = Catalogue::new()
+        .probe(Things::new(world.clone()))
+        .action(End::new(world.clone(), false))
+        .action(End::new(world.clone(), true));
+    let rules = ClusterRules {
+        policy: policy(),
+        autopilot: Autopilot::Propose,
+        settings_digest: "s".into(),
+    };
+    let started = journal
+        .all()
+        .expect("reads")
+        .last()
+        .map_or(Time::from_millis(0), |e| e.at);
+    let clock = Arc::new(Still(Mutex::new(started.plus(Span::from_millis(1)))));
+    Engine::new(
+        journal,
+        catalogue,
+        clock,
+        Arc::new(Sure),
+        BTreeMap::from([("shop".to_owned(), rules)]),
+    )
+}
+
+/// The runbook that ends (or hides) all things.
+pub(crate) fn book(action: &str, on_fail: &str) -> String {
+    format!(
+        "schema: muster.runbook/1
+id: book
+title: Book
+about: Ends all things that are there, and proves that none is left afterwards.
+owner: on-call
+risk: disruptive
+steps:
+  - id: look
+    probe: things.read@1
+    continue_if: count > 0
+  - id: end
+    action: {action}
+    for_each: {{step: look, out: things}}
+    limits: {{max_targets: 20, max_percent: 50, canary: 1, max_errors: 0}}
+    on_fail: {on_fail}
+  - id: proven
+    verify:
+      all: [{{probe: look, until: count == 0}}]
+      hold: 10s
+      within: 1m
+    on_fail: {on_fail}
+"
+    )
+}
+
+/// Plans it.
+pub(crate) async fn plan(engine: &Engine, text: &str, by: &str) -> Planned {
+    let runbook = check("book.yaml", text, &engine.catalogue().signatures()).expect("good runbook");
+    let request = Request {
+        cluster: "shop".into(),
+        target: "shop/a".into(),
+        params: Record::new(),
+        requested_by: by.into(),
+        incident: None,
+        valid: VALID,
+        library: &Library::default(),
+    };
+    engine.plan(&runbook, request).await.expect("plans")
+}

@@ -1,0 +1,108 @@
+//! Killed at every journal append, before and after the commit: after a restart the final state is the same, and
+//! nothing was done twice.
+
+use muster_engine::{Starter, Stop};
+use muster_model::RunOutcome;
+
+use crate::fake::{book, engine, plan, world};
+
+async fn killed_at(
+    number: u64,
+    after: bool,
+    action: &str,
+    on_fail: &str,
+    stubborn: Option<u32>,
+) -> Option<RunOutcome> {
+    let dir = tempfile::tempdir().expect("dir");
+    let things = world(3);
+    things.lock().expect("lock").stubborn = stubborn.into_iter().collect();
+    let first = engine(dir.path(), &things);
+    let id = plan(&first, &book(action, on_fail), "daemon").await.plan.id;
+    first.approve(&id, "bo", None).expect("approves");
+    let base = first.journal().head().expect("head").0;
+    first
+        .journal()
+        .on_append(Box::new(move |n, done| done == after && n == base + number));
+    let died = first.drive(&id, Starter::Person, &Stop::default()).await.is_err();
+    drop(first);
+    let second = engine(dir.path(), &things);
+    let driven = second
+        .drive(&id, Starter::Person, &Stop::default())
+        .await
+        .expect("goes on");
+    second.journal().verify().expect("chain");
+    let world = things.lock().expect("lock");
+    assert!(
+        world.ended.values().all(|n| *n == 1),
+        "killed at {number}: ended twice: {world:?}"
+    );
+    if on_fail == "escalate" {
+        assert!(world.things.is_empty(), "killed at {number}: {world:?}");
+        assert_eq!(
+            driven.run().outcome,
+            Some(RunOutcome::Proven),
+            "killed at {number}"
+        );
+    } else {
+        assert_eq!(world.things.len(), 3, "killed at {number}: {world:?}");
+        assert_eq!(
+            driven.run().outcome,
+            Some(RunOutcome::Undone),
+            "killed at {number}"
+        );
+    }
+    died.then_some(RunOutcome::Proven)
+}
+
+#[tokio::test]
+async fn the_final_state_is_the_same_wherever_it_dies() {
+    for after in [false, true] {
+        let mut number = 1;
+        while killed_at(number, after, "thing.end@1", "escalate", None)
+            .await
+            .is_some()
+        {
+            number += 1;
+        }
+        assert!(number > 9, "the run has only {number} appends");
+        let mut number = 1;
+        while killed_at(number, after, "thing.hide@1", "undo", Some(3))
+            .await
+            .is_some()
+        {
+            number += 1;
+        }
+        assert!(number > 12, "the run has only {number} appends");
+    }
+}
+
+#[tokio::test]
+async fn an_intent_that_cannot_be_observed_stops_the_run() {
+    let dir = tempfile::tempdir().expect("dir");
+    let things = world(2);
+    let first = engine(dir.path(), &things);
+    let id = plan(&first, &book("thing.end@1", "escalate"), "daemon")
+        .await
+        .plan
+        .id;
+    first.approve(&id, "bo", None).expect("approves");
+    // Appends of the run: started, probe read, intent, tried: it dies before the fourth.
+    let base = first.journal().head().expect("head").0;
+    first
+        .journal()
+        .on_append(Box::new(move |n, done| !done && n == base + 4));
+    assert!(first.drive(&id, Starter::Person, &Stop::default()).await.is_err());
+    drop(first);
+    things.lock().expect("lock").blind = true;
+    let second = engine(dir.path(), &things);
+    let driven = second
+        .drive(&id, Starter::Person, &Stop::default())
+        .await
+        .expect("stops");
+    assert_eq!(driven.run().outcome, Some(RunOutcome::Indeterminate));
+    assert_eq!(
+        things.lock().expect("lock").ended.len(),
+        1,
+        "nothing is blindly tried again"
+    );
+}

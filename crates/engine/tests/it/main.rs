@@ -1,0 +1,5 @@
+//! The engine with fake actions: no server, milliseconds.
+
+mod fake;
+mod kill;
+mod runs;

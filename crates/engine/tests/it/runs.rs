@@ -1,0 +1,221 @@
+//! Runs from plan to end: approvals, skips, failures, undo, proofs, expiry, freeze.
+
+use muster_engine::{Driven, EngineError, Starter, Stop};
+use muster_model::{PlanResult, RunOutcome, RunState};
+
+use crate::fake::{book, engine, plan, world};
+
+fn outcome(driven: &Driven) -> Option<RunOutcome> {
+    driven.run().outcome
+}
+
+#[tokio::test]
+async fn a_disruptive_plan_waits_for_another_person_and_is_proven() {
+    let dir = tempfile::tempdir().expect("dir");
+    let things = world(3);
+    let engine = engine(dir.path(), &things);
+    let planned = plan(&engine, &book("thing.end@1", "escalate"), "ana").await;
+    assert_eq!(planned.plan.result, PlanResult::Changes);
+    let id = planned.plan.id.clone();
+    let driven = engine
+        .drive(&id, Starter::Person, &Stop::default())
+        .await
+        .expect("drives");
+    assert!(matches!(&driven, Driven::Waiting(run, _) if run.state == RunState::WaitingApproval));
+    assert!(things.lock().expect("lock").ended.is_empty());
+    assert!(
+        matches!(engine.approve(&id, "ana", None), Err(EngineError::Refused(_))),
+        "the requester may not"
+    );
+    assert!(
+        matches!(engine.approve(&id, "eve", None), Err(EngineError::Refused(_))),
+        "a stranger may not"
+    );
+    engine.approve(&id, "bo", None).expect("approves");
+    let driven = engine
+        .drive(&id, Starter::Person, &Stop::default())
+        .await
+        .expect("drives");
+    assert_eq!(outcome(&driven), Some(RunOutcome::Proven), "{driven:?}");
+    assert_eq!(things.lock().expect("lock").ended.len(), 3);
+    assert!(engine.journal().verify().expect("chain") > 10);
+    let again = engine
+        .drive(&id, Starter::Person, &Stop::default())
+        .await
+        .expect("drives");
+    assert_eq!(outcome(&again), Some(RunOutcome::Proven), "a plan runs once");
+    assert_eq!(things.lock().expect("lock").ended.values().max(), Some(&1));
+}
+
+#[tokio::test]
+async fn what_changed_since_the_plan_is_skipped() {
+    let dir = tempfile::tempdir().expect("dir");
+    let things = world(2);
+    let engine = engine(dir.path(), &things);
+    let id = plan(&engine, &book("thing.end@1", "escalate"), "daemon")
+        .await
+        .plan
+        .id;
+    engine.approve(&id, "bo", None).expect("approves");
+    things.lock().expect("lock").things.insert(1, 5);
+    let driven = engine
+        .drive(&id, Starter::Person, &Stop::default())
+        .await
+        .expect("drives");
+    assert_eq!(
+        outcome(&driven),
+        Some(RunOutcome::Escalated),
+        "thing 1 is another one and stays: {driven:?}"
+    );
+    assert_eq!(
+        things
+            .lock()
+            .expect("lock")
+            .ended
+            .keys()
+            .copied()
+            .collect::<Vec<_>>(),
+        [2]
+    );
+    assert_eq!(things.lock().expect("lock").things.get(&1), Some(&5));
+}
+
+#[tokio::test]
+async fn a_failure_undoes_in_reverse_what_happened() {
+    let dir = tempfile::tempdir().expect("dir");
+    let things = world(3);
+    things.lock().expect("lock").stubborn = vec![3];
+    let engine = engine(dir.path(), &things);
+    let id = plan(&engine, &book("thing.hide@1", "undo"), "daemon")
+        .await
+        .plan
+        .id;
+    let driven = engine
+        .drive(&id, Starter::Person, &Stop::default())
+        .await
+        .expect("drives");
+    assert_eq!(outcome(&driven), Some(RunOutcome::Undone), "{driven:?}");
+    let world = things.lock().expect("lock");
+    assert_eq!(world.things.len(), 3);
+    assert_eq!(world.ended.len(), 2);
+    assert_eq!(
+        world.undone.keys().copied().collect::<Vec<_>>(),
+        [1, 2, 3],
+        "the failed one is put right too"
+    );
+}
+
+#[tokio::test]
+async fn a_thing_that_comes_back_is_not_cured() {
+    let dir = tempfile::tempdir().expect("dir");
+    let things = world(1);
+    let engine = engine(dir.path(), &things);
+    let id = plan(&engine, &book("thing.end@1", "escalate"), "daemon")
+        .await
+        .plan
+        .id;
+    engine.approve(&id, "bo", None).expect("approves");
+    things.lock().expect("lock").relapse = Some(7);
+    let driven = engine
+        .drive(&id, Starter::Person, &Stop::default())
+        .await
+        .expect("drives");
+    assert_eq!(outcome(&driven), Some(RunOutcome::Escalated));
+    assert!(
+        driven.run().detail.contains("came back"),
+        "{}",
+        driven.run().detail
+    );
+}
+
+#[tokio::test]
+async fn nothing_to_do_makes_no_run_and_a_freeze_holds() {
+    let dir = tempfile::tempdir().expect("dir");
+    let engine = engine(dir.path(), &world(0));
+    let planned = plan(&engine, &book("thing.end@1", "escalate"), "daemon").await;
+    assert!(matches!(planned.plan.result, PlanResult::Nothing { .. }));
+    assert_eq!(
+        engine.run(&planned.plan.id).expect("run").1.outcome,
+        Some(RunOutcome::Nothing)
+    );
+
+    let dir = tempfile::tempdir().expect("dir");
+    let things = world(2);
+    let engine = crate::fake::engine(dir.path(), &things);
+    let id = plan(&engine, &book("thing.hide@1", "undo"), "daemon")
+        .await
+        .plan
+        .id;
+    engine.freeze("ana", "release").expect("freezes");
+    let driven = engine
+        .drive(&id, Starter::Person, &Stop::default())
+        .await
+        .expect("drives");
+    assert!(matches!(&driven, Driven::Refused(_, r) if r.guard == "freeze"));
+    engine.unfreeze("ana").expect("unfreezes");
+    let driven = engine
+        .drive(&id, Starter::Person, &Stop::default())
+        .await
+        .expect("drives");
+    assert_eq!(outcome(&driven), Some(RunOutcome::Proven));
+}
+
+#[tokio::test]
+async fn a_stop_parks_and_a_cancel_undoes() {
+    let dir = tempfile::tempdir().expect("dir");
+    let things = world(2);
+    let engine = engine(dir.path(), &things);
+    let id = plan(&engine, &book("thing.hide@1", "undo"), "daemon")
+        .await
+        .plan
+        .id;
+    let stop = Stop::default();
+    stop.set();
+    let driven = engine.drive(&id, Starter::Person, &stop).await.expect("drives");
+    assert!(matches!(driven, Driven::Parked(_)));
+    assert!(things.lock().expect("lock").ended.is_empty());
+    engine.cancel(&id, "ana", "not now").expect("cancels");
+    let driven = engine
+        .drive(&id, Starter::Person, &Stop::default())
+        .await
+        .expect("drives");
+    assert_eq!(outcome(&driven), Some(RunOutcome::Cancelled));
+    assert!(engine.reject(&id, "ana", "late").is_err(), "it is over");
+}
+
+#[tokio::test]
+async fn an_edited_journal_is_found() {
+    let dir = tempfile::tempdir().expect("dir");
+    let engine = engine(dir.path(), &world(1));
+    plan(&engine, &book("thing.end@1", "escalate"), "daemon").await;
+    drop(engine);
+    let path = dir.path().join("journal.db");
+    let db = rusqlite::Connection::open(&path).expect("opens");
+    assert!(
+        db.execute("UPDATE entry SET who = 'eve'", []).is_err(),
+        "the trigger refuses"
+    );
+    assert!(
+        db.execute("DELETE FROM entry", []).is_err(),
+        "the trigger refuses"
+    );
+    db.execute_batch("DROP TRIGGER entry_no_update; UPDATE entry SET who = 'eve' WHERE seq = 1")
+        .expect("edits");
+    drop(db);
+    let journal = muster_engine::Journal::open(&path).expect("opens: the head is untouched");
+    assert!(
+        journal
+            .verify()
+            .expect_err("edited")
+            .to_string()
+            .contains("entry 1 was edited")
+    );
+    let db = rusqlite::Connection::open(&path).expect("opens");
+    db.execute_batch("DROP TRIGGER entry_no_delete; DELETE FROM entry WHERE seq = 1")
+        .expect("drops");
+    drop(db);
+    assert!(
+        muster_engine::Journal::open(&path).is_err(),
+        "a truncated journal is not opened"
+    );
+}
