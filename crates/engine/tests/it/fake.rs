@@ -101,9 +101,7 @@ impl Probe for Things {
             .collect();
         let out = json!({"count": list.len(), "things": list});
         if let Some(n) = world.relapse {
-            if world.things.contains_key(&n) {
-                world.things.remove(&n);
-            } else {
+            if world.things.remove(&n).is_none() {
                 world.things.insert(n, 9);
             }
         }

@@ -1,0 +1,163 @@
+//! The faults, one file a family. `hold` brings one about and keeps it until the future ends; `undo` puts right what
+//! outlives the holding process. Undoing what is right already is harmless.
+
+use tokio_postgres::{Client, Config};
+
+use crate::error::{LabError, sql};
+use crate::fault::{FaultInfo, FaultRecord};
+use crate::fleet::{Fleet, User, connect};
+
+mod locks;
+mod pool;
+mod servers;
+
+/// All faults.
+pub const ALL: [FaultInfo; 9] = [
+    FaultInfo {
+        name: "idle-in-transaction-leak",
+        about: "Clients open a transaction through the pooler and never end it; others wait.",
+        params: &[
+            ("leakers", "0", "how many leak; 0 stands for the whole pool"),
+            ("waiters", "8", "how many other clients want to work"),
+            (
+                "relapse",
+                "false",
+                "whether a client that is ended comes back and leaks again",
+            ),
+        ],
+    },
+    FaultInfo {
+        name: "slow-server",
+        about: "Every pooled connection runs a slow statement; clients wait, nobody leaks. The look-alike of the leak.",
+        params: &[("clients", "24", "how many clients run slow statements")],
+    },
+    FaultInfo {
+        name: "pool-too-small",
+        about: "Many short transactions and a pool of few connections; PostgreSQL is quiet.",
+        params: &[
+            ("clients", "150", "how many clients"),
+            ("size", "2", "size of the pool while it lasts"),
+        ],
+    },
+    FaultInfo {
+        name: "lock-chain",
+        about: "A session holds a row lock; others wait for it, in a chain.",
+        params: &[
+            ("depth", "1", "length of the chain before the waiters"),
+            ("waiters", "8", "how many wait at its end"),
+            (
+                "running",
+                "false",
+                "whether the holder runs a statement instead of idling in its transaction",
+            ),
+            (
+                "relapse",
+                "false",
+                "whether a holder that is ended comes back and locks again",
+            ),
+        ],
+    },
+    FaultInfo {
+        name: "ddl-queue",
+        about: "A long reader, an ALTER TABLE that waits for it, and readers that queue behind the ALTER TABLE.",
+        params: &[("readers", "8", "how many readers queue")],
+    },
+    FaultInfo {
+        name: "connection-flood",
+        about: "Idle connections take all slots of the primary.",
+        params: &[("leave", "0", "how many usable slots are left free")],
+    },
+    FaultInfo {
+        name: "standby-stopped",
+        about: "Standby c is stopped.",
+        params: &[("server", "c", "which standby")],
+    },
+    FaultInfo {
+        name: "standby-paused",
+        about: "Replay is paused on standby b while the primary writes.",
+        params: &[("server", "b", "which standby")],
+    },
+    FaultInfo {
+        name: "primary-killed",
+        about: "The postmaster of the primary is killed.",
+        params: &[],
+    },
+];
+
+/// Brings a fault about and keeps it until `until` ends; `until` is polled first when the fault is there.
+pub(crate) async fn hold(
+    fleet: &Fleet,
+    record: &FaultRecord,
+    until: impl Future<Output = ()>,
+) -> Result<(), LabError> {
+    match record.fault.as_str() {
+        "idle-in-transaction-leak" => pool::leak(fleet, record, until).await,
+        "slow-server" => pool::slow(fleet, record, until).await,
+        "pool-too-small" => pool::small(fleet, record, until).await,
+        "lock-chain" => locks::chain(fleet, record, until).await,
+        "ddl-queue" => locks::ddl(fleet, record, until).await,
+        "connection-flood" => pool::flood(fleet, record, until).await,
+        "standby-stopped" => servers::stopped(fleet, record, until).await,
+        "standby-paused" => servers::paused(fleet, record, until).await,
+        "primary-killed" => servers::killed(fleet, until).await,
+        other => Err(LabError::Fault(format!("there is no fault `{other}`"))),
+    }
+}
+
+/// Puts right what outlives the process that held a fault.
+pub(crate) async fn undo(fleet: &Fleet, record: &FaultRecord) -> Result<(), LabError> {
+    match record.fault.as_str() {
+        "pool-too-small" => crate::pooler::resize(fleet, fleet.pool_size).await,
+        "standby-stopped" => servers::start_again(fleet, &record.params["server"]).await,
+        "standby-paused" => servers::resume(fleet, &record.params["server"]).await,
+        "primary-killed" => servers::start_again(fleet, "a").await,
+        "lock-chain" => sweep(fleet, &["lab-holder", "lab-link", "lab-waiter"]).await,
+        "ddl-queue" => sweep(fleet, &["lab-report", "lab-migration", "lab-reader"]).await,
+        "connection-flood" => sweep(fleet, &["lab-flood"]).await,
+        "idle-in-transaction-leak" | "slow-server" => sweep(fleet, &["notes-worker", "notes-web"]).await,
+        _ => Ok(()),
+    }
+}
+
+/// Ends the sessions of a fault: one that waits for a lock or sleeps does not notice that its client is gone.
+async fn sweep(fleet: &Fleet, applications: &[&str]) -> Result<(), LabError> {
+    let client = connect(&fleet.config("a", User::Postgres, "postgres")?)
+        .await
+        .map_err(sql("login"))?;
+    client
+        .execute(
+            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
+             WHERE application_name = ANY($1) AND state IS DISTINCT FROM 'idle'",
+            &[&applications],
+        )
+        .await
+        .map(|_| ())
+        .map_err(sql("end of the fault's sessions"))
+}
+
+/// Connects under a name; tries again for a while, because a full pool is what some faults are about.
+async fn patient(config: &Config, name: &str) -> Option<Client> {
+    let mut config = config.clone();
+    config.application_name(name);
+    for _ in 0..50 {
+        if let Ok(client) = connect(&config).await {
+            return Some(client);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    None
+}
+
+/// Tasks that end with the fault.
+#[derive(Default)]
+struct Crowd(tokio::task::JoinSet<()>);
+
+impl Crowd {
+    fn add(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.spawn(task);
+    }
+
+    async fn disperse(mut self) {
+        self.0.shutdown().await;
+    }
+}

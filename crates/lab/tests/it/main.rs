@@ -1,0 +1,3 @@
+//! Real fleets, started and taken down.
+
+mod fleet;

@@ -1,0 +1,99 @@
+//! What to reach and with which login: plain data, built by `muster` from its config.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+/// A URL or `key=value` string as libpq takes it, and the password from elsewhere.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// `postgres://user@host:port/db?sslmode=…`, `host=… user=…`, or `redis://…`.
+    pub url: String,
+    /// Password; wins over one in the URL.
+    pub password: Option<SecretString>,
+    /// `.pgpass` file to look into when there is no password.
+    pub passfile: Option<PathBuf>,
+}
+
+/// A PostgreSQL server.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Short name.
+    pub name: String,
+    /// `shop/a`.
+    pub address: String,
+    /// To observe with.
+    pub observe: Login,
+    /// To act with; absent means propose only.
+    pub act: Option<Login>,
+}
+
+/// A PgBouncer.
+#[derive(Clone, Debug)]
+pub struct PoolerConfig {
+    /// Short name.
+    pub name: String,
+    /// `shop/bouncer`.
+    pub address: String,
+    /// A stats user of its console.
+    pub observe: Login,
+    /// Its config file, where it is local.
+    pub config_path: Option<PathBuf>,
+}
+
+/// A Redis.
+#[derive(Clone, Debug)]
+pub struct CacheConfig {
+    /// Short name.
+    pub name: String,
+    /// `shop/cache`.
+    pub address: String,
+    /// How to log in.
+    pub login: Login,
+}
+
+/// A cluster.
+#[derive(Clone, Debug)]
+pub struct ClusterConfig {
+    /// Name.
+    pub name: String,
+    /// Servers; roles are observed, never configured.
+    pub servers: Vec<ServerConfig>,
+    /// Poolers.
+    pub poolers: Vec<PoolerConfig>,
+    /// Caches.
+    pub caches: Vec<CacheConfig>,
+}
+
+/// Time limits of every session, set on the server's side; the client's own deadline is longer and closes the socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// To get a connection.
+    pub connect: Duration,
+    /// `statement_timeout`.
+    pub statement: Duration,
+    /// `lock_timeout`.
+    pub lock: Duration,
+    /// `idle_in_transaction_session_timeout`.
+    pub idle_in_transaction: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(2),
+            statement: Duration::from_secs(2),
+            lock: Duration::from_millis(200),
+            idle_in_transaction: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Limits {
+    /// When the client gives up and closes the socket.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        self.statement + Duration::from_secs(1)
+    }
+}

@@ -1,0 +1,143 @@
+//! One PostgreSQL server: its reserved sessions, and the ladder that names the rung that fails.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Mutex;
+
+use crate::config::{Limits, Login, ServerConfig};
+use crate::error::{ReachError, Trouble};
+use crate::login;
+use crate::meter::Meter;
+use crate::session::{PgSession, Purpose};
+
+/// After a failed connect the next try waits this long, so that a dead server is not hammered.
+const BACK_OFF: Duration = Duration::from_millis(400);
+
+#[derive(Default)]
+struct Slot {
+    session: Option<PgSession>,
+    failed: Option<(Instant, ReachError)>,
+}
+
+/// One PostgreSQL server.
+pub struct Server {
+    /// Short name.
+    pub name: String,
+    /// `shop/a`.
+    pub address: String,
+    /// `host:port`.
+    pub endpoint: String,
+    observe: Login,
+    act: Option<Login>,
+    limits: Limits,
+    meter: Arc<Meter>,
+    observing: Mutex<Slot>,
+    acting: Mutex<Slot>,
+}
+
+impl Server {
+    pub(crate) fn new(config: ServerConfig, limits: Limits) -> Self {
+        let endpoint = login::ready(&config.address, &config.observe, "", limits.connect)
+            .map(|r| login::endpoint(&r.config))
+            .unwrap_or_default();
+        Self {
+            name: config.name,
+            address: config.address,
+            endpoint,
+            observe: config.observe,
+            act: config.act,
+            limits,
+            meter: Arc::new(Meter::default()),
+            observing: Mutex::new(Slot::default()),
+            acting: Mutex::new(Slot::default()),
+        }
+    }
+
+    /// Whether there is a login to act with.
+    #[must_use]
+    pub fn can_act(&self) -> bool {
+        self.act.is_some()
+    }
+
+    /// What reaching it cost so far.
+    #[must_use]
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// The limits of its sessions.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The reserved observing session; connects when there is none.
+    ///
+    /// # Errors
+    /// With the rung that failed.
+    pub async fn observing(&self) -> Result<PgSession, ReachError> {
+        self.reserved(&self.observing, &self.observe, Purpose::Observe)
+            .await
+    }
+
+    /// The reserved acting session; connects when there is none.
+    ///
+    /// # Errors
+    /// [`Trouble::NoActingLogin`] when the config has none, or with the rung that failed.
+    pub async fn acting(&self) -> Result<PgSession, ReachError> {
+        let Some(login) = &self.act else {
+            return Err(ReachError::new(
+                &self.address,
+                Trouble::NoActingLogin,
+                "there is no login to act with",
+            ));
+        };
+        self.reserved(&self.acting, login, Purpose::Act).await
+    }
+
+    /// A try to log in anew, as a client would: is there a slot?
+    ///
+    /// # Errors
+    /// With the rung that failed.
+    pub async fn knock(&self) -> Result<(), ReachError> {
+        PgSession::connect(
+            &self.address,
+            &self.observe,
+            Purpose::Observe,
+            &self.limits,
+            self.meter.clone(),
+        )
+        .await
+        .map(|_| ())
+    }
+
+    async fn reserved(
+        &self,
+        slot: &Mutex<Slot>,
+        login: &Login,
+        purpose: Purpose,
+    ) -> Result<PgSession, ReachError> {
+        let mut slot = slot.lock().await;
+        if let Some(session) = slot.session.as_ref().filter(|s| !s.is_closed()) {
+            return Ok(session.clone());
+        }
+        slot.session = None;
+        if let Some((at, e)) = &slot.failed
+            && at.elapsed() < BACK_OFF
+        {
+            return Err(e.clone());
+        }
+        match PgSession::connect(&self.address, login, purpose, &self.limits, self.meter.clone()).await {
+            Ok(session) => {
+                slot.failed = None;
+                slot.session = Some(session.clone());
+                Ok(session)
+            }
+            Err(e) => {
+                slot.failed = Some((Instant::now(), e.clone()));
+                Err(e)
+            }
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! One session with a server: prepared statements, a deadline that closes the socket, a meter.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
+
+use crate::config::{Limits, Login};
+use crate::error::{ReachError, Trouble};
+use crate::login::{self, Ready};
+use crate::meter::Meter;
+use crate::tls;
+
+/// What a login may see and do, read when it connects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Capability {
+    /// `server_version_num`.
+    pub version_num: u32,
+    /// User of the session.
+    pub user: String,
+    /// Whether it is a superuser.
+    pub superuser: bool,
+    /// Whether it sees the sessions and settings of others (`pg_monitor`).
+    pub monitor: bool,
+    /// Whether it may signal the sessions of others (`pg_signal_backend`).
+    pub signal: bool,
+    /// Whether it may use reserved slots (PostgreSQL 16 and later).
+    pub reserved: bool,
+    /// `system_identifier`, when it may be read.
+    pub system_identifier: Option<String>,
+}
+
+const SETUP_READ: &str = include_str!("sql/setup_read.sql");
+const SETUP_ACT: &str = include_str!("sql/setup_act.sql");
+const CAPABILITY: &str = include_str!("sql/capability.sql");
+
+/// Whether a session may change something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Reads; the transaction is read-only, which protects against little: the role must not be able to act.
+    Observe,
+    /// Acts.
+    Act,
+}
+
+pub(crate) struct Live {
+    pub(crate) client: Client,
+    task: JoinHandle<()>,
+    statements: Mutex<HashMap<&'static str, Statement>>,
+    pub(crate) capability: Capability,
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A session; cheap to clone.
+#[derive(Clone)]
+pub struct PgSession {
+    pub(crate) live: Arc<Live>,
+    target: String,
+    limits: Limits,
+    meter: Arc<Meter>,
+}
+
+impl PgSession {
+    /// Connects, sets the limits on the server's side, reads what the login may do.
+    ///
+    /// # Errors
+    /// With the rung of the ladder that failed.
+    pub async fn connect(
+        target: &str,
+        login: &Login,
+        purpose: Purpose,
+        limits: &Limits,
+        meter: Arc<Meter>,
+    ) -> Result<Self, ReachError> {
+        let name = if purpose == Purpose::Observe {
+            "muster/observe"
+        } else {
+            "muster/act"
+        };
+        let ready = login::ready(target, login, name, limits.connect)?;
+        let (client, task) = open(target, &ready, limits).await?;
+        let mut session = Self {
+            live: Arc::new(Live {
+                client,
+                task,
+                statements: Mutex::new(HashMap::new()),
+                capability: Capability::default(),
+            }),
+            target: target.to_owned(),
+            limits: limits.clone(),
+            meter,
+        };
+        let setup = if purpose == Purpose::Observe {
+            SETUP_READ
+        } else {
+            SETUP_ACT
+        };
+        let setup = setup
+            .replace("{statement}", &limits.statement.as_millis().to_string())
+            .replace("{lock}", &limits.lock.as_millis().to_string())
+            .replace("{idle}", &limits.idle_in_transaction.as_millis().to_string());
+        session.simple(&setup).await?;
+        let rows = session.query(CAPABILITY, &[]).await?;
+        let capability = rows.first().map(read_capability).unwrap_or_default();
+        if let Some(live) = Arc::get_mut(&mut session.live) {
+            live.capability = capability;
+        }
+        Ok(session)
+    }
+
+    /// What the login may do.
+    #[must_use]
+    pub fn capability(&self) -> &Capability {
+        &self.live.capability
+    }
+
+    /// Whether the connection is gone.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.live.client.is_closed()
+    }
+
+    /// Rows of a statement.
+    ///
+    /// # Errors
+    /// When the server refuses, or gives no answer within the deadline; then the socket is closed.
+    pub async fn query(
+        &self,
+        sql: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, ReachError> {
+        self.query_within(sql, params, self.limits.deadline()).await
+    }
+
+    /// The same with a deadline of its own, for statements that wait by design.
+    ///
+    /// # Errors
+    /// As [`Self::query`].
+    pub async fn query_within(
+        &self,
+        sql: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+        deadline: Duration,
+    ) -> Result<Vec<Row>, ReachError> {
+        let began = Instant::now();
+        let work = async {
+            let known = self.live.statements.lock().await.get(sql).cloned();
+            let statement = match known {
+                Some(s) => s,
+                None => {
+                    let s = self.live.client.prepare(sql).await?;
+                    self.live.statements.lock().await.insert(sql, s.clone());
+                    s
+                }
+            };
+            self.live.client.query(&statement, params).await
+        };
+        let answer = self.within(deadline, work).await?;
+        self.meter.add(answer.len(), began.elapsed());
+        Ok(answer)
+    }
+
+    async fn simple(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>, ReachError> {
+        let began = Instant::now();
+        let answer = self
+            .within(self.limits.deadline(), self.live.client.simple_query(sql))
+            .await?;
+        self.meter.add(answer.len(), began.elapsed());
+        Ok(answer)
+    }
+
+    async fn within<T>(
+        &self,
+        deadline: Duration,
+        work: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, ReachError> {
+        match tokio::time::timeout(deadline, work).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(e)) => Err(ReachError::from_driver(&self.target, &e)),
+            Err(_) => {
+                // The answer would come to nobody: close the socket so that the next use connects anew.
+                self.live.task.abort();
+                let reason = format!("no answer within {} ms", deadline.as_millis());
+                Err(ReachError::new(&self.target, Trouble::Timeout, reason))
+            }
+        }
+    }
+}
+
+/// Opens a connection and its task, for sessions and consoles alike.
+pub(crate) async fn open(
+    target: &str,
+    ready: &Ready,
+    limits: &Limits,
+) -> Result<(Client, JoinHandle<()>), ReachError> {
+    let connector = tls::connector(target, ready)?;
+    let connecting = ready.config.connect(connector);
+    // Login on a loaded server may take longer than the connect itself.
+    let deadline = limits.connect + limits.connect;
+    let (client, connection) = match tokio::time::timeout(deadline, connecting).await {
+        Ok(Ok(pair)) => pair,
+        Ok(Err(e)) => return Err(ReachError::from_driver(target, &e)),
+        Err(_) => {
+            let reason = format!("no connection within {} ms", deadline.as_millis());
+            return Err(ReachError::new(target, Trouble::Tcp, reason));
+        }
+    };
+    let name = target.to_owned();
+    let task = tokio::spawn(async move {
+        if let Err(e) = connection.await {
+            tracing::debug!(target_address = %name, error = %e, "session ended");
+        }
+    });
+    Ok((client, task))
+}
+
+fn read_capability(row: &Row) -> Capability {
+    Capability {
+        version_num: row.get::<_, i32>("version_num").unsigned_abs(),
+        user: row.get("user_name"),
+        superuser: row.get("superuser"),
+        monitor: row.get("monitor"),
+        signal: row.get("signal"),
+        reserved: row.get("reserved"),
+        system_identifier: row.get("system_identifier"),
+    }
+}

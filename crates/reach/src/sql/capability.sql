@@ -1,0 +1,9 @@
+SELECT pg_catalog.current_setting('server_version_num')::int4 AS version_num,
+       current_user::text AS user_name,
+       pg_catalog.current_setting('is_superuser') = 'on' AS superuser,
+       pg_catalog.pg_has_role(current_user, 'pg_monitor', 'USAGE') AS monitor,
+       pg_catalog.pg_has_role(current_user, 'pg_signal_backend', 'USAGE') AS signal,
+       COALESCE((SELECT pg_catalog.pg_has_role(current_user, oid, 'USAGE')
+                   FROM pg_catalog.pg_roles WHERE rolname = 'pg_use_reserved_connections'), false) AS reserved,
+       CASE WHEN pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')
+            THEN (SELECT system_identifier::text FROM pg_catalog.pg_control_system()) END AS system_identifier
