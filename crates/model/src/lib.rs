@@ -10,9 +10,11 @@
 pub mod digest;
 pub mod finding;
 pub mod incident;
+pub mod lock_graph;
 pub mod outcome;
 pub mod plan;
 pub mod policy;
+pub mod pool_verdict;
 pub mod run;
 pub mod signature;
 pub mod snapshot;

@@ -1,1 +1,11 @@
-//! Collectors: read-only, one subject a file, each fills one part of a Snapshot.
+//! Collectors: read-only, one subject a file; together they make a [`Snapshot`] of a cluster.
+//!
+//! Knows what to ask and how to read the answers. Refuses to judge them, and to change anything: its sessions cannot
+//! signal or alter, and no statement here does.
+
+pub mod collectors;
+pub mod pass;
+mod row;
+
+pub use collectors::{CollectorInfo, all as collectors};
+pub use pass::{Cadence, Observer};

@@ -250,3 +250,33 @@ impl ServerView {
         matches!(self.reach, Reach::Up | Reach::Full { .. })
     }
 }
+
+#[cfg(test)]
+pub(crate) mod sample {
+    //! A session for tests of this crate.
+
+    use super::Session;
+    use crate::time::Time;
+
+    pub(crate) fn session(pid: i32) -> Session {
+        Session {
+            pid,
+            backend_start: Time::from_millis(1000),
+            xact_start: Some(Time::from_millis(2000)),
+            query_start: Some(Time::from_millis(2000)),
+            state_change: Some(Time::from_millis(2000)),
+            state: Some("active".into()),
+            user: Some("app".into()),
+            database: Some("app".into()),
+            application: "notes".into(),
+            client: None,
+            backend_type: "client backend".into(),
+            wait_type: None,
+            wait_event: None,
+            query: None,
+            has_xid: false,
+            superuser: false,
+            blocked_by: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Who is connected: one statement over `pg_stat_activity`, with the blockers of those who wait for a lock.
+
+use muster_model::snapshot::{Activity, Gap, Session};
+use muster_reach::{PgSession, ReachError, redact};
+
+use super::CollectorInfo;
+use crate::row::Offset;
+
+/// For the reference.
+pub const INFO: CollectorInfo = CollectorInfo {
+    name: "activity",
+    about: "Every session with its state, ages, wait and (without literals) statement; who blocks it while it waits for a lock.",
+    reads: "pg_stat_activity, pg_blocking_pids() for waiters only, pg_roles, max_connections and what is reserved",
+    needs: "pg_monitor",
+    cadence: "1 s",
+    gap: "state, statement and client of the sessions of other roles",
+};
+
+const SQL: &str = include_str!("../sql/activity.sql");
+
+/// Reads it.
+pub(crate) async fn read(
+    session: &PgSession,
+    address: &str,
+    offset: Offset,
+) -> Result<(Activity, Vec<Gap>), ReachError> {
+    let rows = session.query(SQL, &[]).await?;
+    let mut activity = Activity {
+        sees_all: session.capability().monitor || session.capability().superuser,
+        ..Activity::default()
+    };
+    for row in &rows {
+        activity.max_connections = row.get::<_, i32>("max_connections").unsigned_abs();
+        activity.reserved = row.get::<_, i32>("reserved").unsigned_abs();
+        activity.sessions.push(Session {
+            pid: row.get("pid"),
+            backend_start: offset
+                .time(row, "backend_start")
+                .unwrap_or(muster_model::Time::from_micros(0)),
+            xact_start: offset.time(row, "xact_start"),
+            query_start: offset.time(row, "query_start"),
+            state_change: offset.time(row, "state_change"),
+            state: row.get("state"),
+            user: row.get("usename"),
+            database: row.get("datname"),
+            application: row
+                .get::<_, Option<String>>("application_name")
+                .unwrap_or_default(),
+            client: row.get("client"),
+            backend_type: row.get::<_, Option<String>>("backend_type").unwrap_or_default(),
+            wait_type: row.get("wait_event_type"),
+            wait_event: row.get("wait_event"),
+            query: row
+                .get::<_, Option<String>>("query")
+                .map(|q| redact::statement(&q)),
+            has_xid: row.get("has_xid"),
+            superuser: row.get("superuser"),
+            blocked_by: row.get::<_, Option<Vec<i32>>>("blocked_by").unwrap_or_default(),
+        });
+    }
+    let mut gaps = Vec::new();
+    if !activity.sees_all {
+        gaps.push(Gap {
+            collector: INFO.name.to_owned(),
+            target: address.to_owned(),
+            reason: format!(
+                "role {} does not see the sessions of others",
+                session.capability().user
+            ),
+            remedy: Some(format!("GRANT pg_monitor TO {};", session.capability().user)),
+        });
+    }
+    Ok((activity, gaps))
+}

@@ -1,0 +1,61 @@
+//! Who a server is: system identifier, timeline, role, version.
+
+use muster_model::Time;
+use muster_model::snapshot::{Gap, Identity, Role};
+use muster_reach::{PgSession, ReachError};
+
+use super::CollectorInfo;
+use crate::row::Offset;
+
+/// For the reference.
+pub const INFO: CollectorInfo = CollectorInfo {
+    name: "identity",
+    about: "Who a server is: system identifier, timeline, role by its own word, version, start time.",
+    reads: "pg_control_system(), pg_control_checkpoint(), pg_is_in_recovery(), settings",
+    needs: "EXECUTE on pg_control_system() and pg_control_checkpoint() (granted to everybody by default)",
+    cadence: "2 s",
+    gap: "the identity of the cluster; without it nothing is planned",
+};
+
+const SQL: &str = include_str!("../sql/identity.sql");
+
+/// Reads it; the offset between the clocks comes with it.
+pub(crate) async fn read(
+    session: &PgSession,
+    address: &str,
+    now: Time,
+) -> Result<(Option<Identity>, Offset, Vec<Gap>), ReachError> {
+    let rows = session.query(SQL, &[]).await?;
+    let Some(row) = rows.first() else {
+        return Ok((None, Offset::default(), Vec::new()));
+    };
+    let offset = Offset::between(row.get("now_us"), now);
+    let mut gaps = Vec::new();
+    let system_identifier: Option<String> = row.get("system_identifier");
+    if system_identifier.is_none() {
+        gaps.push(Gap {
+            collector: INFO.name.to_owned(),
+            target: address.to_owned(),
+            reason: "this role may not execute pg_control_system(), so the cluster's identity is unknown".to_owned(),
+            remedy: Some(format!(
+                "GRANT EXECUTE ON FUNCTION pg_catalog.pg_control_system(), pg_catalog.pg_control_checkpoint() TO {};",
+                session.capability().user
+            )),
+        });
+    }
+    let identity = Identity {
+        system_identifier: system_identifier.unwrap_or_default(),
+        timeline: row.get::<_, Option<i32>>("timeline").unwrap_or(0).unsigned_abs(),
+        role: if row.get("in_recovery") {
+            Role::Standby
+        } else {
+            Role::Primary
+        },
+        version_num: row.get::<_, i32>("version_num").unsigned_abs(),
+        version: row.get("version"),
+        started_at: offset.ours(row.get("started_us")),
+        read_only: row.get("read_only"),
+        cluster_name: row.get("cluster_name"),
+    };
+    Ok((Some(identity), offset, gaps))
+}

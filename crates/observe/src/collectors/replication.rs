@@ -1,0 +1,104 @@
+//! Replication on both ends: what a server sends, what it receives, what its slots keep.
+
+use muster_model::snapshot::{Gap, Receiver, Replication, Role, Sender, Slot};
+use muster_reach::{PgSession, ReachError, redact};
+
+use super::CollectorInfo;
+use crate::row::{Offset, lsn};
+
+/// For the reference.
+pub const INFO: CollectorInfo = CollectorInfo {
+    name: "replication",
+    about: "Senders, slots and the current position of a primary; receiver, received and replayed positions and pause of a standby.",
+    reads: "pg_stat_replication, pg_replication_slots, pg_stat_wal_receiver, positions, primary_conninfo without its secrets",
+    needs: "pg_monitor",
+    cadence: "2 s",
+    gap: "state and positions of senders, the receiver, the upstream of a standby",
+};
+
+const NODE: &str = include_str!("../sql/replication.sql");
+const SENDERS: &str = include_str!("../sql/senders.sql");
+const SLOTS: &str = include_str!("../sql/slots.sql");
+const RECEIVER: &str = include_str!("../sql/receiver.sql");
+
+/// Reads it.
+pub(crate) async fn read(
+    session: &PgSession,
+    address: &str,
+    role: Role,
+    offset: Offset,
+) -> Result<(Replication, Vec<Gap>), ReachError> {
+    let mut out = Replication {
+        sees_all: session.capability().monitor || session.capability().superuser,
+        ..Replication::default()
+    };
+    if let Some(row) = session.query(NODE, &[]).await?.first() {
+        out.current = lsn(row, "current");
+        out.received = lsn(row, "received");
+        out.replayed = lsn(row, "replayed");
+        out.last_replayed_commit = offset.time(row, "last_commit");
+        out.replay_state = row.get("replay_state");
+        out.upstream = row
+            .get::<_, Option<String>>("upstream")
+            .map(|u| redact::conninfo(&u))
+            .filter(|u| !u.is_empty());
+        out.upstream_slot = row
+            .get::<_, Option<String>>("upstream_slot")
+            .filter(|s| !s.is_empty());
+        out.apply_delay_ms = u64::try_from(row.get::<_, i64>("apply_delay_ms")).unwrap_or(0);
+        out.synchronous_names = row.get("synchronous_names");
+    }
+    for row in &session.query(SENDERS, &[]).await? {
+        out.senders.push(Sender {
+            pid: row.get("pid"),
+            application: row
+                .get::<_, Option<String>>("application_name")
+                .unwrap_or_default(),
+            client: row.get("client"),
+            state: row.get("state"),
+            sync_state: row.get("sync_state"),
+            sent: lsn(row, "sent"),
+            flushed: lsn(row, "flushed"),
+            replayed: lsn(row, "replayed"),
+            reply_time: offset.time(row, "reply_time"),
+        });
+    }
+    for row in &session.query(SLOTS, &[]).await? {
+        out.slots.push(Slot {
+            name: row.get("slot_name"),
+            slot_type: row.get("slot_type"),
+            active: row.get("active"),
+            active_pid: row.get("active_pid"),
+            restart: lsn(row, "restart"),
+            wal_status: row.get("wal_status"),
+            temporary: row.get("temporary"),
+        });
+    }
+    if role == Role::Standby
+        && let Some(row) = session.query(RECEIVER, &[]).await?.first()
+    {
+        out.receiver = Some(Receiver {
+            pid: row.get("pid"),
+            status: row.get("status"),
+            sender_host: row.get("sender_host"),
+            sender_port: row
+                .get::<_, Option<i32>>("sender_port")
+                .and_then(|p| u16::try_from(p).ok()),
+            slot: row.get("slot_name"),
+            last_message: offset.time(row, "last_message"),
+        });
+    }
+    let mut gaps = Vec::new();
+    if !out.sees_all {
+        gaps.push(Gap {
+            collector: INFO.name.to_owned(),
+            target: address.to_owned(),
+            reason: format!(
+                "role {} does not see the state of replication",
+                session.capability().user
+            ),
+            remedy: Some(format!("GRANT pg_monitor TO {};", session.capability().user)),
+        });
+    }
+    Ok((out, gaps))
+}

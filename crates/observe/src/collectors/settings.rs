@@ -1,0 +1,33 @@
+//! Settings that rules and runbooks look at.
+
+use muster_model::snapshot::Settings;
+use muster_reach::{PgSession, ReachError};
+
+use super::CollectorInfo;
+
+/// For the reference.
+pub const INFO: CollectorInfo = CollectorInfo {
+    name: "settings",
+    about: "Limits and time-outs as the server shows them, and what waits for a restart.",
+    reads: "pg_settings",
+    needs: "pg_monitor for the hidden ones",
+    cadence: "60 s",
+    gap: "settings that only pg_read_all_settings shows",
+};
+
+const SQL: &str = include_str!("../sql/settings.sql");
+
+/// Reads it.
+pub(crate) async fn read(session: &PgSession) -> Result<Settings, ReachError> {
+    let mut settings = Settings::default();
+    for row in &session.query(SQL, &[]).await? {
+        let name: String = row.get("name");
+        if row.get("pending_restart") {
+            settings.pending_restart.push(name.clone());
+        }
+        settings
+            .values
+            .insert(name, row.get::<_, Option<String>>("setting").unwrap_or_default());
+    }
+    Ok(settings)
+}

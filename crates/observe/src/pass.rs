@@ -1,0 +1,356 @@
+//! One pass over a cluster: the collectors that are due, all servers at once, into a Snapshot with its Gaps.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use muster_model::snapshot::{CacheView, Cost, Gap, Part, PoolerView, Reach, Rung, ServerView};
+use muster_model::{Snapshot, Span, Time};
+use muster_reach::error::Trouble;
+use muster_reach::{Cache, Cluster, Pooler, ReachError, Server};
+use tokio::sync::Mutex;
+
+use crate::collectors::{activity, cache, identity, locks, pooler, replication, settings};
+use crate::row::Offset;
+
+/// How often collectors run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cadence {
+    /// Activity, locks, pooler.
+    pub activity: Span,
+    /// Identity, replication, cache.
+    pub replication: Span,
+    /// Settings.
+    pub settings: Span,
+}
+
+impl Default for Cadence {
+    fn default() -> Self {
+        Self {
+            activity: Span::from_secs(1),
+            replication: Span::from_secs(2),
+            settings: Span::from_secs(60),
+        }
+    }
+}
+
+/// Below this share of slots nobody tries whether a new login gets in.
+const KNOCK_AT: f64 = 0.95;
+/// How often it is tried then.
+const KNOCK_EVERY: Span = Span::from_secs(5);
+
+#[derive(Default)]
+struct ServerMemory {
+    view: Option<ServerView>,
+    gaps: Vec<Gap>,
+    misses: u32,
+    down_since: Option<Time>,
+    knocked: Option<Time>,
+    offset: Offset,
+}
+
+#[derive(Default)]
+struct PoolerMemory {
+    misses: u32,
+    down_since: Option<Time>,
+    version: Option<String>,
+    config: Option<(Time, BTreeMap<String, String>)>,
+}
+
+/// Watches one cluster.
+pub struct Observer {
+    cluster: Arc<Cluster>,
+    cadence: Cadence,
+    servers: Mutex<BTreeMap<String, ServerMemory>>,
+    poolers: Mutex<BTreeMap<String, PoolerMemory>>,
+    caches: Mutex<BTreeMap<String, (CacheView, Time)>>,
+}
+
+impl Observer {
+    /// Of a cluster.
+    #[must_use]
+    pub fn new(cluster: Arc<Cluster>, cadence: Cadence) -> Self {
+        Self {
+            cluster,
+            cadence,
+            servers: Mutex::default(),
+            poolers: Mutex::default(),
+            caches: Mutex::default(),
+        }
+    }
+
+    /// The cluster's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.cluster.name
+    }
+
+    /// Runs what is due (`all`: everything) and returns the newest picture. Passes never overlap: the memory is locked.
+    pub async fn pass(&self, now: Time, all: bool) -> Snapshot {
+        let mut snapshot = Snapshot::new(&self.cluster.name, now);
+        let mut memory = self.servers.lock().await;
+        let reads = self.cluster.servers.iter().map(|server| {
+            let known = memory.remove(&server.address).unwrap_or_default();
+            self.server(server, known, now, all)
+        });
+        for (address, known) in futures::future::join_all(reads).await {
+            if let Some(view) = &known.view {
+                snapshot.servers.push(view.clone());
+            }
+            snapshot.gaps.extend(known.gaps.clone());
+            memory.insert(address, known);
+        }
+        drop(memory);
+        for pooler in &self.cluster.poolers {
+            let (view, gap) = self.pooler(pooler, now, all).await;
+            snapshot.poolers.push(view);
+            snapshot.gaps.extend(gap);
+        }
+        for cache in &self.cluster.caches {
+            let (view, gap) = self.cache(cache, now, all).await;
+            snapshot.caches.push(view);
+            snapshot.gaps.extend(gap);
+        }
+        snapshot.cost = self.cost();
+        snapshot
+    }
+
+    /// What collection cost since the start.
+    #[must_use]
+    pub fn cost(&self) -> Cost {
+        let mut sum = Cost::default();
+        let meters = self
+            .cluster
+            .servers
+            .iter()
+            .map(|s| s.meter())
+            .chain(self.cluster.poolers.iter().map(|p| p.meter()));
+        for meter in meters {
+            let cost = meter.cost();
+            sum.queries += cost.queries;
+            sum.rows += cost.rows;
+            sum.busy_ms += cost.busy_ms;
+        }
+        sum
+    }
+
+    async fn server(
+        &self,
+        server: &Server,
+        mut known: ServerMemory,
+        now: Time,
+        all: bool,
+    ) -> (String, ServerMemory) {
+        let mut view = known
+            .view
+            .take()
+            .unwrap_or_else(|| ServerView::unread(&server.name, &server.address, &server.endpoint));
+        match self.read(server, &mut view, &mut known, now, all).await {
+            Ok(()) => {
+                known.misses = 0;
+                known.down_since = None;
+                view.reach = self.knock(server, &view, &mut known, now).await;
+            }
+            Err(e) => {
+                known.misses += 1;
+                let since = *known.down_since.get_or_insert(now);
+                view.reach = unreachable_as(&e, known.misses, since);
+                // Old sessions and locks would be read as present ones; who it is stays known.
+                view.activity = None;
+                view.locks = None;
+                view.replication = None;
+                known.gaps = vec![Gap {
+                    collector: "activity".to_owned(),
+                    target: server.address.clone(),
+                    reason: e.reason.clone(),
+                    remedy: Some(e.remedy()),
+                }];
+            }
+        }
+        known.view = Some(view);
+        (server.address.clone(), known)
+    }
+
+    async fn read(
+        &self,
+        server: &Server,
+        view: &mut ServerView,
+        known: &mut ServerMemory,
+        now: Time,
+        all: bool,
+    ) -> Result<(), ReachError> {
+        let session = server.observing().await?;
+        let due = |at: Option<Time>, every: Span| {
+            all || at.is_none_or(|t| now.since(t).millis() + 50 >= every.millis())
+        };
+        if due(
+            view.identity.as_ref().map(|p| p.taken_at),
+            self.cadence.replication,
+        ) {
+            let (read, offset, gaps) = identity::read(&session, &server.address, now).await?;
+            known.offset = offset;
+            known.gaps.retain(|g| g.collector != "identity");
+            known.gaps.extend(gaps);
+            if let Some(value) = read {
+                view.identity = Some(Part { taken_at: now, value });
+            }
+        }
+        let offset = known.offset;
+        if due(view.activity.as_ref().map(|p| p.taken_at), self.cadence.activity) {
+            let (value, gaps) = activity::read(&session, &server.address, offset).await?;
+            let waits = locks::read(&session, &value.sessions, offset).await?;
+            known.gaps.retain(|g| g.collector != "activity");
+            known.gaps.extend(gaps);
+            view.activity = Some(Part { taken_at: now, value });
+            view.locks = Some(Part {
+                taken_at: now,
+                value: waits,
+            });
+        }
+        if let Some(role) = view.role()
+            && due(
+                view.replication.as_ref().map(|p| p.taken_at),
+                self.cadence.replication,
+            )
+        {
+            let (value, gaps) = replication::read(&session, &server.address, role, offset).await?;
+            known.gaps.retain(|g| g.collector != "replication");
+            known.gaps.extend(gaps);
+            view.replication = Some(Part { taken_at: now, value });
+        }
+        if due(view.settings.as_ref().map(|p| p.taken_at), self.cadence.settings) {
+            view.settings = Some(Part {
+                taken_at: now,
+                value: settings::read(&session).await?,
+            });
+        }
+        Ok(())
+    }
+
+    /// A nearly full server is asked now and then whether a new login still gets in.
+    async fn knock(&self, server: &Server, view: &ServerView, known: &mut ServerMemory, now: Time) -> Reach {
+        let Some(activity) = &view.activity else {
+            return Reach::Up;
+        };
+        let usable = activity
+            .value
+            .max_connections
+            .saturating_sub(activity.value.reserved);
+        let used = activity.value.sessions.iter().filter(|s| s.is_client()).count();
+        if f64::from(u32::try_from(used).unwrap_or(u32::MAX)) < f64::from(usable) * KNOCK_AT {
+            return Reach::Up;
+        }
+        if known.knocked.is_some_and(|t| now.since(t) < KNOCK_EVERY) {
+            return view.reach.clone();
+        }
+        known.knocked = Some(now);
+        match server.knock().await {
+            Err(e) if e.trouble == Trouble::Full => Reach::Full { reason: e.reason },
+            _ => Reach::Up,
+        }
+    }
+
+    async fn pooler(&self, pooler: &Pooler, now: Time, all: bool) -> (PoolerView, Option<Gap>) {
+        let mut memory = self.poolers.lock().await;
+        let known = memory.entry(pooler.address.clone()).or_default();
+        let fresh = known
+            .config
+            .as_ref()
+            .filter(|(t, _)| !all && now.since(*t) < self.cadence.settings);
+        let config = fresh.map(|(_, c)| c.clone());
+        let renewed = config.is_none();
+        let mut view = PoolerView {
+            name: pooler.name.clone(),
+            address: pooler.address.clone(),
+            reach: Reach::Up,
+            version: known.version.clone(),
+            state: None,
+        };
+        if view.version.is_none()
+            && let Ok(rows) = pooler.show(muster_reach::Show::Version).await
+        {
+            let said = rows.first().and_then(|r| r.get("version").cloned());
+            known.version = said.map(|v| v.trim_start_matches("PgBouncer ").to_owned());
+            view.version.clone_from(&known.version);
+        }
+        match pooler::read(pooler, now, config).await {
+            Ok(state) => {
+                known.misses = 0;
+                known.down_since = None;
+                if renewed {
+                    known.config = Some((now, state.config.clone()));
+                }
+                view.state = Some(Part {
+                    taken_at: now,
+                    value: state,
+                });
+                (view, None)
+            }
+            Err(e) => {
+                known.misses += 1;
+                let since = *known.down_since.get_or_insert(now);
+                view.reach = unreachable_as(&e, known.misses, since);
+                let gap = Gap {
+                    collector: "pooler".to_owned(),
+                    target: pooler.address.clone(),
+                    reason: e.reason.clone(),
+                    remedy: Some(e.remedy()),
+                };
+                (view, Some(gap))
+            }
+        }
+    }
+
+    async fn cache(&self, cache: &Cache, now: Time, all: bool) -> (CacheView, Option<Gap>) {
+        let mut memory = self.caches.lock().await;
+        if let Some((view, at)) = memory.get(&cache.address)
+            && !all
+            && now.since(*at).millis() + 50 < self.cadence.replication.millis()
+        {
+            return (view.clone(), None);
+        }
+        let (view, gap) = match cache::read(cache).await {
+            Ok(view) => (view, None),
+            Err(e) => {
+                let (misses, since) = match memory.get(&cache.address).map(|(v, _)| &v.reach) {
+                    Some(Reach::Down { misses, since, .. }) => (misses + 1, *since),
+                    _ => (1, now),
+                };
+                let view = CacheView {
+                    name: cache.name.clone(),
+                    address: cache.address.clone(),
+                    reach: unreachable_as(&e, misses, since),
+                    version: None,
+                    run_id: None,
+                    used_memory: None,
+                    max_memory: None,
+                };
+                let gap = Gap {
+                    collector: "cache".to_owned(),
+                    target: cache.address.clone(),
+                    reason: e.reason.clone(),
+                    remedy: Some(e.remedy()),
+                };
+                (view, Some(gap))
+            }
+        };
+        memory.insert(cache.address.clone(), (view.clone(), now));
+        (view, gap)
+    }
+}
+
+fn unreachable_as(e: &ReachError, misses: u32, since: Time) -> Reach {
+    match e.trouble {
+        Trouble::Full => Reach::Full {
+            reason: e.reason.clone(),
+        },
+        Trouble::Starting => Reach::Starting {
+            reason: e.reason.clone(),
+        },
+        _ => Reach::Down {
+            rung: e.rung().unwrap_or(Rung::Query),
+            reason: e.reason.clone(),
+            misses,
+            since,
+        },
+    }
+}
