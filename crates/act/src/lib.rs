@@ -1,1 +1,45 @@
-//! Probes and actions: the only code that changes an enrolled target.
+//! Probes and actions: the only code that changes an enrolled target (law L3).
+//!
+//! A probe is a pure reading of a fresh Snapshot; an action freezes exact identities, checks them again in the very
+//! statement that acts, and can always say whether it has happened.
+
+pub mod actions;
+pub mod exclude;
+mod eyes;
+mod identity;
+pub mod page;
+pub mod probes;
+pub mod survey;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use muster_engine::Catalogue;
+use muster_model::{Protect, Signature};
+use muster_reach::Estate;
+
+pub use page::reference_page;
+pub use survey::Surveys;
+
+/// All probes and actions over an estate.
+#[must_use]
+pub fn catalogue(estate: &Arc<Estate>, protect: BTreeMap<String, Protect>) -> Catalogue {
+    let eyes = Arc::new(eyes::Eyes::new(estate.clone()));
+    let protect = Arc::new(protect);
+    Catalogue::new()
+        .probe(probes::pool::PoolProbe::new(eyes.clone()))
+        .probe(probes::idle_in_transaction::IdleInTransaction::new(eyes.clone()))
+        .probe(probes::connections::Connections::new(eyes.clone()))
+        .probe(probes::idle_sessions::IdleSessions::new(eyes.clone()))
+        .probe(probes::blocking::Blocking::new(eyes.clone()))
+        .probe(probes::replication::ReplicationProbe::new(eyes))
+        .action(actions::end::End::terminate(estate.clone(), protect.clone()))
+        .action(actions::end::End::cancel(estate.clone(), protect))
+}
+
+/// The signatures of everything, without an estate.
+#[must_use]
+pub fn signatures() -> Vec<Signature> {
+    let limits = muster_reach::Limits::default();
+    catalogue(&Estate::new(Vec::new(), &limits), BTreeMap::new()).signatures()
+}

@@ -19,6 +19,7 @@ pub mod run;
 pub mod signature;
 pub mod snapshot;
 pub mod span;
+pub mod standby;
 pub mod target;
 pub mod thresholds;
 pub mod time;

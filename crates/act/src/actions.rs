@@ -1,0 +1,3 @@
+//! Actions, one subject a file.
+
+pub mod end;

@@ -1,0 +1,332 @@
+//! Ending a session (`pg.terminate_backend@1`) or its statement (`pg.cancel_backend@1`).
+//!
+//! The identity is checked in the statement that acts. A cancel is only sent where it works: for a session that idles in
+//! its transaction it would return true and change nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use muster_engine::{Action, ActionPlan, CodeError};
+use muster_model::{
+    Blast, Field, FrozenTarget, Kind, Observation, Outcome, Protect, Record, Risk, Scope, Signature, Span,
+    TargetFacts, Type, UndoPlan,
+};
+use muster_reach::{Estate, PgSession, ReachError, Server};
+
+use crate::exclude;
+use crate::eyes::span;
+use crate::identity::{SessionId, identify};
+
+const TERMINATE: &str = include_str!("../sql/terminate.sql");
+const CANCEL: &str = include_str!("../sql/cancel.sql");
+const MAX_CONNECTIONS: &str = "SELECT pg_catalog.current_setting('max_connections')::int8 AS n";
+const NO_UNDO: &str = "no undo: a session cannot be brought back; its client reconnects";
+
+/// Ends sessions or statements.
+pub struct End {
+    signature: Signature,
+    estate: Arc<Estate>,
+    protect: Arc<BTreeMap<String, Protect>>,
+    whole: bool,
+}
+
+impl End {
+    /// `pg.terminate_backend@1`.
+    #[must_use]
+    pub fn terminate(estate: Arc<Estate>, protect: Arc<BTreeMap<String, Protect>>) -> Self {
+        let about = "Ends one session by its exact identity and waits until it is gone.";
+        Self {
+            signature: signature("pg.terminate_backend@1", about, "5s"),
+            estate,
+            protect,
+            whole: true,
+        }
+    }
+
+    /// `pg.cancel_backend@1`.
+    #[must_use]
+    pub fn cancel(estate: Arc<Estate>, protect: Arc<BTreeMap<String, Protect>>) -> Self {
+        let about =
+            "Cancels the running statement of one session by its exact identity and looks that it stopped.";
+        Self {
+            signature: signature("pg.cancel_backend@1", about, "2s"),
+            estate,
+            protect,
+            whole: false,
+        }
+    }
+
+    fn server(&self, scope: &Scope, id: &SessionId) -> Result<Arc<Server>, String> {
+        let cluster = self.estate.cluster(&scope.cluster);
+        cluster
+            .and_then(|c| c.server(&id.server))
+            .cloned()
+            .ok_or_else(|| format!("{} is not in the config", id.server))
+    }
+
+    async fn now(session: &PgSession, id: &SessionId) -> Result<Option<SessionId>, ReachError> {
+        let read = identify(session, &id.server, &[id.pid]).await?;
+        Ok(read.into_iter().find(|n| n.backend_start == id.backend_start))
+    }
+
+    /// Whether the effect is there, by what is seen of the session now.
+    fn happened(&self, id: &SessionId, now: Option<&SessionId>) -> bool {
+        match now {
+            None => true,
+            Some(n) if self.whole => n.backend_start != id.backend_start,
+            Some(n) => n.state != "active" || n.query_start != id.query_start,
+        }
+    }
+
+    async fn act(&self, session: &PgSession, id: &SessionId) -> Result<bool, ReachError> {
+        let (sql, third) = if self.whole {
+            (TERMINATE, id.state_change)
+        } else {
+            (CANCEL, id.query_start)
+        };
+        let rows = session
+            .query(
+                sql,
+                &[
+                    &id.pid,
+                    &id.backend_start,
+                    &id.xact_start,
+                    &id.state,
+                    &id.user,
+                    &third,
+                    &id.system_identifier,
+                ],
+            )
+            .await?;
+        Ok(rows.first().is_some_and(|r| r.get::<_, bool>("sent")))
+    }
+
+    /// The statement for a person who does it by hand.
+    fn by_hand(&self, id: &SessionId) -> String {
+        let function = if self.whole {
+            "pg_terminate_backend"
+        } else {
+            "pg_cancel_backend"
+        };
+        format!(
+            "SELECT {function}(pid) FROM pg_stat_activity WHERE pid = {} AND (extract(epoch FROM backend_start) * \
+             1000000)::int8 = {} AND state = '{}' AND usename = '{}';",
+            id.pid,
+            id.backend_start,
+            id.state.replace('\'', "''"),
+            id.user.replace('\'', "''")
+        )
+    }
+}
+
+fn signature(name: &str, about: &str, wait: &str) -> Signature {
+    Signature {
+        name: name.to_owned(),
+        kind: Kind::Action,
+        risk: Risk::Disruptive,
+        about: format!(
+            "{about} Never a superuser's, a walsender's, a backup's, a worker's or our own session, nor one whose commit \
+             waits for a standby. A session that changed since the plan is skipped."
+        ),
+        params: vec![Field::new("wait", Type::Duration, "how long to wait for the effect").or(wait)],
+        outputs: Vec::new(),
+        target: Some("session".to_owned()),
+        undo: Some(format!("none: {}", NO_UNDO.trim_start_matches("no undo: "))),
+    }
+}
+
+#[async_trait]
+impl Action for End {
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    async fn plan(
+        &self,
+        scope: &Scope,
+        step: &str,
+        _: &Record,
+        targets: &[FrozenTarget],
+    ) -> Result<ActionPlan, CodeError> {
+        let protect = self.protect.get(&scope.cluster).cloned().unwrap_or_default();
+        let mut plan = ActionPlan {
+            targets: Vec::new(),
+            facts: Vec::new(),
+            blast: Blast::default(),
+            undo: UndoPlan::None {
+                why: NO_UNDO.to_owned(),
+            },
+            missing_privileges: Vec::new(),
+        };
+        let mut users: Vec<String> = Vec::new();
+        let mut server = None;
+        for target in targets {
+            let id = SessionId::thaw(target)?;
+            if !self.whole && id.state != "active" {
+                return Err(CodeError::Input {
+                    name: target.label.clone(),
+                    reason: "a cancel changes nothing in a session that runs no statement".to_owned(),
+                });
+            }
+            let mut frozen = target.clone();
+            if let Some(map) = frozen.json.as_object_mut() {
+                map.insert("by_hand".to_owned(), self.by_hand(&id).into());
+            }
+            plan.targets.push(frozen);
+            plan.facts.push(TargetFacts {
+                step: step.to_owned(),
+                fingerprint: target.fingerprint.clone(),
+                class: "client_session".to_owned(),
+                owner: Some(id.owner()),
+                age: Some(Span::from_millis(id.age_ms)),
+                excluded: exclude::reason(&id, &protect),
+            });
+            if !users.contains(&id.user) {
+                users.push(id.user.clone());
+            }
+            server = Some(id);
+        }
+        let verb = if self.whole {
+            "ends"
+        } else {
+            "cancels the statements of"
+        };
+        plan.blast.targets = targets.len() as u64;
+        if let Some(id) = &server {
+            let reach = self.server(scope, id).map_err(|reason| CodeError::Input {
+                name: id.server.clone(),
+                reason,
+            })?;
+            let unreadable = |e: ReachError| CodeError::Unreadable {
+                target: id.server.clone(),
+                reason: e.reason,
+            };
+            let session = reach.observing().await.map_err(unreadable)?;
+            let rows = session.query(MAX_CONNECTIONS, &[]).await.map_err(unreadable)?;
+            plan.blast.population = rows.first().map_or(0, |r| r.get::<_, i64>("n").unsigned_abs());
+            plan.blast.summary = format!(
+                "{verb} {} of {} possible sessions on {} (owners: {})",
+                targets.len(),
+                plan.blast.population,
+                id.server,
+                users.join(", ")
+            );
+            if reach.can_act() {
+                let capability = reach.acting().await.map_err(unreadable)?.capability().clone();
+                let own = users.iter().all(|u| *u == capability.user);
+                if !capability.signal && !capability.superuser && !own {
+                    plan.missing_privileges
+                        .push(format!("GRANT pg_signal_backend TO {};", capability.user));
+                }
+            }
+        }
+        Ok(plan)
+    }
+
+    async fn apply(&self, scope: &Scope, with: &Record, target: &FrozenTarget) -> Outcome {
+        let failed = |error: String| Outcome::Failed { error };
+        let id = match SessionId::thaw(target) {
+            Ok(id) => id,
+            Err(e) => return failed(e.to_string()),
+        };
+        let wait = match span(with, "wait", Span::from_secs(5)) {
+            Ok(wait) => wait.duration(),
+            Err(e) => return failed(e.to_string()),
+        };
+        let session = match self.server(scope, &id) {
+            Err(e) => return failed(e),
+            Ok(server) => match server.acting().await {
+                Ok(session) => session,
+                Err(e) => return failed(format!("{e}; nothing was sent")),
+            },
+        };
+        match self.act(&session, &id).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let now = Self::now(&session, &id).await;
+                return Outcome::NotDone {
+                    why: changed(&id, now.as_ref().ok().and_then(Option::as_ref)),
+                };
+            }
+            // The server said no: it did not act.
+            Err(e) if e.sqlstate.is_some() => return failed(e.reason),
+            Err(e) => {
+                return Outcome::Indeterminate {
+                    why: format!("the answer was lost: {}", e.reason),
+                };
+            }
+        }
+        let began = Instant::now();
+        loop {
+            match Self::now(&session, &id).await {
+                Ok(now) if self.happened(&id, now.as_ref()) => {
+                    let what = if self.whole {
+                        "the session is gone"
+                    } else {
+                        "the statement stopped"
+                    };
+                    return Outcome::Done {
+                        detail: format!("{}: {what}", target.label),
+                    };
+                }
+                Ok(_) if began.elapsed() < wait => tokio::time::sleep(Duration::from_millis(20)).await,
+                Ok(_) => {
+                    let waited =
+                        Span::from_millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)).human();
+                    return failed(format!("it was sent, and after {waited} nothing had changed"));
+                }
+                Err(e) => {
+                    return Outcome::Indeterminate {
+                        why: format!("it was sent, but the look after it failed: {}", e.reason),
+                    };
+                }
+            }
+        }
+    }
+
+    async fn observe(&self, scope: &Scope, _: &Record, target: &FrozenTarget) -> Observation {
+        let unknown = |why: String| Observation::Unknown { why };
+        let id = match SessionId::thaw(target) {
+            Ok(id) => id,
+            Err(e) => return unknown(e.to_string()),
+        };
+        let session = match self.server(scope, &id) {
+            Err(e) => return unknown(e),
+            Ok(server) => match server.observing().await {
+                Ok(session) => session,
+                Err(e) => return unknown(e.to_string()),
+            },
+        };
+        match Self::now(&session, &id).await {
+            Err(e) => unknown(e.to_string()),
+            Ok(now) if self.happened(&id, now.as_ref()) => Observation::Done {
+                detail: format!("{}: not there any more", target.label),
+            },
+            Ok(_) => Observation::NotDone {
+                detail: format!("{}: still there", target.label),
+            },
+        }
+    }
+
+    async fn undo(&self, _: &Scope, _: &Record, _: &FrozenTarget) -> Outcome {
+        Outcome::NotDone {
+            why: NO_UNDO.to_owned(),
+        }
+    }
+}
+
+/// What is different from the plan, as far as it can be said.
+fn changed(id: &SessionId, now: Option<&SessionId>) -> String {
+    let what = match now {
+        None => "it has ended by itself".to_owned(),
+        Some(n) if n.state != id.state => format!("it was {}, now it is {}", id.state, n.state),
+        Some(n) if n.xact_start != id.xact_start => "it is in another transaction".to_owned(),
+        Some(n) if n.state_change != id.state_change || n.query_start != id.query_start => {
+            "it has worked meanwhile".to_owned()
+        }
+        Some(_) => "its identity does not fit any more".to_owned(),
+    };
+    format!("changed since the plan: {what}")
+}
