@@ -1,1 +1,16 @@
-//! Pure rules: Snapshots to Findings, and the correlation that names one cause.
+//! Rules: Snapshots to Findings, and the correlation that names one cause. Pure (law L2).
+//!
+//! A rule is `(previous state, Snapshot, Thresholds) -> (state, findings)`. What a rule needs and does not get is
+//! `unknown`, never healthy. `now` is the Snapshot's `taken_at`.
+
+pub mod correlate;
+pub mod defaults;
+pub mod judge;
+mod pools;
+pub mod rules;
+mod standbys;
+
+pub use correlate::{Correlated, Root, correlate};
+pub use defaults::{check_overrides, defaults};
+pub use judge::{Judgement, Mode, RuleState, Unknown, judge};
+pub use rules::{KeyInfo, RuleInfo, catalogue};

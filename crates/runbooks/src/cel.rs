@@ -51,6 +51,15 @@ pub fn eval(condition: &str, outputs: &Record, signature: Option<&Signature>) ->
                 .map_err(|e| ExecutionError::function_error("duration", e))
         })
         .map_err(|e| fail(e.to_string()))?;
+    // A missing or wrong-typed output must not hide behind a short-circuit: everything declared is checked first.
+    for field in signature.into_iter().flat_map(|s| &s.outputs) {
+        let value = outputs
+            .get(&field.name)
+            .ok_or_else(|| fail(format!("`{}` was not read", field.name)))?;
+        if !fits(value, &field.ty) {
+            return Err(fail(format!("`{}` is not {}", field.name, field.ty.name())));
+        }
+    }
     for (name, value) in outputs {
         let ty = signature.and_then(|s| s.output(name)).map(|f| &f.ty);
         let value = cel_value(value, ty).map_err(|e| fail(format!("`{name}`: {e}")))?;
@@ -60,6 +69,27 @@ pub fn eval(condition: &str, outputs: &Record, signature: Option<&Signature>) ->
         Ok(Cel::Bool(b)) => Ok(b),
         Ok(other) => Err(fail(format!("it yields {other:?}, not true or false"))),
         Err(e) => Err(fail(e.to_string())),
+    }
+}
+
+/// Whether a value has a type; null has none.
+fn fits(value: &Value, ty: &Type) -> bool {
+    match ty {
+        Type::Bool => value.is_boolean(),
+        Type::Int | Type::Bytes => value.is_i64() || value.is_u64(),
+        Type::Float => value.is_number(),
+        Type::Text => value.is_string(),
+        Type::Duration => value.as_str().is_some_and(|t| t.parse::<Span>().is_ok()),
+        Type::Time => value.as_str().is_some_and(|t| t.parse::<Time>().is_ok()),
+        Type::List(of) => value
+            .as_array()
+            .is_some_and(|items| items.iter().all(|i| fits(i, of))),
+        Type::Record(fields) => value.as_object().is_some_and(|map| {
+            fields
+                .iter()
+                .all(|f| map.get(&f.name).is_some_and(|v| fits(v, &f.ty)))
+        }),
+        Type::Identity(kind) => value.get("type").and_then(Value::as_str) == Some(kind),
     }
 }
 
@@ -464,5 +494,19 @@ mod tests {
     fn a_missing_value_is_an_error_and_never_false() {
         assert!(eval("waiting > 0", &Record::new(), Some(&signature())).is_err());
         assert!(eval("waiting", &outputs(), Some(&signature())).is_err());
+        for (name, wrong) in [
+            ("waiting", "null"),
+            ("waiting", "\"0\""),
+            ("verdict", "null"),
+            ("sessions", "[{}]"),
+        ] {
+            let mut spoiled = outputs();
+            spoiled.insert(name.into(), serde_json::from_str(wrong).expect("json"));
+            let short_circuit = "true || waiting > 0";
+            assert!(
+                eval(short_circuit, &spoiled, Some(&signature())).is_err(),
+                "{name} = {wrong}"
+            );
+        }
     }
 }

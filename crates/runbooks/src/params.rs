@@ -72,7 +72,12 @@ pub fn value_of(text: &str, ty: &Type) -> Result<Value, String> {
             .parse::<i64>()
             .map(Value::from)
             .map_err(|_| not("a whole number")),
-        Type::Float => text.parse::<f64>().map(Value::from).map_err(|_| not("a number")),
+        Type::Float => text
+            .parse::<f64>()
+            .ok()
+            .filter(|f| f.is_finite())
+            .map(Value::from)
+            .ok_or_else(|| not("a number")),
         Type::Text => Ok(Value::String(text.to_owned())),
         Type::Duration => text.parse::<Span>().map(|s| Value::String(s.to_string())),
         Type::Time => text.parse::<Time>().map(|t| Value::String(t.to_string())),

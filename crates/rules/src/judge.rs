@@ -1,0 +1,179 @@
+//! All rules over one Snapshot, with their memory: since when a condition holds, and when it was last seen.
+
+use std::collections::BTreeMap;
+
+use muster_model::snapshot::Reach;
+use muster_model::{Finding, Health, Severity, Snapshot, Span, Thresholds, Time};
+use serde::{Deserialize, Serialize};
+
+use crate::rules;
+
+/// How the rules are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// By the daemon, again and again.
+    Watch,
+    /// Once, by `muster check`: conditions that would need a longer look are reported as pending.
+    Check,
+}
+
+/// Since when a condition holds, and when it was last seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Since when.
+    pub since: Time,
+    /// Last seen.
+    pub last: Time,
+}
+
+/// The memory of all rules of one cluster.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RuleState {
+    /// By condition.
+    pub held: BTreeMap<String, Held>,
+}
+
+/// A rule that could not decide.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unknown {
+    /// Kind of the rule.
+    pub kind: String,
+    /// Address of the target.
+    pub target: String,
+    /// What it lacks.
+    pub why: String,
+}
+
+/// What the rules say.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Judgement {
+    /// Findings, sorted by severity and kind.
+    pub findings: Vec<Finding>,
+    /// Rules that could not decide.
+    pub unknown: Vec<Unknown>,
+    /// Health of every component.
+    pub health: Vec<(String, Health)>,
+}
+
+/// What a rule works with.
+pub(crate) struct Context<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) thresholds: &'a Thresholds,
+    pub(crate) mode: Mode,
+    previous: &'a RuleState,
+    next: RuleState,
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) unknown: Vec<Unknown>,
+}
+
+impl Context<'_> {
+    pub(crate) fn now(&self) -> Time {
+        self.snapshot.taken_at
+    }
+
+    pub(crate) fn span(&self, kind: &str, key: &str) -> Span {
+        self.thresholds.span(kind, key, Span::ZERO)
+    }
+
+    pub(crate) fn number(&self, kind: &str, key: &str) -> f64 {
+        self.thresholds.number(kind, key, f64::MAX)
+    }
+
+    /// Notes that a condition holds now; for how long it has held without a gap of more than 5 s.
+    pub(crate) fn held(&mut self, condition: &str) -> Span {
+        let now = self.now();
+        let known = self
+            .previous
+            .held
+            .get(condition)
+            .filter(|h| now.since(h.last) <= Span::from_secs(5));
+        let since = known.map_or(now, |h| h.since.min(now));
+        self.next
+            .held
+            .insert(condition.to_owned(), Held { since, last: now });
+        now.since(since)
+    }
+
+    pub(crate) fn lacks(&mut self, kind: &str, target: &str, why: impl Into<String>) {
+        self.unknown.push(Unknown {
+            kind: kind.to_owned(),
+            target: target.to_owned(),
+            why: why.into(),
+        });
+    }
+}
+
+/// Runs all rules.
+#[must_use]
+pub fn judge(
+    state: &RuleState,
+    snapshot: &Snapshot,
+    thresholds: &Thresholds,
+    mode: Mode,
+) -> (RuleState, Judgement) {
+    let mut context = Context {
+        snapshot,
+        thresholds,
+        mode,
+        previous: state,
+        next: RuleState::default(),
+        findings: Vec::new(),
+        unknown: Vec::new(),
+    };
+    for rule in rules::ALL {
+        rule(&mut context);
+    }
+    let Context {
+        mut findings,
+        unknown,
+        next,
+        ..
+    } = context;
+    findings.sort_by(|a, b| {
+        (std::cmp::Reverse(a.severity), &a.kind, &a.target, &a.subject).cmp(&(
+            std::cmp::Reverse(b.severity),
+            &b.kind,
+            &b.target,
+            &b.subject,
+        ))
+    });
+    let health = health(snapshot, &findings, &unknown);
+    (
+        next,
+        Judgement {
+            findings,
+            unknown,
+            health,
+        },
+    )
+}
+
+fn health(snapshot: &Snapshot, findings: &[Finding], unknown: &[Unknown]) -> Vec<(String, Health)> {
+    let parts = snapshot
+        .servers
+        .iter()
+        .map(|s| (&s.address, &s.reach))
+        .chain(snapshot.poolers.iter().map(|p| (&p.address, &p.reach)))
+        .chain(snapshot.caches.iter().map(|c| (&c.address, &c.reach)));
+    parts
+        .map(|(address, reach)| {
+            let worst = findings
+                .iter()
+                .filter(|f| f.target == *address)
+                .map(|f| f.severity)
+                .max();
+            let blind = unknown.iter().any(|u| u.target == *address)
+                || matches!(
+                    reach,
+                    Reach::Unknown | Reach::Down { .. } | Reach::Starting { .. }
+                );
+            let health = match worst {
+                Some(Severity::Critical) => Health::Critical,
+                _ if blind => Health::Unknown,
+                Some(Severity::Warning) => Health::Warning,
+                _ => Health::Ok,
+            };
+            (address.clone(), health)
+        })
+        .collect()
+}

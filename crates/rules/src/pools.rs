@@ -1,0 +1,154 @@
+//! Pools with the sessions behind them, and when they are in trouble: shared by the four rules about pools.
+
+use muster_model::pool_verdict::{self, PoolVerdict};
+use muster_model::snapshot::{Pool, PoolerView, Session};
+use muster_model::{Severity, Snapshot, Span, Subject, Time};
+use serde_json::{Value, json};
+
+use crate::judge::Context;
+
+/// A pool in trouble, judged.
+pub(crate) struct Trouble<'a> {
+    pub(crate) pooler: &'a PoolerView,
+    pub(crate) pool: &'a Pool,
+    pub(crate) sessions: Vec<&'a Session>,
+    pub(crate) verdict: PoolVerdict,
+    pub(crate) severity: Severity,
+    pub(crate) incident: bool,
+    /// Onset by the evidence: since when the first client waits.
+    pub(crate) since: Time,
+}
+
+impl Trouble<'_> {
+    pub(crate) fn subject(&self) -> Subject {
+        Subject::new("pool", format!("{}/{}", self.pool.database, self.pool.user))
+    }
+
+    /// What was seen, for people and for the drawing.
+    pub(crate) fn evidence(&self, now: Time) -> Value {
+        let state = self.pooler.state.as_ref().map(|p| &p.value);
+        let sessions: Vec<Value> = self
+            .sessions
+            .iter()
+            .map(|s| {
+                let since = if s.idle_in_transaction() {
+                    s.state_change
+                } else {
+                    s.query_start
+                };
+                let client = state.and_then(|st| st.client_of(s.pid));
+                json!({
+                    "pid": s.pid,
+                    "state": s.state,
+                    "age_ms": since.map_or(0, |t| now.since(t).millis()),
+                    "owner": format!("{}/{}", s.user.as_deref().unwrap_or("?"), s.application),
+                    "client": client.map(|c| c.addr.clone()),
+                    "query": s.query,
+                })
+            })
+            .collect();
+        json!({
+            "waiting": self.pool.cl_waiting,
+            "maxwait_ms": self.pool.maxwait_us / 1000,
+            "active": self.pool.sv_active,
+            "idle": self.pool.sv_idle,
+            "size": self.pool.size,
+            "leaked": self.verdict.leaked,
+            "slow": self.verdict.slow,
+            "held_percent": self.verdict.held_percent,
+            "verdict": self.verdict.word,
+            "sessions": sessions,
+        })
+    }
+}
+
+/// The sessions behind a pool; `None` when they cannot be seen.
+pub(crate) fn behind<'a>(
+    snapshot: &'a Snapshot,
+    pooler: &PoolerView,
+    pool: &Pool,
+) -> Option<Vec<&'a Session>> {
+    let state = &pooler.state.as_ref()?.value;
+    let database = state.databases.iter().find(|d| d.name == pool.database)?;
+    let port = database.port.to_string();
+    let server = snapshot
+        .servers
+        .iter()
+        .find(|s| s.endpoint.rsplit(':').next() == Some(port.as_str()))
+        .or_else(|| snapshot.primary())?;
+    let activity = server
+        .activity
+        .as_ref()
+        .filter(|a| a.value.sees_all && server.answers())?;
+    let pids: Vec<i32> = state
+        .servers_of(pool)
+        .map(|s| s.remote_pid)
+        .filter(|p| *p > 0)
+        .collect();
+    Some(
+        activity
+            .value
+            .sessions
+            .iter()
+            .filter(|s| pids.contains(&s.pid))
+            .collect(),
+    )
+}
+
+/// All pools whose clients wait for long enough to say so.
+pub(crate) fn troubled<'a>(c: &mut Context<'_>, snapshot: &'a Snapshot) -> Vec<Trouble<'a>> {
+    const KIND: &str = "pool.exhausted";
+    let (warning, critical) = (c.span(KIND, "warning"), c.span(KIND, "critical"));
+    let (many, many_for, held_for) = (
+        c.number(KIND, "waiters"),
+        c.span(KIND, "waiters_for"),
+        c.span(KIND, "held_for"),
+    );
+    let now = snapshot.taken_at;
+    let mut out = Vec::new();
+    for pooler in &snapshot.poolers {
+        let Some(state) = &pooler.state else { continue };
+        for pool in &state.value.pools {
+            let maxwait = Span::from_millis(pool.maxwait_us / 1000);
+            if pool.cl_waiting == 0 {
+                continue;
+            }
+            let sessions = behind(snapshot, pooler, pool);
+            let database = state.value.databases.iter().find(|d| d.name == pool.database);
+            let verdict = pool_verdict::judge(pool, database, sessions.as_deref(), now);
+            let sessions = sessions.unwrap_or_default();
+            let crowd = f64::from(pool.cl_waiting) > many
+                && c.held(&format!(
+                    "crowd|{}|{}/{}",
+                    pooler.address, pool.database, pool.user
+                )) >= many_for;
+            let oldest_held = sessions
+                .iter()
+                .filter(|s| s.idle_in_transaction())
+                .filter_map(|s| s.state_change)
+                .filter(|t| now.since(*t) >= held_for)
+                .count();
+            #[allow(clippy::cast_precision_loss)]
+            let held =
+                pool.size > 0 && oldest_held as f64 * 100.0 >= pool_verdict::HELD * f64::from(pool.size);
+            if maxwait < warning && !crowd && !held {
+                continue;
+            }
+            let severe = maxwait >= critical || crowd || held;
+            out.push(Trouble {
+                pooler,
+                pool,
+                sessions,
+                verdict,
+                severity: if severe {
+                    Severity::Critical
+                } else {
+                    Severity::Warning
+                },
+                incident: severe,
+                since: now.minus(maxwait),
+            });
+        }
+    }
+    out
+}

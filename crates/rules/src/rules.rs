@@ -1,0 +1,121 @@
+//! The rules, one file a kind, and what the reference pages say of them.
+
+use muster_model::{Finding, Record, Severity, Subject, Time};
+use serde_json::Value;
+
+use crate::judge::Context;
+
+mod connections_leak;
+mod connections_saturated;
+mod locks_blocking_chain;
+mod locks_ddl_queue;
+mod locks_idle_in_transaction;
+mod muster_blind;
+mod pool_exhausted;
+mod pool_slow_server;
+mod pool_too_small;
+mod replication_broken;
+mod replication_lagging;
+mod replication_paused;
+mod server_down;
+
+/// A threshold of a rule.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyInfo {
+    /// Name.
+    pub key: &'static str,
+    /// Default.
+    pub default: &'static str,
+    /// What it means, with its unit.
+    pub about: &'static str,
+}
+
+/// A rule, for the reference.
+#[derive(Clone, Copy, Debug)]
+pub struct RuleInfo {
+    /// Finding kind.
+    pub kind: &'static str,
+    /// Title.
+    pub title: &'static str,
+    /// What it means and how it is seen.
+    pub about: &'static str,
+    /// Collectors that it needs.
+    pub needs: &'static [&'static str],
+    /// Thresholds.
+    pub keys: &'static [KeyInfo],
+}
+
+type Rule = fn(&mut Context<'_>);
+
+/// All rules, in the order in which they run.
+pub(crate) const ALL: [Rule; 13] = [
+    server_down::rule,
+    connections_saturated::rule,
+    connections_leak::rule,
+    pool_exhausted::rule,
+    pool_slow_server::rule,
+    pool_too_small::rule,
+    locks_idle_in_transaction::rule,
+    locks_blocking_chain::rule,
+    locks_ddl_queue::rule,
+    replication_broken::rule,
+    replication_paused::rule,
+    replication_lagging::rule,
+    muster_blind::rule,
+];
+
+/// What the rules look for, by kind.
+#[must_use]
+pub fn catalogue() -> Vec<RuleInfo> {
+    vec![
+        connections_leak::INFO,
+        connections_saturated::INFO,
+        locks_blocking_chain::INFO,
+        locks_ddl_queue::INFO,
+        locks_idle_in_transaction::INFO,
+        muster_blind::INFO,
+        pool_exhausted::INFO,
+        pool_slow_server::INFO,
+        pool_too_small::INFO,
+        replication_broken::INFO,
+        replication_lagging::INFO,
+        replication_paused::INFO,
+        server_down::INFO,
+    ]
+}
+
+/// A finding without frills.
+pub(crate) fn finding(
+    kind: &str,
+    severity: Severity,
+    target: &str,
+    subject: Subject,
+    since: Time,
+    summary: String,
+) -> Finding {
+    Finding {
+        kind: kind.to_owned(),
+        severity,
+        target: target.to_owned(),
+        subject,
+        summary,
+        since,
+        evidence: Record::new(),
+        remedy: None,
+        cause: false,
+        pending: false,
+        incident: false,
+        ruled_out: Vec::new(),
+    }
+}
+
+/// Evidence from a JSON object.
+fn evidence(value: Value) -> Record {
+    match value {
+        Value::Object(map) => map,
+        _ => Record::new(),
+    }
+}
+
+#[cfg(test)]
+mod sample;

@@ -1,0 +1,111 @@
+//! `connections.saturated`: client sessions against the usable slots.
+
+use std::collections::BTreeMap;
+
+use muster_model::snapshot::Reach;
+use muster_model::{Severity, Subject};
+use serde_json::json;
+
+use super::{KeyInfo, RuleInfo, evidence, finding};
+use crate::judge::Context;
+
+/// For the reference.
+pub(super) const INFO: RuleInfo = RuleInfo {
+    kind: "connections.saturated",
+    title: "Connection slots used up",
+    about: "Client sessions against usable slots: max_connections less superuser_reserved_connections and \
+            reserved_connections.",
+    needs: &["activity"],
+    keys: &[
+        KeyInfo {
+            key: "warning",
+            default: "80",
+            about: "per cent of the usable slots",
+        },
+        KeyInfo {
+            key: "critical",
+            default: "90",
+            about: "per cent of the usable slots",
+        },
+    ],
+};
+
+pub(super) fn rule(c: &mut Context<'_>) {
+    let (warning, critical) = (c.number(INFO.kind, "warning"), c.number(INFO.kind, "critical"));
+    for server in &c.snapshot.servers {
+        if !server.answers() {
+            continue;
+        }
+        let Some(activity) = &server.activity else {
+            c.lacks(INFO.kind, &server.address, "its sessions were not read");
+            continue;
+        };
+        let a = &activity.value;
+        let used = u32::try_from(a.sessions.iter().filter(|s| s.is_client()).count()).unwrap_or(u32::MAX);
+        let usable = a.max_connections.saturating_sub(a.reserved).max(1);
+        let percent = f64::from(used) * 100.0 / f64::from(usable);
+        let full = matches!(server.reach, Reach::Full { .. });
+        if percent < warning && !full {
+            continue;
+        }
+        let severe = percent >= critical || full;
+        let mut owners: BTreeMap<String, u32> = BTreeMap::new();
+        for s in a.sessions.iter().filter(|s| s.is_client()) {
+            *owners
+                .entry(format!("{}/{}", s.user.as_deref().unwrap_or("?"), s.application))
+                .or_default() += 1;
+        }
+        let mut owners: Vec<(String, u32)> = owners.into_iter().collect();
+        owners.sort_by_key(|(name, n)| (std::cmp::Reverse(*n), name.clone()));
+        let most = owners
+            .first()
+            .map(|(n, k)| format!("; most by {n} ({k})"))
+            .unwrap_or_default();
+        let held = c.held(&format!("{}|{}", INFO.kind, server.address));
+        let mut f = finding(
+            INFO.kind,
+            if severe {
+                Severity::Critical
+            } else {
+                Severity::Warning
+            },
+            &server.address,
+            Subject::new("server", &server.name),
+            c.now().minus(held),
+            format!("{used} of {usable} usable slots are taken ({percent:.0} %){most}"),
+        );
+        f.incident = severe;
+        owners.truncate(10);
+        f.evidence = evidence(
+            json!({"used": used, "usable": usable, "percent": percent, "full": full, "owners": owners}),
+        );
+        c.findings.push(f);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{judged, kinds, server, session, snapshot};
+
+    #[test]
+    fn eighty_warns_ninety_is_critical_and_unread_is_unknown() {
+        let mut s = snapshot();
+        s.servers = vec![server("a")];
+        let mut fill = |n: i32| {
+            let a = s.servers[0].activity.as_mut().expect("activity");
+            a.value.sessions = (0..n).map(|i| session(i, "idle", 1000)).collect();
+            judged(&s)
+        };
+        assert_eq!(kinds(&fill(77)), [""; 0], "97 slots are usable");
+        assert_eq!(fill(78).findings[0].severity, muster_model::Severity::Warning);
+        let j = fill(88);
+        assert!(j.findings[0].incident && j.findings[0].severity == muster_model::Severity::Critical);
+        s.servers[0].activity = None;
+        assert!(
+            judged(&s)
+                .unknown
+                .iter()
+                .any(|u| u.kind == "connections.saturated")
+        );
+    }
+}

@@ -1,0 +1,159 @@
+//! `locks.blocking_chain`: sessions wait for a lock that another holds.
+
+use muster_model::{Severity, Span, Subject, lock_graph};
+use serde_json::json;
+
+use super::{KeyInfo, RuleInfo, evidence, finding};
+use crate::judge::Context;
+
+/// For the reference.
+pub(super) const INFO: RuleInfo = RuleInfo {
+    kind: "locks.blocking_chain",
+    title: "Sessions block each other",
+    about: "The tree of who waits for whom, by its root. A finding at `warning`; an incident at `waiters` waiters or at \
+            `critical`. A queue behind a DDL is locks.ddl_queue instead.",
+    needs: &["activity", "locks"],
+    keys: &[
+        KeyInfo {
+            key: "warning",
+            default: "1s",
+            about: "longest wait",
+        },
+        KeyInfo {
+            key: "critical",
+            default: "10s",
+            about: "longest wait: an incident",
+        },
+        KeyInfo {
+            key: "waiters",
+            default: "5",
+            about: "as many waiters: an incident",
+        },
+    ],
+};
+
+pub(super) fn rule(c: &mut Context<'_>) {
+    tree(c, false);
+}
+
+/// Chains with (`ddl`) or without a DDL in the middle.
+pub(super) fn tree(c: &mut Context<'_>, ddl: bool) {
+    let kind = if ddl {
+        super::locks_ddl_queue::INFO.kind
+    } else {
+        INFO.kind
+    };
+    let (warning, critical, many) = (
+        c.span(kind, "warning"),
+        c.span(kind, "critical"),
+        c.number(kind, "waiters"),
+    );
+    let now = c.now();
+    for server in &c.snapshot.servers {
+        let Some(activity) = server.activity.as_ref().filter(|_| server.answers()) else {
+            continue;
+        };
+        let sessions = &activity.value.sessions;
+        let waits = server
+            .locks
+            .as_ref()
+            .map(|l| l.value.waits.clone())
+            .unwrap_or_default();
+        let graph = lock_graph::build(sessions, &waits);
+        let Some(root) = graph.roots.first() else { continue };
+        if graph.ddl.is_some() != ddl {
+            continue;
+        }
+        let oldest = graph.oldest.map_or(Span::ZERO, |t| now.since(t));
+        if oldest < warning {
+            continue;
+        }
+        let waiters = u32::try_from(graph.waiters()).unwrap_or(u32::MAX);
+        let incident = f64::from(waiters) >= many || oldest >= critical;
+        let lever = graph.lever(sessions);
+        let holder = root.session.as_ref().map_or_else(
+            || {
+                if root.pid == 0 {
+                    "a prepared transaction".to_owned()
+                } else {
+                    format!("session {}", root.pid)
+                }
+            },
+            |s| {
+                let state = s.state.clone().unwrap_or_else(|| s.backend_type.clone());
+                format!(
+                    "session {} of {}/{}, {state}",
+                    root.pid,
+                    s.user.as_deref().unwrap_or("?"),
+                    s.application
+                )
+            },
+        );
+        let (subject, summary) = match &graph.ddl {
+            Some(d) => (
+                Subject::new("session", d.pid),
+                format!(
+                    "{} sessions queue behind a DDL on {} (session {}) that waits for {holder}; cancelling the DDL frees {}",
+                    d.behind.len(),
+                    d.relation.as_deref().unwrap_or("a table"),
+                    d.pid,
+                    lever.frees
+                ),
+            ),
+            None => (
+                Subject::new("session", root.pid),
+                format!(
+                    "{waiters} sessions wait for {holder}, the longest for {}; {} frees {}",
+                    oldest.human(),
+                    lever.kind.replace('_', " "),
+                    lever.frees
+                ),
+            ),
+        };
+        let severity = if incident {
+            Severity::Critical
+        } else {
+            Severity::Warning
+        };
+        let since = graph.oldest.unwrap_or(now);
+        let mut f = finding(kind, severity, &server.address, subject, since, summary);
+        f.incident = incident;
+        f.evidence = evidence(json!({
+            "waiters": waiters,
+            "depth": graph.depth,
+            "oldest_wait_ms": oldest.millis(),
+            "root": root.pid,
+            "root_state": root.session.as_ref().and_then(|s| s.state.clone()),
+            "lever": lever.kind,
+            "frees": lever.frees,
+            "person": lever.person,
+            "tree": graph.tree(sessions, &waits, now),
+        }));
+        c.findings.push(f);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{blocked_by, judged, server, session, snapshot};
+
+    #[test]
+    fn one_second_is_a_finding_and_five_waiters_are_an_incident() {
+        let found = |waiters: i32, wait_ms| {
+            let mut s = snapshot();
+            s.servers = vec![server("a")];
+            let mut all = vec![session(1, "idle in transaction", 3000)];
+            all.extend((2..2 + waiters).map(|p| blocked_by(p, &[1], wait_ms)));
+            s.servers[0].activity.as_mut().expect("activity").value.sessions = all;
+            judged(&s)
+                .findings
+                .into_iter()
+                .find(|f| f.kind == "locks.blocking_chain")
+                .map(|f| f.incident)
+        };
+        assert_eq!(found(4, 900), None);
+        assert_eq!(found(4, 1100), Some(false));
+        assert_eq!(found(5, 1100), Some(true));
+        assert_eq!(found(1, 11_000), Some(true));
+    }
+}

@@ -1,0 +1,116 @@
+//! `locks.idle_in_transaction`: a session idles in its transaction while others wait for it, or for very long.
+
+use muster_model::snapshot::Session;
+use muster_model::{Severity, Subject, lock_graph};
+use serde_json::json;
+
+use super::{KeyInfo, RuleInfo, evidence, finding};
+use crate::judge::Context;
+
+/// For the reference.
+pub(super) const INFO: RuleInfo = RuleInfo {
+    kind: "locks.idle_in_transaction",
+    title: "A session idles in its transaction",
+    about: "Found at `blocking` when others wait for it (or its pool has waiters, which connections.leak reports), else at \
+            `age`.",
+    needs: &["activity"],
+    keys: &[
+        KeyInfo {
+            key: "blocking",
+            default: "10s",
+            about: "age when it blocks somebody",
+        },
+        KeyInfo {
+            key: "age",
+            default: "5m",
+            about: "age when it blocks nobody",
+        },
+    ],
+};
+
+pub(super) fn rule(c: &mut Context<'_>) {
+    let (blocking, age) = (c.span(INFO.kind, "blocking"), c.span(INFO.kind, "age"));
+    for server in &c.snapshot.servers {
+        let Some(activity) = server.activity.as_ref().filter(|_| server.answers()) else {
+            continue;
+        };
+        if !activity.value.sees_all {
+            c.lacks(
+                INFO.kind,
+                &server.address,
+                "the state of other roles' sessions is not seen",
+            );
+            continue;
+        }
+        let sessions = &activity.value.sessions;
+        let waits = server
+            .locks
+            .as_ref()
+            .map(|l| l.value.waits.clone())
+            .unwrap_or_default();
+        let graph = lock_graph::build(sessions, &waits);
+        let idle =
+            |s: &&Session| s.is_client() && s.idle_in_transaction() && !s.application.starts_with("muster/");
+        for s in sessions.iter().filter(idle) {
+            let Some(since) = s.state_change else { continue };
+            let waiters = graph
+                .roots
+                .iter()
+                .find(|r| r.pid == s.pid)
+                .map_or(0, |r| r.waiters.len());
+            let old = c.now().since(since);
+            if old < if waiters > 0 { blocking } else { age } {
+                continue;
+            }
+            let owner = format!("{}/{}", s.user.as_deref().unwrap_or("?"), s.application);
+            let severity = if waiters > 0 {
+                Severity::Critical
+            } else {
+                Severity::Warning
+            };
+            let blocks = if waiters > 0 {
+                format!("; {waiters} sessions wait for it")
+            } else {
+                String::new()
+            };
+            let mut f = finding(
+                INFO.kind,
+                severity,
+                &server.address,
+                Subject::new("session", s.pid),
+                since,
+                format!(
+                    "session {} of {owner} idles in its transaction for {}{blocks}",
+                    s.pid,
+                    old.human()
+                ),
+            );
+            f.incident = waiters > 0;
+            f.evidence = evidence(
+                json!({"pid": s.pid, "owner": owner, "age_ms": old.millis(), "waiters": waiters, "query": s.query}),
+            );
+            c.findings.push(f);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{blocked_by, judged, kinds, server, session, snapshot};
+
+    #[test]
+    fn ten_seconds_when_it_blocks_and_five_minutes_when_not() {
+        let found = |age_ms, blocks: bool| {
+            let mut s = snapshot();
+            s.servers = vec![server("a")];
+            let mut all = vec![session(1, "idle in transaction", age_ms)];
+            if blocks {
+                all.push(blocked_by(2, &[1], 100));
+            }
+            s.servers[0].activity.as_mut().expect("activity").value.sessions = all;
+            kinds(&judged(&s)).contains(&"locks.idle_in_transaction")
+        };
+        assert!(found(11_000, true) && !found(9000, true));
+        assert!(found(301_000, false) && !found(299_000, false));
+    }
+}

@@ -1,0 +1,62 @@
+//! `muster.blind`: something that rules need cannot be read, though the target answers.
+
+use muster_model::{Severity, Subject};
+use serde_json::json;
+
+use super::{KeyInfo, RuleInfo, evidence, finding};
+use crate::judge::Context;
+
+/// For the reference.
+pub(super) const INFO: RuleInfo = RuleInfo {
+    kind: "muster.blind",
+    title: "Muster cannot see something",
+    about: "A collector has a gap at a target that answers: a privilege is missing, or a console refuses. The finding says \
+            what would close it.",
+    needs: &[],
+    keys: &[KeyInfo {
+        key: "for",
+        default: "5s",
+        about: "since when",
+    }],
+};
+
+pub(super) fn rule(c: &mut Context<'_>) {
+    let lasting = c.span(INFO.kind, "for");
+    for gap in &c.snapshot.gaps {
+        let down = c.snapshot.server(&gap.target).is_some_and(|s| !s.answers());
+        let held = c.held(&format!("{}|{}|{}", INFO.kind, gap.target, gap.collector));
+        if down || (held < lasting && c.mode == crate::judge::Mode::Watch) {
+            continue;
+        }
+        let since = c.now().minus(held);
+        let subject = Subject::new("collector", &gap.collector);
+        let summary = format!(
+            "{} of {} cannot be read: {}",
+            gap.collector, gap.target, gap.reason
+        );
+        let mut f = finding(INFO.kind, Severity::Warning, &gap.target, subject, since, summary);
+        f.evidence = evidence(json!({"reason": gap.reason, "remedy": gap.remedy}));
+        c.findings.push(f);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_model::Gap;
+
+    use super::super::sample::{server, snapshot, watched};
+
+    #[test]
+    fn a_gap_that_lasts_is_said() {
+        let mut s = snapshot();
+        s.servers = vec![server("a")];
+        assert_eq!(watched(&s, 8), Vec::<String>::new());
+        s.gaps.push(Gap {
+            collector: "replication".into(),
+            target: "shop/a".into(),
+            reason: "no privilege".into(),
+            remedy: None,
+        });
+        assert_eq!(watched(&s, 8), ["muster.blind"]);
+    }
+}

@@ -1,0 +1,45 @@
+//! `replication.broken`: a verdict on one standby.
+
+use super::{KeyInfo, RuleInfo};
+use crate::judge::Context;
+use crate::standbys;
+
+/// For the reference.
+pub(super) const INFO: RuleInfo = RuleInfo {
+    kind: "replication.broken",
+    title: "A standby receives nothing",
+    about: "Judged from both ends: no receiver streams, or the primary does not stream to it, whatever the standby's own lag says. An idle standby at night is healthy.",
+    needs: &["replication"],
+    keys: &[
+        KeyInfo {
+            key: "warning",
+            default: "3s",
+            about: "since when",
+        },
+        KeyInfo {
+            key: "critical",
+            default: "60s",
+            about: "since when",
+        },
+        KeyInfo {
+            key: "for",
+            default: "0s",
+            about: "critical only when it lasts this long",
+        },
+    ],
+};
+
+pub(super) fn rule(c: &mut Context<'_>) {
+    standbys::rule(c, INFO.kind);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{replicated, watched};
+
+    #[test]
+    fn it_is_found_and_a_healthy_idle_standby_is_not() {
+        assert!(watched(&replicated("broken"), 5).contains(&"replication.broken".to_owned()));
+        assert_eq!(watched(&replicated("idle"), 5), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,45 @@
+//! `replication.paused`: a verdict on one standby.
+
+use super::{KeyInfo, RuleInfo};
+use crate::judge::Context;
+use crate::standbys;
+
+/// For the reference.
+pub(super) const INFO: RuleInfo = RuleInfo {
+    kind: "replication.paused",
+    title: "Replay is paused",
+    about: "pg_wal_replay_pause was called: the standby receives and does not replay.",
+    needs: &["replication"],
+    keys: &[
+        KeyInfo {
+            key: "warning",
+            default: "0s",
+            about: "since when",
+        },
+        KeyInfo {
+            key: "critical",
+            default: "60s",
+            about: "since when",
+        },
+        KeyInfo {
+            key: "for",
+            default: "0s",
+            about: "critical only when it lasts this long",
+        },
+    ],
+};
+
+pub(super) fn rule(c: &mut Context<'_>) {
+    standbys::rule(c, INFO.kind);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{replicated, watched};
+
+    #[test]
+    fn it_is_found_and_a_healthy_idle_standby_is_not() {
+        assert!(watched(&replicated("paused"), 5).contains(&"replication.paused".to_owned()));
+        assert_eq!(watched(&replicated("idle"), 5), Vec::<String>::new());
+    }
+}

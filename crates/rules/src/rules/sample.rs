@@ -1,0 +1,209 @@
+//! Snapshots for the tests of rules: small, healthy, then spoiled in one place.
+
+use std::collections::BTreeMap;
+
+use muster_model::snapshot::pooler::PoolerState;
+use muster_model::snapshot::{
+    Activity, Identity, Locks, Part, Pool, PoolDatabase, PoolServer, PoolerView, Reach, Receiver,
+    Replication, Role, Sender, ServerView, Session,
+};
+use muster_model::{Snapshot, Span, Time};
+
+use crate::judge::{Judgement, Mode, RuleState, judge};
+
+const NOW: i64 = 100_000;
+
+pub(super) fn now() -> Time {
+    Time::from_millis(NOW)
+}
+
+pub(super) fn snapshot() -> Snapshot {
+    Snapshot::new("shop", now())
+}
+
+fn part<T>(value: T) -> Option<Part<T>> {
+    Some(Part {
+        taken_at: now(),
+        value,
+    })
+}
+
+pub(super) fn server(name: &str) -> ServerView {
+    let mut s = ServerView::unread(
+        name,
+        &format!("shop/{name}"),
+        &format!("127.0.0.1:{}", 6000 + name.len()),
+    );
+    s.reach = Reach::Up;
+    s.identity = part(Identity {
+        system_identifier: "7".into(),
+        timeline: 1,
+        role: if name == "a" { Role::Primary } else { Role::Standby },
+        version_num: 150_018,
+        version: "15.18".into(),
+        started_at: Time::from_millis(0),
+        read_only: false,
+        cluster_name: name.into(),
+    });
+    s.activity = part(Activity {
+        sessions: vec![],
+        max_connections: 100,
+        reserved: 3,
+        sees_all: true,
+    });
+    s.locks = part(Locks::default());
+    s
+}
+
+pub(super) fn session(pid: i32, state: &str, age_ms: i64) -> Session {
+    let at = Some(Time::from_millis(NOW - age_ms));
+    Session {
+        pid,
+        backend_start: Time::from_millis(1),
+        xact_start: at,
+        query_start: at,
+        state_change: at,
+        state: Some(state.into()),
+        user: Some("app".into()),
+        database: Some("app".into()),
+        application: "notes".into(),
+        client: None,
+        backend_type: "client backend".into(),
+        wait_type: None,
+        wait_event: None,
+        query: None,
+        has_xid: false,
+        superuser: false,
+        blocked_by: vec![],
+    }
+}
+
+pub(super) fn blocked_by(pid: i32, by: &[i32], wait_ms: i64) -> Session {
+    let mut s = session(pid, "active", wait_ms);
+    s.wait_type = Some("Lock".into());
+    s.blocked_by = by.to_vec();
+    s
+}
+
+/// A pool of ten whose sessions are all in one state.
+pub(super) fn pooled(waiting: u32, maxwait_ms: u64, state: &str, age_ms: i64) -> Snapshot {
+    let mut s = snapshot();
+    let mut a = server("a");
+    a.activity.as_mut().expect("activity").value.sessions =
+        (1..=10).map(|p| session(p, state, age_ms)).collect();
+    s.servers = vec![a];
+    let server = |pid: i32| PoolServer {
+        ptr: format!("s{pid}"),
+        link: None,
+        user: "app".into(),
+        database: "app".into(),
+        state: "active".into(),
+        addr: "127.0.0.1:6001".into(),
+        port: 6001,
+        remote_pid: pid,
+        connect_time: None,
+    };
+    let state = PoolerState {
+        pools: vec![Pool {
+            database: "app".into(),
+            user: "app".into(),
+            mode: "transaction".into(),
+            cl_active: 10,
+            cl_waiting: waiting,
+            sv_active: if waiting > 0 { 10 } else { 5 },
+            sv_idle: 0,
+            sv_used: 0,
+            sv_tested: 0,
+            sv_login: 0,
+            maxwait_us: maxwait_ms * 1000,
+            size: 10,
+        }],
+        clients: vec![],
+        servers: (1..=10).map(server).collect(),
+        databases: vec![PoolDatabase {
+            name: "app".into(),
+            host: "127.0.0.1".into(),
+            port: 6001,
+            database: "app".into(),
+            pool_size: 10,
+            reserve_pool: 0,
+            max_connections: 0,
+            current_connections: 10,
+            paused: false,
+            disabled: false,
+        }],
+        config: BTreeMap::new(),
+    };
+    s.poolers = vec![PoolerView {
+        name: "bouncer".into(),
+        address: "shop/bouncer".into(),
+        reach: Reach::Up,
+        version: None,
+        state: part(state),
+    }];
+    s
+}
+
+/// A primary and a standby that is `idle`, `broken`, `paused` or `lagging`.
+pub(super) fn replicated(how: &str) -> Snapshot {
+    let mut s = snapshot();
+    let (mut a, mut b) = (server("a"), server("bb"));
+    b.name = "b".into();
+    b.address = "shop/b".into();
+    let behind = if how == "idle" || how == "broken" { 0 } else { 5000 };
+    a.replication = part(Replication {
+        current: Some(10_000),
+        senders: vec![Sender {
+            pid: 9,
+            application: "b".into(),
+            client: None,
+            state: Some("streaming".into()),
+            sync_state: Some("async".into()),
+            sent: Some(10_000),
+            flushed: Some(10_000),
+            replayed: Some(10_000 - behind),
+            reply_time: Some(now()),
+        }],
+        sees_all: true,
+        ..Replication::default()
+    });
+    b.replication = part(Replication {
+        receiver: (how != "broken").then(|| Receiver {
+            pid: 3,
+            status: Some("streaming".into()),
+            sender_host: None,
+            sender_port: None,
+            slot: Some("standby_b".into()),
+            last_message: Some(now()),
+        }),
+        received: Some(10_000),
+        replayed: Some(10_000 - behind),
+        // Hours ago: at night nobody commits, and that is healthy.
+        last_replayed_commit: Some(Time::from_millis(if how == "idle" { 0 } else { NOW - 8000 })),
+        replay_state: Some(if how == "paused" { "paused" } else { "not paused" }.into()),
+        sees_all: true,
+        ..Replication::default()
+    });
+    s.servers = vec![a, b];
+    s
+}
+
+pub(super) fn judged(s: &Snapshot) -> Judgement {
+    judge(&RuleState::default(), s, &crate::defaults(), Mode::Watch).1
+}
+
+/// The same picture for some seconds; the kinds at the end.
+pub(super) fn watched(s: &Snapshot, seconds: u64) -> Vec<String> {
+    let mut state = RuleState::default();
+    let mut last = Judgement::default();
+    for i in 0..=seconds {
+        let mut later = s.clone();
+        later.taken_at = s.taken_at.plus(Span::from_secs(i));
+        (state, last) = judge(&state, &later, &crate::defaults(), Mode::Watch);
+    }
+    last.findings.into_iter().map(|f| f.kind).collect()
+}
+
+pub(super) fn kinds(j: &Judgement) -> Vec<&str> {
+    j.findings.iter().map(|f| f.kind.as_str()).collect()
+}

@@ -1,0 +1,3 @@
+//! Rules and correlation as the daemon uses them.
+
+mod story;
