@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use muster_model::{
-    Blast, Check, FrozenTarget, Plan, PlanFacts, PlanResult, PlannedStep, Record, Risk, RunbookRef, Scope,
+    Blast, Check, FrozenTarget, OnFail, Plan, PlanFacts, PlanResult, PlannedStep, Record, Risk, RunbookRef, Scope,
     Span, StepPlan, UndoPlan,
 };
 use muster_runbooks::ir::{self, Runbook, StepBody, VerifyCheck};
@@ -77,6 +77,7 @@ impl Engine {
             risk: Risk::Read,
             no_return: None,
             library: request.library,
+            prefix: String::new(),
         };
         let ended = draft.walk(runbook, &request.params, 0).await?;
         let result = match ended {
@@ -185,6 +186,8 @@ struct Draft<'a> {
     risk: Risk,
     no_return: Option<String>,
     library: &'a Library,
+    /// Ids of the `call` steps that lead here: steps of a called runbook have names of their own.
+    prefix: String,
 }
 
 fn unusable(name: &str, reason: String) -> EngineError {
@@ -258,7 +261,14 @@ impl Draft<'_> {
                     inner.extend(
                         ir::resolve_all(with, params, &self.outputs).map_err(|e| unusable(&step.id, e))?,
                     );
-                    Box::pin(self.walk(called, &inner, depth + 1)).await?
+                    // The called runbook sees its own outputs only, and its steps never meet ours by name.
+                    let outer = (std::mem::take(&mut self.outputs), self.prefix.clone());
+                    self.prefix = format!("{}{}/", self.prefix, step.id);
+                    let ended = Box::pin(self.walk(called, &inner, depth + 1)).await;
+                    let prefix = std::mem::replace(&mut self.prefix, outer.1);
+                    let theirs = std::mem::replace(&mut self.outputs, outer.0);
+                    self.outputs.extend(theirs.into_iter().map(|(k, v)| (format!("{prefix}{k}"), v)));
+                    ended?
                 }
             };
             if ended.is_some() {
@@ -274,6 +284,10 @@ impl Draft<'_> {
             plan,
             on_fail: step.on_fail.clone(),
         });
+    }
+
+    fn named(&self, id: &str) -> String {
+        format!("{}{id}", self.prefix)
     }
 
     async fn probe(&mut self, step: &ir::Step, params: &Record) -> Result<Option<PlanResult>, EngineError> {
@@ -376,11 +390,11 @@ impl Draft<'_> {
             self.push(step, plan);
             return Ok(());
         }
-        let planned = action.plan(&self.scope, &step.id, &with, &targets).await?;
+        let planned = action.plan(&self.scope, &self.named(&step.id), &with, &targets).await?;
         let risk = action.signature().risk;
         self.risk = self.risk.max(risk);
         if self.no_return.is_none() && matches!(planned.undo, UndoPlan::None { .. }) {
-            self.no_return = Some(step.id.clone());
+            self.no_return = Some(self.named(&step.id));
         }
         self.facts.targets.extend(planned.facts);
         for privilege in planned.missing_privileges {

@@ -1,1 +1,117 @@
-//! placeholder, being written
+//! `muster.yaml`: raw text to resolved settings, every value with where it came from.
+//!
+//! Knows keys, files and the environment that it is handed. Connects to nothing; [`check`] does that.
+
+use std::path::{Path, PathBuf};
+
+use muster_model::{Autopilot, Policy, Protect, Span, Thresholds};
+use muster_observe::Cadence;
+use muster_reach::ClusterConfig;
+
+pub mod check;
+mod read;
+pub mod schema;
+
+pub use muster_runbooks::Problem;
+pub use read::load;
+
+/// One cluster.
+#[derive(Clone, Debug)]
+pub struct ClusterSettings {
+    /// How it is reached.
+    pub reach: ClusterConfig,
+    /// Who starts runs.
+    pub autopilot: Autopilot,
+    /// What is never touched.
+    pub protect: Protect,
+    /// Whether it is a practice fleet.
+    pub practice: bool,
+    /// Thresholds, defaults and overrides.
+    pub thresholds: Thresholds,
+}
+
+/// Where a value came from, for `config show`.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Shown {
+    /// Key, such as `clusters.shop.servers.a.url`.
+    pub key: String,
+    /// Value, secrets left out.
+    pub value: String,
+    /// `default`, `muster.yaml:7` or `MUSTER_LISTEN`.
+    pub origin: String,
+}
+
+/// Everything, resolved.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// The file.
+    pub file: PathBuf,
+    /// State folder.
+    pub state_dir: PathBuf,
+    /// Address of the page and API; always loopback.
+    pub listen: std::net::SocketAddr,
+    /// Clusters.
+    pub clusters: Vec<ClusterSettings>,
+    /// Policy.
+    pub policy: Policy,
+    /// Folders of runbooks of one's own.
+    pub runbooks: Vec<PathBuf>,
+    /// How often collectors run.
+    pub cadence: Cadence,
+    /// How long a plan is valid.
+    pub plan_valid: Span,
+    /// Every value with its origin.
+    pub shown: Vec<Shown>,
+    /// Worth knowing, not worth failing.
+    pub warnings: Vec<String>,
+}
+
+impl Resolved {
+    /// A cluster by its name.
+    #[must_use]
+    pub fn cluster(&self, name: &str) -> Option<&ClusterSettings> {
+        self.clusters.iter().find(|c| c.reach.name == name)
+    }
+
+    /// The cluster and the full address that a `--target` means; without one, the only cluster.
+    ///
+    /// # Errors
+    /// A sentence that says what there is.
+    pub fn target(&self, asked: Option<&str>) -> Result<(&ClusterSettings, String), String> {
+        let names: Vec<&str> = self.clusters.iter().map(|c| c.reach.name.as_str()).collect();
+        let Some(asked) = asked else {
+            return match &self.clusters[..] {
+                [one] => Ok((one, one.reach.name.clone())),
+                _ => Err(format!("name a cluster with --target; there are: {}", names.join(", "))),
+            };
+        };
+        for c in &self.clusters {
+            let addresses = c
+                .reach
+                .servers
+                .iter()
+                .map(|s| &s.address)
+                .chain(c.reach.poolers.iter().map(|p| &p.address))
+                .chain(c.reach.caches.iter().map(|x| &x.address));
+            for address in addresses {
+                let short = address.split('/').nth(1).unwrap_or_default();
+                if address == asked || (short == asked && self.clusters.len() == 1) {
+                    return Ok((c, address.clone()));
+                }
+            }
+            if c.reach.name == asked {
+                return Ok((c, asked.to_owned()));
+            }
+        }
+        Err(format!("`{asked}` is not in the config; clusters: {}", names.join(", ")))
+    }
+}
+
+/// The config file that a command means.
+#[must_use]
+pub fn file(given: Option<&Path>, env: &dyn Fn(&str) -> Option<String>) -> PathBuf {
+    given
+        .map(Path::to_owned)
+        .or_else(|| env("MUSTER_CONFIG").map(PathBuf::from))
+        .unwrap_or_else(|| PathBuf::from("muster.yaml"))
+}

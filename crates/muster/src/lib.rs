@@ -1,6 +1,12 @@
 //! The `muster` program: the only part of the pipeline that prints, reads the environment, arguments and config
 //! files, and serves HTTP (law L5).
 
+pub mod app;
+pub mod bench;
+pub mod cli;
 pub mod config;
+pub mod daemon;
+pub mod drill;
+pub mod shapes;
 pub mod view;
 pub mod web;

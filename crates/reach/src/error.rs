@@ -69,7 +69,9 @@ impl ReachError {
             let trouble = match code {
                 "28P01" | "28000" => Trouble::Auth,
                 "3D000" => Trouble::Database,
-                "53300" if db.message().contains("for role") => Trouble::RoleLimit,
+                "55000" if db.message().contains("accepting connections") => Trouble::Database,
+                // "… slots are reserved for roles with …" (16 and later) is a full server, not a limit of the role.
+                "53300" if db.message().contains("connections for role") => Trouble::RoleLimit,
                 "53300" => Trouble::Full,
                 "57P03" => Trouble::Starting,
                 "42501" => Trouble::Privilege,

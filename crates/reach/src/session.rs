@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
@@ -37,6 +38,7 @@ pub struct Capability {
 const SETUP_READ: &str = include_str!("sql/setup_read.sql");
 const SETUP_ACT: &str = include_str!("sql/setup_act.sql");
 const CAPABILITY: &str = include_str!("sql/capability.sql");
+const SYSTEM_IDENTIFIER: &str = include_str!("sql/system_identifier.sql");
 
 /// Whether a session may change something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +54,7 @@ pub(crate) struct Live {
     task: JoinHandle<()>,
     statements: Mutex<HashMap<&'static str, Statement>>,
     pub(crate) capability: Capability,
+    given_up: AtomicBool,
 }
 
 impl Drop for Live {
@@ -94,6 +97,7 @@ impl PgSession {
                 task,
                 statements: Mutex::new(HashMap::new()),
                 capability: Capability::default(),
+                given_up: AtomicBool::new(false),
             }),
             target: target.to_owned(),
             limits: limits.clone(),
@@ -110,7 +114,12 @@ impl PgSession {
             .replace("{idle}", &limits.idle_in_transaction.as_millis().to_string());
         session.simple(&setup).await?;
         let rows = session.query(CAPABILITY, &[]).await?;
-        let capability = rows.first().map(read_capability).unwrap_or_default();
+        let mut capability = rows.first().map(read_capability).unwrap_or_default();
+        // A statement of its own: a CASE does not keep the server from checking the privilege.
+        if rows.first().is_some_and(|r| r.get("control")) {
+            let rows = session.query(SYSTEM_IDENTIFIER, &[]).await?;
+            capability.system_identifier = rows.first().and_then(|r| r.get("system_identifier"));
+        }
         if let Some(live) = Arc::get_mut(&mut session.live) {
             live.capability = capability;
         }
@@ -126,7 +135,8 @@ impl PgSession {
     /// Whether the connection is gone.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.live.client.is_closed()
+        // An aborted task ends a moment later: until then the driver does not know that it is closed.
+        self.live.given_up.load(Ordering::Relaxed) || self.live.client.is_closed()
     }
 
     /// Rows of a statement.
@@ -188,6 +198,7 @@ impl PgSession {
             Ok(Err(e)) => Err(ReachError::from_driver(&self.target, &e)),
             Err(_) => {
                 // The answer would come to nobody: close the socket so that the next use connects anew.
+                self.live.given_up.store(true, Ordering::Relaxed);
                 self.live.task.abort();
                 let reason = format!("no answer within {} ms", deadline.as_millis());
                 Err(ReachError::new(&self.target, Trouble::Timeout, reason))
@@ -231,6 +242,6 @@ fn read_capability(row: &Row) -> Capability {
         monitor: row.get("monitor"),
         signal: row.get("signal"),
         reserved: row.get("reserved"),
-        system_identifier: row.get("system_identifier"),
+        system_identifier: None,
     }
 }

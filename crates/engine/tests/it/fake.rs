@@ -100,10 +100,10 @@ impl Probe for Things {
             .map(|(n, v)| freeze(*n, *v).to_value())
             .collect();
         let out = json!({"count": list.len(), "things": list});
-        if let Some(n) = world.relapse {
-            if world.things.remove(&n).is_none() {
-                world.things.insert(n, 9);
-            }
+        if let Some(n) = world.relapse
+            && world.things.remove(&n).is_none()
+        {
+            world.things.insert(n, 9);
         }
         Ok(out.as_object().expect("object").clone())
     }

@@ -18,6 +18,7 @@ pub const INFO: CollectorInfo = CollectorInfo {
 };
 
 const SQL: &str = include_str!("../sql/identity.sql");
+const CONTROL: &str = include_str!("../sql/control.sql");
 
 /// Reads it; the offset between the clocks comes with it.
 pub(crate) async fn read(
@@ -31,12 +32,18 @@ pub(crate) async fn read(
     };
     let offset = Offset::between(row.get("now_us"), now);
     let mut gaps = Vec::new();
-    let system_identifier: Option<String> = row.get("system_identifier");
-    if system_identifier.is_none() {
+    // A statement of its own: a CASE does not keep the server from checking the privilege.
+    let control = if row.get("control") {
+        session.query(CONTROL, &[]).await?
+    } else {
+        Vec::new()
+    };
+    let control = control.first();
+    if control.is_none() {
         gaps.push(Gap {
             collector: INFO.name.to_owned(),
             target: address.to_owned(),
-            reason: "this role may not execute pg_control_system(), so the cluster's identity is unknown".to_owned(),
+            reason: "this role may not execute pg_control_system() and pg_control_checkpoint(), so the cluster's identity is unknown".to_owned(),
             remedy: Some(format!(
                 "GRANT EXECUTE ON FUNCTION pg_catalog.pg_control_system(), pg_catalog.pg_control_checkpoint() TO {};",
                 session.capability().user
@@ -44,8 +51,8 @@ pub(crate) async fn read(
         });
     }
     let identity = Identity {
-        system_identifier: system_identifier.unwrap_or_default(),
-        timeline: row.get::<_, Option<i32>>("timeline").unwrap_or(0).unsigned_abs(),
+        system_identifier: control.map(|r| r.get("system_identifier")).unwrap_or_default(),
+        timeline: control.map_or(0, |r| r.get::<_, i32>("timeline").unsigned_abs()),
         role: if row.get("in_recovery") {
             Role::Standby
         } else {

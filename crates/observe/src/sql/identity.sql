@@ -1,8 +1,6 @@
 SELECT (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::int8 AS now_us,
-       CASE WHEN pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')
-            THEN (SELECT system_identifier::text FROM pg_catalog.pg_control_system()) END AS system_identifier,
-       CASE WHEN pg_catalog.has_function_privilege('pg_catalog.pg_control_checkpoint()', 'EXECUTE')
-            THEN (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()) END AS timeline,
+       pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')
+         AND pg_catalog.has_function_privilege('pg_catalog.pg_control_checkpoint()', 'EXECUTE') AS control,
        pg_catalog.pg_is_in_recovery() AS in_recovery,
        pg_catalog.current_setting('server_version_num')::int4 AS version_num,
        split_part(pg_catalog.current_setting('server_version'), ' ', 1) AS version,

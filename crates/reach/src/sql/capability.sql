@@ -5,5 +5,4 @@ SELECT pg_catalog.current_setting('server_version_num')::int4 AS version_num,
        pg_catalog.pg_has_role(current_user, 'pg_signal_backend', 'USAGE') AS signal,
        COALESCE((SELECT pg_catalog.pg_has_role(current_user, oid, 'USAGE')
                    FROM pg_catalog.pg_roles WHERE rolname = 'pg_use_reserved_connections'), false) AS reserved,
-       CASE WHEN pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')
-            THEN (SELECT system_identifier::text FROM pg_catalog.pg_control_system()) END AS system_identifier
+       pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE') AS control

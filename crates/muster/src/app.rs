@@ -1,0 +1,185 @@
+//! Everything put together over one config and one state: estate, catalogue, runbooks, engine.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+
+use muster_act::Surveys;
+use muster_engine::clock::SystemClock;
+use muster_engine::state::{StateDir, StateError};
+use muster_engine::{ClusterRules, Engine};
+use muster_model::{Finding, Record, Remedy, Signature, digest_of};
+use muster_reach::{Estate, Limits};
+use muster_runbooks::{Library, Problem, Runbook};
+
+use crate::config::Resolved;
+
+/// The built-in runbooks: file name and text.
+pub const BUILT_IN: [(&str, &str); 5] = [
+    ("pool-exhausted.yaml", include_str!("../../../runbooks/pool-exhausted.yaml")),
+    ("pool-status.yaml", include_str!("../../../runbooks/pool-status.yaml")),
+    ("connections-saturated.yaml", include_str!("../../../runbooks/connections-saturated.yaml")),
+    ("blocking-chain.yaml", include_str!("../../../runbooks/blocking-chain.yaml")),
+    ("replica-health.yaml", include_str!("../../../runbooks/replica-health.yaml")),
+];
+
+/// Why the program could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A runbook is wrong.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Runbooks(Vec<Problem>),
+    /// Runbooks do not fit together.
+    #[error("{}", .0.join("\n"))]
+    Library(Vec<String>),
+    /// The state.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// Everything over one config and one state.
+pub struct App {
+    /// The config, as last accepted.
+    pub config: RwLock<Arc<Resolved>>,
+    /// What is reached.
+    pub estate: Arc<Estate>,
+    /// Runbooks.
+    pub library: RwLock<Arc<Library>>,
+    /// The engine.
+    pub engine: Engine,
+    /// The owned state folder.
+    pub state: StateDir,
+}
+
+impl App {
+    /// Takes the state and puts everything together.
+    ///
+    /// # Errors
+    /// When the state is in use or a runbook is wrong.
+    pub fn open(config: Resolved) -> Result<Arc<Self>, AppError> {
+        let library = library(&config)?;
+        let state = StateDir::own(&config.state_dir)?;
+        let journal = state.journal()?;
+        let estate =
+            Estate::new(config.clusters.iter().map(|c| c.reach.clone()).collect(), &Limits::default());
+        let protect = config.clusters.iter().map(|c| (c.reach.name.clone(), c.protect.clone())).collect();
+        let catalogue = muster_act::catalogue(&estate, protect);
+        let practice = config.clusters.iter().filter(|c| c.practice).map(|c| c.reach.name.clone()).collect();
+        let surveys = Arc::new(Surveys::new(estate.clone(), practice));
+        let engine = Engine::new(journal, catalogue, Arc::new(SystemClock), surveys, rules(&config));
+        Ok(Arc::new(Self {
+            config: RwLock::new(Arc::new(config)),
+            estate,
+            library: RwLock::new(Arc::new(library)),
+            engine,
+            state,
+        }))
+    }
+
+    /// The config, as last accepted.
+    #[must_use]
+    pub fn config(&self) -> Arc<Resolved> {
+        self.config.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// The runbooks, as last accepted.
+    #[must_use]
+    pub fn library(&self) -> Arc<Library> {
+        self.library.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Takes over a new config. Policy, thresholds, cadence and runbooks change at once; clusters and state need a restart.
+    ///
+    /// # Errors
+    /// When its runbooks are wrong; then nothing changes.
+    pub fn reload(&self, config: Resolved) -> Result<Vec<String>, AppError> {
+        let library = library(&config)?;
+        let mut notes = Vec::new();
+        let names = |c: &Resolved| c.clusters.iter().map(|c| format!("{:?}", c.reach)).collect::<Vec<_>>();
+        if names(&config) != names(&self.config()) || config.listen != self.config().listen {
+            notes.push("changes of clusters, logins and `listen` need a restart".to_owned());
+        }
+        self.engine.reload(rules(&config));
+        *self.library.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(library);
+        *self.config.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(config);
+        Ok(notes)
+    }
+
+    /// Fills in which runbook answers each finding.
+    pub fn remedies(&self, findings: &mut [Finding]) {
+        let library = self.library();
+        for f in findings {
+            f.remedy = library.answers(&f.kind).map(|r| Remedy { runbook: r.id.clone() });
+        }
+    }
+
+    /// Signatures of all code.
+    #[must_use]
+    pub fn signatures(&self) -> Vec<Signature> {
+        self.engine.catalogue().signatures()
+    }
+
+    /// Path of a file in the state folder.
+    #[must_use]
+    pub fn state_file(&self, name: &str) -> PathBuf {
+        self.state.path.join(name)
+    }
+}
+
+/// Built-in runbooks, then the user's folders.
+///
+/// # Errors
+/// Everything that is wrong with any of them.
+pub fn library(config: &Resolved) -> Result<Library, AppError> {
+    let signatures = muster_act::signatures();
+    let mut library = Library::default();
+    let mut problems = Vec::new();
+    let mut add = |file: &str, text: &str| match muster_runbooks::check(file, text, &signatures) {
+        Ok(runbook) => library.add(runbook, file, text),
+        Err(found) => problems.extend(found),
+    };
+    for (file, text) in BUILT_IN {
+        add(&format!("runbooks/{file}"), text);
+    }
+    for folder in &config.runbooks {
+        for path in yaml_files(folder) {
+            match std::fs::read_to_string(&path) {
+                Ok(text) => add(&path.display().to_string(), &text),
+                Err(e) => tracing::warn!("{}: {e}", path.display()),
+            }
+        }
+    }
+    if !problems.is_empty() {
+        return Err(AppError::Runbooks(problems));
+    }
+    library.check().map_err(AppError::Library)?;
+    Ok(library)
+}
+
+fn yaml_files(folder: &Path) -> Vec<PathBuf> {
+    let Ok(dir) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut files: Vec<PathBuf> = dir
+        .flatten()
+        .map(|e| e.path())
+        .filter(|p| p.extension().is_some_and(|x| x == "yaml" || x == "yml"))
+        .collect();
+    files.sort();
+    files
+}
+
+fn rules(config: &Resolved) -> BTreeMap<String, ClusterRules> {
+    let rule = |c: &crate::config::ClusterSettings| ClusterRules {
+        policy: config.policy.clone(),
+        autopilot: c.autopilot,
+        settings_digest: digest_of(&c.thresholds),
+    };
+    config.clusters.iter().map(|c| (c.reach.name.clone(), rule(c))).collect()
+}
+
+/// Parameters of a runbook, by default.
+///
+/// # Errors
+/// When one has no default.
+pub fn default_params(runbook: &Runbook) -> Result<Record, String> {
+    muster_runbooks::params(runbook, &BTreeMap::new()).map_err(|p| p.join("; "))
+}

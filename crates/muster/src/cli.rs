@@ -1,0 +1,191 @@
+//! The command line: arguments to calls, answers to tables, sentences and exit codes.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+pub mod bench;
+pub mod docs;
+pub mod drills;
+pub mod exit;
+pub mod incidents;
+pub mod lab;
+pub mod state;
+pub mod plans;
+pub mod print;
+pub mod runbooks;
+pub mod session;
+pub mod setup;
+pub mod up;
+
+/// Muster runs PostgreSQL runbooks for real.
+#[derive(Debug, Parser)]
+#[command(name = "muster", version, about, max_term_width = 100, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Config file (also MUSTER_CONFIG; default ./muster.yaml)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Log as JSON
+    #[arg(long, global = true, hide = true)]
+    pub log_json: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a real local fleet, the watcher and the page: the first thing to run
+    Up(up::UpArgs),
+    /// The daemon: observe, decide, act by policy, serve page and API
+    Watch {
+        /// Wait for the state instead of failing when another daemon has it
+        #[arg(long)]
+        standby: bool,
+    },
+    /// One pass: findings; exit 0 ok, 1 warning, 2 critical, 3 unknown
+    Check {
+        /// Cluster, or one of its servers, poolers or caches
+        target: Option<String>,
+    },
+    /// Make a plan; exit 2 when it would change something
+    Plan(plans::PlanArgs),
+    /// Carry out a plan that this state issued
+    Apply {
+        /// File that `muster plan -o` wrote, or the plan's id
+        plan: String,
+    },
+    /// Plan, show, ask, apply
+    Run {
+        /// What to plan
+        #[command(flatten)]
+        plan: plans::PlanArgs,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+        /// Plan and show only
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Runs
+    #[command(subcommand)]
+    Runs(plans::RunsCommand),
+    /// Approve a plan; the newest that waits when no id is given
+    Approve {
+        /// Id of the run
+        #[arg(default_value = "latest")]
+        id: String,
+        /// Do not show the plan first
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Say no to a plan
+    Reject {
+        /// Id of the run
+        #[arg(default_value = "latest")]
+        id: String,
+        /// Why
+        #[arg(long, default_value = "no reason given")]
+        why: String,
+    },
+    /// How a finding came about: what was seen, which rule, what was ruled out
+    Explain {
+        /// Kind or subject of the finding
+        finding: String,
+    },
+    /// Incidents
+    #[command(subcommand)]
+    Incident(incidents::IncidentCommand),
+    /// Runbooks
+    #[command(subcommand)]
+    Runbook(runbooks::RunbookCommand),
+    /// Practise a runbook on a fleet of its own, with controls
+    Drill(drills::DrillArgs),
+    /// Real local fleets and faults
+    #[command(subcommand)]
+    Lab(lab::LabCommand),
+    /// The config
+    #[command(subcommand)]
+    Config(setup::ConfigCommand),
+    /// The journal
+    #[command(subcommand)]
+    Journal(state::JournalCommand),
+    /// Stop all changes; looking goes on
+    Freeze {
+        /// Why
+        #[arg(long, default_value = "no reason given")]
+        reason: String,
+    },
+    /// Allow changes again
+    Unfreeze,
+    /// Passed drills
+    #[command(subcommand)]
+    Proof(state::ProofCommand),
+    /// Write the generated reference pages and schemas, or check that they are up to date
+    #[command(hide = true)]
+    Docs {
+        /// Write them
+        #[arg(long)]
+        write: bool,
+        /// Folder of the repository
+        #[arg(long, default_value = ".")]
+        root: PathBuf,
+    },
+    /// Measure
+    #[command(hide = true)]
+    Bench {
+        /// What
+        name: String,
+        /// How long, in seconds
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
+    /// A child of the lab
+    #[command(hide = true)]
+    LabChild(lab::ChildArgs),
+}
+
+/// Runs the command and returns its exit code.
+pub async fn run(cli: Cli) -> u8 {
+    let json = cli.json;
+    let outcome = dispatch(cli).await;
+    match outcome {
+        Ok(code) => code,
+        Err(e) => {
+            print::error(&e, json);
+            e.code
+        }
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<u8, exit::Failure> {
+    let open = || session::Session::open(cli.config.as_deref());
+    match cli.command {
+        Command::Up(args) => up::up(&args).await,
+        Command::Watch { standby } => setup::watch(cli.config.as_deref(), standby).await,
+        Command::Check { target } => state::check(&open()?, target.as_deref(), cli.json).await,
+        Command::Plan(args) => plans::plan(&open()?, &args, cli.json).await,
+        Command::Apply { plan } => plans::apply(&open()?, &plan, cli.json).await,
+        Command::Run { plan, yes, dry_run } => plans::run(&open()?, &plan, yes, dry_run, cli.json).await,
+        Command::Runs(command) => plans::runs(&open()?, command, cli.json).await,
+        Command::Approve { id, yes } => plans::approve(&open()?, &id, yes, cli.json).await,
+        Command::Reject { id, why } => plans::reject(&open()?, &id, &why, cli.json).await,
+        Command::Explain { finding } => state::explain(&open()?, &finding, cli.json).await,
+        Command::Incident(command) => incidents::incident(&open()?, command, cli.json).await,
+        Command::Runbook(command) => runbooks::runbook(cli.config.as_deref(), command, cli.json),
+        Command::Drill(args) => drills::drill(&args, cli.config.as_deref(), cli.json).await,
+        Command::Lab(command) => lab::lab(command, cli.json).await,
+        Command::Config(command) => setup::config(cli.config.as_deref(), command, cli.json).await,
+        Command::Journal(command) => state::journal(&open()?, &command, cli.json).await,
+        Command::Freeze { reason } => state::freeze(&open()?, Some(&reason)).await,
+        Command::Unfreeze => state::freeze(&open()?, None).await,
+        Command::Proof(command) => state::proof(&open()?, &command, cli.json).await,
+        Command::Docs { write, root } => docs::docs(&root, write),
+        Command::Bench { name, seconds } => bench::bench(&name, seconds).await,
+        Command::LabChild(args) => lab::child(&args).await,
+    }
+}

@@ -1,0 +1,350 @@
+//! Plans and runs: make, show, approve, carry out, look back.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use muster_model::{Plan, PlanResult, Run, RunState, StepPlan, UndoPlan};
+use owo_colors::OwoColorize;
+use serde_json::{Value, json};
+
+use super::exit::{CHANGES, Failure, REFUSED, USAGE, WAITING, of_run};
+use super::print::{self, coloured, field};
+use super::session::Session;
+
+/// What to plan.
+#[derive(Args, Debug)]
+pub struct PlanArgs {
+    /// Id of the runbook
+    pub runbook: String,
+    /// Cluster, or one of its servers or poolers
+    #[arg(long, short)]
+    pub target: Option<String>,
+    /// Parameter, name=value
+    #[arg(long, short, value_name = "NAME=VALUE")]
+    pub param: Vec<String>,
+    /// Write the plan to a file
+    #[arg(long, short)]
+    pub output: Option<PathBuf>,
+}
+
+/// What about runs.
+#[derive(Debug, Subcommand)]
+pub enum RunsCommand {
+    /// List them
+    List,
+    /// Show one with its plan and what happened
+    Show {
+        /// Id
+        #[arg(default_value = "latest")]
+        id: String,
+    },
+    /// Go on with one that was stopped
+    Resume {
+        /// Id
+        id: String,
+    },
+    /// Stop one; what was done is undone where it can be
+    Cancel {
+        /// Id
+        id: String,
+        /// Why
+        #[arg(long)]
+        why: String,
+    },
+    /// Give up on one that cannot go on; its effects stay
+    Abandon {
+        /// Id
+        id: String,
+        /// Why
+        #[arg(long)]
+        why: String,
+    },
+}
+
+fn read<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, Failure> {
+    serde_json::from_value(value.clone()).map_err(|e| Failure::new(1, format!("an answer cannot be read: {e}"), "use the same version everywhere"))
+}
+
+async fn make(s: &Session, args: &PlanArgs) -> Result<Value, Failure> {
+    let mut params = BTreeMap::new();
+    for p in &args.param {
+        let Some((name, value)) = p.split_once('=') else {
+            return Err(Failure::new(USAGE, format!("`{p}` is not a parameter"), "write --param name=value"));
+        };
+        params.insert(name, value);
+    }
+    s.call("POST", "/api/v1/plans", json!({"runbook": args.runbook, "target": args.target, "params": params})).await
+}
+
+/// `muster plan`.
+///
+/// # Errors
+/// When no plan can be made.
+pub async fn plan(s: &Session, args: &PlanArgs, as_json: bool) -> Result<u8, Failure> {
+    let answer = make(s, args).await?;
+    let plan: Plan = read(&answer["plan"])?;
+    if let Some(path) = &args.output {
+        let text = serde_json::to_string_pretty(&plan).unwrap_or_default();
+        std::fs::write(path, text)
+            .map_err(|e| Failure::new(1, format!("{}: {e}", path.display()), "choose another file with -o"))?;
+    }
+    if as_json {
+        print::json(&answer);
+    } else {
+        show_plan(&plan);
+        if let Some(path) = &args.output {
+            print::note(format!("written to {}; carry it out with `muster apply {}`", path.display(), path.display()));
+        }
+    }
+    if let Some(refused) = answer.get("refused").filter(|r| !r.is_null()) {
+        let message = format!("guard `{}` refuses: {}", field(refused, "guard"), field(refused, "why"));
+        return Err(Failure::new(REFUSED, message, field(refused, "remedy")));
+    }
+    Ok(if plan.result == PlanResult::Changes { CHANGES } else { 0 })
+}
+
+/// A plan for people.
+pub fn show_plan(plan: &Plan) {
+    print::line(format!("{}  {} on {}", plan.runbook.title.bold(), plan.runbook.id, plan.scope.target));
+    match &plan.result {
+        PlanResult::Changes => {}
+        PlanResult::Nothing { why } => return print::line(format!("Nothing to do: {why}.")),
+        PlanResult::Declined { why, named, .. } => {
+            print::line(format!("Declined: {why}."));
+            if let Some(named) = named {
+                print::line(format!("It is {}.", coloured(named)));
+            }
+            return;
+        }
+        PlanResult::Report { verdict, summary } => return print::line(format!("{}: {summary}", coloured(verdict).bold())),
+    }
+    print::line(format!(
+        "plan {} · risk {} · asked for by {} · expires {} · digest {}",
+        plan.id,
+        plan.risk.word(),
+        plan.requested_by,
+        plan.expires_at.clock(),
+        &plan.digest[..plan.digest.len().min(12)]
+    ));
+    for step in &plan.steps {
+        match &step.plan {
+            StepPlan::Action { uses, targets, blast, undo, .. } => {
+                print::line(format!("  {} {} {}", "→".red(), step.id.bold(), uses.dimmed()));
+                print::line(format!("      {}", blast.summary));
+                for t in targets {
+                    print::line(format!("      · {}", t.label));
+                }
+                match undo {
+                    UndoPlan::Inverse { how } => print::line(format!("      undo: {how}")),
+                    UndoPlan::None { why } => print::line(format!("      {why}")),
+                }
+            }
+            StepPlan::Verify { checks, hold, within } => {
+                let all: Vec<&str> = checks.iter().map(|c| c.until.as_str()).collect();
+                print::line(format!("  {} {} {} held for {hold}, within {within}", "✓".green(), step.id.bold(), all.join(" and ")));
+            }
+            StepPlan::Probe { uses, .. } => print::line(format!("  · {} {}", step.id, uses.dimmed())),
+            other => print::line(format!("  · {} {}", step.id, other.word())),
+        }
+    }
+    if let Some(step) = &plan.point_of_no_return {
+        print::line(format!("  no way back from step `{step}` on"));
+    }
+}
+
+/// `muster apply`.
+///
+/// # Errors
+/// When it is refused.
+pub async fn apply(s: &Session, what: &str, as_json: bool) -> Result<u8, Failure> {
+    let plan: Value = if std::path::Path::new(what).exists() {
+        let text = std::fs::read_to_string(what)
+            .map_err(|e| Failure::new(1, format!("{what}: {e}"), "give the file that `muster plan -o` wrote"))?;
+        serde_json::from_str(&text)
+            .map_err(|e| Failure::new(REFUSED, format!("{what} is not a plan: {e}"), "make a new one with `muster plan -o`"))?
+    } else {
+        s.call("GET", &format!("/api/v1/runs/{what}"), json!({})).await?["plan"].clone()
+    };
+    carry_out(s, &plan, as_json).await
+}
+
+async fn carry_out(s: &Session, plan: &Value, as_json: bool) -> Result<u8, Failure> {
+    let answer = s.call("POST", "/api/v1/plans/apply", json!({"plan": plan})).await?;
+    if let Some(r) = answer.get("refused").filter(|r| !r.is_null()) {
+        let message = format!("guard `{}` refuses: {}", field(r, "guard"), field(r, "why"));
+        return Err(Failure::new(REFUSED, message, field(r, "remedy")));
+    }
+    let run: Run = read(&answer["run"])?;
+    if let Some(what) = answer.get("waiting").and_then(Value::as_str) {
+        if as_json {
+            print::json(&answer["run"]);
+        } else {
+            print::line(format!("Run {} waits: {what}. An approver runs `muster approve {}`.", run.id, run.id));
+        }
+        return Ok(WAITING);
+    }
+    let run = follow(s, &run.id, as_json).await?;
+    Ok(of_run(&run))
+}
+
+/// Follows a run to its end, telling what happens.
+async fn follow(s: &Session, id: &str, as_json: bool) -> Result<Run, Failure> {
+    let mut told = 0;
+    loop {
+        let answer = s.call("GET", &format!("/api/v1/runs/{id}"), json!({})).await?;
+        let run: Run = read(&answer["run"])?;
+        if !as_json {
+            let lines = answer["timeline"].as_array().cloned().unwrap_or_default();
+            for line in lines.iter().skip(told) {
+                let at = field(line, "at").get(11..19).unwrap_or_default().to_owned();
+                print::line(format!("{} {}", at.dimmed(), field(line, "text")));
+            }
+            told = lines.len();
+        }
+        if matches!(run.state, RunState::Ended | RunState::WaitingApproval | RunState::Parked | RunState::Ready) && settled(&run) {
+            if as_json {
+                print::json(&answer["run"]);
+            }
+            return Ok(run);
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+fn settled(run: &Run) -> bool {
+    !matches!(run.state, RunState::Ready)
+}
+
+/// `muster run`.
+///
+/// # Errors
+/// When no plan can be made, or it is refused.
+pub async fn run(s: &Session, args: &PlanArgs, yes: bool, dry_run: bool, as_json: bool) -> Result<u8, Failure> {
+    let answer = make(s, args).await?;
+    let plan: Plan = read(&answer["plan"])?;
+    if !as_json {
+        show_plan(&plan);
+    }
+    if let Some(r) = answer.get("refused").filter(|r| !r.is_null()) {
+        let message = format!("guard `{}` refuses: {}", field(r, "guard"), field(r, "why"));
+        return Err(Failure::new(REFUSED, message, field(r, "remedy")));
+    }
+    if plan.result != PlanResult::Changes || dry_run {
+        if as_json {
+            print::json(&answer);
+        }
+        return Ok(if plan.result == PlanResult::Changes { CHANGES } else { 0 });
+    }
+    if !yes && !as_json {
+        let asked = inquire::Confirm::new("Go ahead?").with_default(false).prompt();
+        if !asked.unwrap_or(false) {
+            print::line("Left alone.");
+            return Ok(0);
+        }
+    }
+    carry_out(s, &answer["plan"], as_json).await
+}
+
+/// `muster approve`.
+///
+/// # Errors
+/// When this person may not, or the plan is over.
+pub async fn approve(s: &Session, id: &str, yes: bool, as_json: bool) -> Result<u8, Failure> {
+    let answer = s.call("GET", &format!("/api/v1/runs/{id}"), json!({})).await?;
+    let plan: Plan = read(&answer["plan"])?;
+    if !as_json && !yes {
+        show_plan(&plan);
+    }
+    let answer = s.call("POST", &format!("/api/v1/runs/{}/approve", plan.id), json!({})).await?;
+    let run: Run = read(&answer)?;
+    if run.state == RunState::WaitingApproval {
+        print::note(format!("Approved by {}; another approval is needed.", s.who));
+        return Ok(WAITING);
+    }
+    if !as_json {
+        print::line(format!("Approved by {}.", s.who.bold()));
+    }
+    Ok(of_run(&follow(s, &plan.id, as_json).await?))
+}
+
+/// `muster reject`.
+///
+/// # Errors
+/// When the plan is over.
+pub async fn reject(s: &Session, id: &str, why: &str, as_json: bool) -> Result<u8, Failure> {
+    let answer = s.call("GET", &format!("/api/v1/runs/{id}"), json!({})).await?;
+    let plan: Plan = read(&answer["plan"])?;
+    let run = s.call("POST", &format!("/api/v1/runs/{}/reject", plan.id), json!({"why": why})).await?;
+    if as_json {
+        print::json(&run);
+    } else {
+        print::line(format!("Rejected: {} on {}.", plan.runbook.id, plan.scope.target));
+    }
+    Ok(0)
+}
+
+/// `muster runs …`.
+///
+/// # Errors
+/// The refusal.
+pub async fn runs(s: &Session, command: RunsCommand, as_json: bool) -> Result<u8, Failure> {
+    let (id, verb, why) = match &command {
+        RunsCommand::List => {
+            let answer = s.call("GET", "/api/v1/runs", json!({})).await?;
+            if as_json {
+                print::json(&answer);
+                return Ok(0);
+            }
+            let runs: Vec<Run> = read(&answer)?;
+            let rows = runs.iter().map(|r| {
+                let state = r.outcome.map_or_else(|| state_word(&r.state), |o| o.word().to_owned());
+                vec![r.id.clone(), r.runbook.id.clone(), r.scope.target.clone(), coloured(&state), r.created_at.clock(), r.detail.clone()]
+            });
+            print::table(&["run", "runbook", "target", "state", "made", "detail"], rows.collect());
+            return Ok(0);
+        }
+        RunsCommand::Show { id } => {
+            let answer = s.call("GET", &format!("/api/v1/runs/{id}"), json!({})).await?;
+            if as_json {
+                print::json(&answer);
+                return Ok(0);
+            }
+            let (plan, run): (Plan, Run) = (read(&answer["plan"])?, read(&answer["run"])?);
+            show_plan(&plan);
+            for line in answer["timeline"].as_array().cloned().unwrap_or_default() {
+                let at = field(&line, "at").get(11..19).unwrap_or_default().to_owned();
+                print::line(format!("{} {} [{}]", at.dimmed(), field(&line, "text"), field(&line, "entry")));
+            }
+            return Ok(of_run(&run));
+        }
+        RunsCommand::Resume { id } => (id, "resume", String::new()),
+        RunsCommand::Cancel { id, why } => (id, "cancel", why.clone()),
+        RunsCommand::Abandon { id, why } => (id, "abandon", why.clone()),
+    };
+    let answer = s.call("POST", &format!("/api/v1/runs/{id}/{verb}"), json!({"why": why})).await?;
+    let run: Run = read(&answer)?;
+    if verb == "resume" {
+        return Ok(of_run(&follow(s, &run.id, as_json).await?));
+    }
+    if as_json {
+        print::json(&answer);
+    } else {
+        let state = run.outcome.map_or_else(|| state_word(&run.state), |o| o.word().to_owned());
+        print::line(format!("Run {} is {}.", run.id, coloured(&state)));
+    }
+    Ok(0)
+}
+
+fn state_word(state: &RunState) -> String {
+    match state {
+        RunState::WaitingApproval => "waits for approval",
+        RunState::Waiting { .. } => "waits",
+        RunState::Ready => "ready",
+        RunState::Running => "running",
+        RunState::Parked => "parked",
+        RunState::Ended => "ended",
+    }
+    .to_owned()
+}

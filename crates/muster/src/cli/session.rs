@@ -1,0 +1,85 @@
+//! One command's way to Muster: over the socket of the daemon that owns the state, or the same engine in this process.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::sync::OnceCell;
+
+use super::exit::{CONFIG, Failure};
+use crate::app::App;
+use crate::config::{self, Resolved};
+use crate::daemon::api::{Caller, handle};
+use crate::daemon::serve::os_user;
+use crate::daemon::socket;
+use crate::daemon::watch::Watch;
+
+/// A way to Muster.
+pub struct Session {
+    /// The config.
+    pub config: Resolved,
+    /// Who calls.
+    pub who: String,
+    local: OnceCell<Arc<Watch>>,
+}
+
+/// Reads the config of a command.
+///
+/// # Errors
+/// Its first problem, as one line.
+pub fn resolve(given: Option<&Path>) -> Result<Resolved, Failure> {
+    let env = |name: &str| std::env::var(name).ok();
+    let mut file = config::file(given, &env);
+    // Without any config, the fleet of `muster up` is what is meant, when there is one.
+    if given.is_none() && env("MUSTER_CONFIG").is_none() && !file.exists() {
+        let lab = super::lab::default_dir("lab").join("muster.yaml");
+        if lab.exists() {
+            file = lab;
+        }
+    }
+    config::load(&file, &env).map_err(|problems| {
+        let first = problems.first();
+        let more = if problems.len() > 1 { format!(" (and {} more)", problems.len() - 1) } else { String::new() };
+        let message = first.map(|p| format!("{}:{}:{}: {}{more}", p.file, p.line, p.column, p.message));
+        let help = first.and_then(|p| p.help.clone()).unwrap_or_else(|| "correct the config".to_owned());
+        Failure::new(CONFIG, message.unwrap_or_default(), help)
+    })
+}
+
+impl Session {
+    /// Of a command.
+    ///
+    /// # Errors
+    /// When the config is wrong.
+    pub fn open(given: Option<&Path>) -> Result<Self, Failure> {
+        let config = resolve(given)?;
+        for w in &config.warnings {
+            super::print::note(format!("warning: {w}"));
+        }
+        Ok(Self { config, who: os_user(), local: OnceCell::new() })
+    }
+
+    /// Whether a daemon answers.
+    pub async fn remote(&self) -> bool {
+        socket::connect(&self.config.state_dir).await.is_some()
+    }
+
+    /// Asks.
+    ///
+    /// # Errors
+    /// The refusal, with what to do.
+    pub async fn call(&self, method: &str, path: &str, body: Value) -> Result<Value, Failure> {
+        if let Some(stream) = socket::connect(&self.config.state_dir).await {
+            return Ok(socket::call(stream, &self.who, method, path, &body).await?);
+        }
+        let watch = self
+            .local
+            .get_or_try_init(|| async {
+                let app = App::open(self.config.clone())?;
+                Watch::new(app).map_err(|e| Failure::new(CONFIG, e.to_string(), e.remedy().unwrap_or_default()))
+            })
+            .await?;
+        let caller = Caller { who: self.who.clone(), inline: true };
+        Ok(handle(watch, &caller, method, path, &body).await?)
+    }
+}

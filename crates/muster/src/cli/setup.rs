@@ -1,0 +1,97 @@
+//! The daemon as a command, and the config.
+
+use std::path::Path;
+
+use clap::Subcommand;
+use muster_engine::state::StateError;
+use muster_reach::{Estate, Limits};
+use serde_json::json;
+
+use super::exit::{CONFIG, Failure};
+use super::print::{self, coloured};
+use super::session::resolve;
+use crate::app::{App, AppError};
+use crate::config::check;
+use crate::daemon::serve::{Daemon, ServeError};
+
+/// What about the config.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Every value and where it came from
+    Show,
+    /// Connect with every login and say what is missing
+    Check,
+}
+
+impl From<ServeError> for Failure {
+    fn from(e: ServeError) -> Self {
+        let remedy = match &e {
+            ServeError::Listen { .. } => "choose another `listen` in the config, or stop who uses it",
+            ServeError::File { .. } => "check the state folder and its owner",
+            ServeError::Engine(_) => "`muster journal verify` says more",
+        };
+        Self::new(CONFIG, e.to_string(), remedy)
+    }
+}
+
+/// `muster watch`.
+///
+/// # Errors
+/// When the config is wrong, the state is in use, or the address is taken.
+pub async fn watch(given: Option<&Path>, standby: bool) -> Result<u8, Failure> {
+    let config = resolve(given)?;
+    let app = loop {
+        match App::open(config.clone()) {
+            Err(AppError::State(StateError::InUse { owner, .. })) if standby => {
+                tracing::info!(%owner, "another daemon has the state: standing by");
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            }
+            other => break other?,
+        }
+    };
+    super::up::arm(&app);
+    for w in &config.warnings {
+        tracing::warn!("{w}");
+    }
+    let daemon = Daemon::open(app, false).await?;
+    print::note(format!("muster watches; the page is at http://{}/", daemon.address));
+    daemon.run(std::future::pending()).await?;
+    Ok(0)
+}
+
+/// `muster config …`.
+///
+/// # Errors
+/// When the config is wrong.
+pub async fn config(given: Option<&Path>, command: ConfigCommand, as_json: bool) -> Result<u8, Failure> {
+    let resolved = resolve(given)?;
+    match command {
+        ConfigCommand::Show => {
+            if as_json {
+                print::json(&json!(resolved.shown));
+            } else {
+                let rows = resolved.shown.iter().map(|s| vec![s.key.clone(), s.value.clone(), s.origin.clone()]);
+                print::table(&["key", "value", "from"], rows.collect());
+            }
+            Ok(0)
+        }
+        ConfigCommand::Check => {
+            crate::app::library(&resolved)?;
+            let estate =
+                Estate::new(resolved.clusters.iter().map(|c| c.reach.clone()).collect(), &Limits::default());
+            let lines = check::check(&resolved, &estate).await;
+            let failed = lines.iter().any(|l| l.state == "failed");
+            if as_json {
+                print::json(&json!(lines));
+            } else {
+                for l in &lines {
+                    print::line(format!("{:<9} {} {}: {}", coloured(l.state), l.target, l.what, l.detail));
+                    for fix in &l.fix {
+                        print::line(format!("          {fix}"));
+                    }
+                }
+            }
+            Ok(if failed { CONFIG } else { 0 })
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Check, explain, the journal, the freeze switch, proofs.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use owo_colors::OwoColorize;
+use serde_json::{Value, json};
+
+use super::exit::{Failure, USAGE};
+use super::print::{self, coloured, field};
+use super::session::Session;
+
+/// What about the journal.
+#[derive(Debug, Subcommand)]
+pub enum JournalCommand {
+    /// Read the whole chain and check every hash
+    Verify,
+    /// Print every entry as a line of JSON
+    Export,
+}
+
+/// What about proofs.
+#[derive(Debug, Subcommand)]
+pub enum ProofCommand {
+    /// List them
+    List,
+    /// Take over one that `muster drill --proof-out` wrote
+    Import {
+        /// File
+        file: PathBuf,
+    },
+}
+
+/// `muster check`.
+///
+/// # Errors
+/// When the target is not in the config.
+pub async fn check(s: &Session, target: Option<&str>, as_json: bool) -> Result<u8, Failure> {
+    let answer = s.call("POST", "/api/v1/check", json!({"target": target})).await?;
+    let status = field(&answer, "status");
+    if as_json {
+        // The promised shape and nothing else.
+        let mut shape = answer.clone();
+        if let Some(map) = shape.as_object_mut() {
+            map.remove("unknown");
+        }
+        print::json(&shape);
+    } else {
+        show_check(&answer, &status);
+    }
+    Ok(match status.as_str() {
+        "ok" => 0,
+        "warning" => 1,
+        "critical" => 2,
+        _ => 3,
+    })
+}
+
+fn show_check(answer: &Value, status: &str) {
+    print::line(format!("{} at {}", coloured(status).bold(), field(answer, "taken_at").get(11..19).unwrap_or_default()));
+    let findings = answer["findings"].as_array().cloned().unwrap_or_default();
+    if !findings.is_empty() {
+        let rows = findings.iter().map(|f| {
+            let mark = match (f["cause"].as_bool(), f["pending"].as_bool()) {
+                (_, Some(true)) => "pending",
+                (Some(true), _) => "cause",
+                _ => "symptom",
+            };
+            let remedy = field(&f["remedy"], "runbook");
+            vec![coloured(&field(f, "severity")), field(f, "kind"), field(f, "target"), mark.to_owned(), field(f, "summary"), remedy]
+        });
+        print::table(&["severity", "kind", "target", "", "what", "runbook"], rows.collect());
+    }
+    for u in answer["unknown"].as_array().into_iter().flatten() {
+        print::line(format!("{} {} of {}: {}", coloured("unknown"), field(u, "kind"), field(u, "target"), field(u, "why")));
+    }
+    for g in answer["gaps"].as_array().into_iter().flatten() {
+        let remedy = field(g, "remedy");
+        let remedy = if remedy.is_empty() { String::new() } else { format!(" · {remedy}") };
+        print::line(format!("{} {} of {}: {}{remedy}", "not seen".dimmed(), field(g, "collector"), field(g, "target"), field(g, "reason")));
+    }
+    if findings.is_empty() && status == "ok" {
+        print::line("Nothing to report: everything that was looked at is within its limits.");
+    }
+}
+
+/// `muster explain`.
+///
+/// # Errors
+/// When there is no such finding now.
+pub async fn explain(s: &Session, finding: &str, as_json: bool) -> Result<u8, Failure> {
+    if !s.remote().await {
+        return Err(Failure::new(
+            USAGE,
+            "no daemon watches this state, so nothing has been judged over time",
+            "start `muster watch` or `muster up`; `muster check` judges once",
+        ));
+    }
+    let answer = s.call("GET", &format!("/api/v1/explain/{finding}"), json!({})).await?;
+    if as_json {
+        print::json(&answer);
+        return Ok(0);
+    }
+    for root in answer.as_array().into_iter().flatten() {
+        print::line(format!("{} on {}", field(&root["cause"], "kind").bold(), field(&root["cause"], "target")));
+        for why in root["why"].as_array().into_iter().flatten() {
+            print::line(format!("  · {}", why.as_str().unwrap_or_default()));
+        }
+    }
+    Ok(0)
+}
+
+/// `muster journal …`.
+///
+/// # Errors
+/// When the chain is broken.
+pub async fn journal(s: &Session, command: &JournalCommand, as_json: bool) -> Result<u8, Failure> {
+    match command {
+        JournalCommand::Verify => {
+            let answer = s.call("GET", "/api/v1/journal/verify", json!({})).await?;
+            if as_json {
+                print::json(&answer);
+            } else {
+                print::line(format!("{} entries, unbroken; head {}", field(&answer, "entries"), field(&answer, "head")));
+            }
+        }
+        JournalCommand::Export => {
+            let answer = s.call("GET", "/api/v1/journal", json!({})).await?;
+            for entry in answer.as_array().into_iter().flatten() {
+                print::line(entry.to_string());
+            }
+        }
+    }
+    Ok(0)
+}
+
+/// `muster freeze` and `unfreeze`.
+///
+/// # Errors
+/// When it cannot be journaled.
+pub async fn freeze(s: &Session, why: Option<&str>) -> Result<u8, Failure> {
+    match why {
+        Some(why) => {
+            s.call("POST", "/api/v1/freeze", json!({"why": why})).await?;
+            print::line("Frozen: nothing is changed until `muster unfreeze`; looking goes on.");
+        }
+        None => {
+            s.call("POST", "/api/v1/unfreeze", json!({})).await?;
+            print::line("Changes are allowed again.");
+        }
+    }
+    Ok(0)
+}
+
+/// `muster proof …`.
+///
+/// # Errors
+/// When the file is no proof.
+pub async fn proof(s: &Session, command: &ProofCommand, as_json: bool) -> Result<u8, Failure> {
+    match command {
+        ProofCommand::List => {
+            let answer = s.call("GET", "/api/v1/proofs", json!({})).await?;
+            if as_json {
+                print::json(&answer);
+                return Ok(0);
+            }
+            let rows = answer.as_array().into_iter().flatten().map(|p| {
+                vec![field(p, "runbook"), field(p, "major"), field(p, "drill"), field(p, "repeats"), field(p, "at")]
+            });
+            print::table(&["runbook", "postgresql", "drill", "repeats", "passed"], rows.collect());
+        }
+        ProofCommand::Import { file } => {
+            let text = std::fs::read_to_string(file)
+                .map_err(|e| Failure::new(1, format!("{}: {e}", file.display()), "give a file of `muster drill --proof-out`"))?;
+            let all: Value = serde_json::from_str(&text)
+                .map_err(|e| Failure::new(USAGE, format!("{}: {e}", file.display()), "give a file of `muster drill --proof-out`"))?;
+            let proofs = all.as_array().cloned().unwrap_or_else(|| vec![all.clone()]);
+            for p in &proofs {
+                s.call("POST", "/api/v1/proofs", p.clone()).await?;
+            }
+            print::line(format!("{} imported.", proofs.len()));
+        }
+    }
+    Ok(0)
+}

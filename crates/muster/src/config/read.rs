@@ -1,0 +1,485 @@
+//! Reading the file: strict keys with suggestions, paths relative to the file, secrets from files, environment,
+//! `.pgpass` or systemd credentials.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use muster_model::{Autopilot, Decision, Policy, Protect, Span, Threshold, Thresholds};
+use muster_observe::Cadence;
+use muster_reach::{CacheConfig, ClusterConfig, Login, PoolerConfig, ServerConfig, redact};
+use muster_runbooks::tree::{At, Problems, Tree, parse};
+use muster_runbooks::{Level, Problem};
+use secrecy::SecretString;
+
+use super::{ClusterSettings, Resolved, Shown};
+
+type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+struct Reader<'a> {
+    problems: Problems,
+    file: PathBuf,
+    base: PathBuf,
+    env: Env<'a>,
+    shown: Vec<Shown>,
+    warnings: Vec<String>,
+}
+
+/// Reads a config.
+///
+/// # Errors
+/// Everything that is wrong with it, each with line and column.
+pub fn load(file: &Path, env: Env<'_>) -> Result<Resolved, Vec<Problem>> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).map_err(|e| {
+        vec![Problem {
+            rule: "config-file",
+            level: Level::Error,
+            file: name.clone(),
+            line: 1,
+            column: 1,
+            message: format!("cannot be read: {e}"),
+            help: Some("give one with --config, or make one: docs/guides/first-server.md".to_owned()),
+        }]
+    })?;
+    let tree = parse(&name, &text).map_err(|p| vec![p])?;
+    let base = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+    let base = std::fs::canonicalize(&base).unwrap_or(base);
+    let mut reader =
+        Reader { problems: Problems::new(&name), file: file.to_owned(), base, env, shown: Vec::new(), warnings: Vec::new() };
+    let resolved = reader.resolve(&tree);
+    match resolved {
+        Some(resolved) if !reader.problems.any_error() => Ok(resolved),
+        _ => Err(reader.problems.found),
+    }
+}
+
+impl Reader<'_> {
+    fn resolve(&mut self, tree: &Tree) -> Option<Resolved> {
+        const KEYS: [&str; 8] =
+            ["state_dir", "listen", "clusters", "policy", "thresholds", "runbooks", "collect", "plan_valid"];
+        self.problems.map(tree, "the config", &KEYS)?;
+        let state_dir = self.value(tree, "", "state_dir", "./state", Some("MUSTER_STATE_DIR"));
+        let listen_text = self.value(tree, "", "listen", "127.0.0.1:7432", Some("MUSTER_LISTEN"));
+        let listen = self.listen(&listen_text, tree.get("listen").map_or(tree.at(), Tree::at))?;
+        let overrides = self.thresholds(tree.get("thresholds"), "thresholds");
+        let policy = self.policy(tree.get("policy"));
+        let cadence = self.cadence(tree.get("collect"));
+        let plan_valid = match tree.get("plan_valid") {
+            Some(t) => self.problems.parsed(t, "plan_valid", "a duration such as 15m")?,
+            None => muster_engine::planner::VALID,
+        };
+        let mut runbooks = Vec::new();
+        if let Some(list) = tree.get("runbooks")
+            && let Some(items) = self.problems.list(list, "runbooks").map(<[Tree]>::to_vec)
+        {
+            for item in &items {
+                if let Some(text) = self.problems.text(item, "runbooks") {
+                    self.show("runbooks", &text, self.origin(item.at()));
+                    runbooks.push(self.path(&text));
+                }
+            }
+        }
+        let mut clusters = Vec::new();
+        match tree.get("clusters") {
+            Some(Tree::Map { entries, .. }) if !entries.is_empty() => {
+                for (name, at, body) in entries {
+                    self.name(name, *at);
+                    clusters.extend(self.cluster(name, body, &overrides));
+                }
+            }
+            _ => self.problems.error(
+                "missing-key",
+                tree.at(),
+                "`clusters` names no cluster",
+                Some("one server is enough: docs/guides/first-server.md".to_owned()),
+            ),
+        }
+        Some(Resolved {
+            file: self.file.clone(),
+            state_dir: self.path(&state_dir),
+            listen,
+            clusters,
+            policy,
+            runbooks,
+            cadence,
+            plan_valid,
+            shown: std::mem::take(&mut self.shown),
+            warnings: std::mem::take(&mut self.warnings),
+        })
+    }
+
+    fn listen(&mut self, text: &str, at: At) -> Option<std::net::SocketAddr> {
+        let Ok(address) = text.parse::<std::net::SocketAddr>() else {
+            let help = Some("write 127.0.0.1:7432".to_owned());
+            self.problems.error("listen", at, format!("`listen` is `{text}`, which is not an address with a port"), help);
+            return None;
+        };
+        if !address.ip().is_loopback() {
+            self.problems.error(
+                "listen",
+                at,
+                format!("`listen: {text}` would be reachable from outside"),
+                Some("use 127.0.0.1 until TLS and sign-in exist; reach it through ssh -L".to_owned()),
+            );
+            return None;
+        }
+        Some(address)
+    }
+
+    fn policy(&mut self, tree: Option<&Tree>) -> Policy {
+        let mut policy = Policy::default();
+        let Some(tree) = tree else { return policy };
+        const KEYS: [&str; 7] =
+            ["reversible", "disruptive", "irreversible", "require_proof", "approvers", "solo", "runbooks"];
+        if self.problems.map(tree, "policy", &KEYS).is_none() {
+            return policy;
+        }
+        policy.reversible = self.decision(tree.get("reversible"), "policy.reversible", policy.reversible);
+        policy.disruptive = self.decision(tree.get("disruptive"), "policy.disruptive", policy.disruptive);
+        policy.irreversible = self.decision(tree.get("irreversible"), "policy.irreversible", policy.irreversible);
+        if !matches!(policy.irreversible, Decision::TwoPerson | Decision::Never) {
+            let at = tree.get("irreversible").map_or(tree.at(), Tree::at);
+            let help = Some("write `two_person` or `never`".to_owned());
+            self.problems.error("policy", at, "`policy.irreversible` may not say less than two persons", help);
+        }
+        policy.require_proof = self.flag(tree.get("require_proof"), "policy.require_proof", policy.require_proof);
+        policy.solo = self.flag(tree.get("solo"), "policy.solo", policy.solo);
+        if let Some(t) = tree.get("approvers") {
+            policy.approvers = self.texts(t, "policy.approvers");
+        }
+        if let Some(Tree::Map { entries, .. }) = tree.get("runbooks") {
+            for (id, _, value) in entries {
+                let key = format!("policy.runbooks.{id}");
+                let decision = self.decision(Some(value), &key, Decision::Auto);
+                policy.runbooks.insert(id.clone(), decision);
+            }
+        }
+        policy
+    }
+
+    fn decision(&mut self, tree: Option<&Tree>, key: &str, default: Decision) -> Decision {
+        let Some(tree) = tree else {
+            self.show(key, &format!("{default:?}").to_lowercase(), "default".to_owned());
+            return default;
+        };
+        let text = tree.text().unwrap_or_default();
+        self.show(key, text, self.origin(tree.at()));
+        match text {
+            "auto" => Decision::Auto,
+            "approve" => Decision::Approve,
+            "two_person" => Decision::TwoPerson,
+            "never" => Decision::Never,
+            other => {
+                let help = Some("one of: auto, approve, two_person, never".to_owned());
+                self.problems.error("wrong-type", tree.at(), format!("`{key}` cannot be `{other}`"), help);
+                default
+            }
+        }
+    }
+
+    fn flag(&mut self, tree: Option<&Tree>, key: &str, default: bool) -> bool {
+        let Some(tree) = tree else {
+            self.show(key, &default.to_string(), "default".to_owned());
+            return default;
+        };
+        let value = self.problems.parsed(tree, key, "true or false").unwrap_or(default);
+        self.show(key, &value.to_string(), self.origin(tree.at()));
+        value
+    }
+
+    fn texts(&mut self, tree: &Tree, key: &str) -> Vec<String> {
+        let Some(items) = self.problems.list(tree, key).map(<[Tree]>::to_vec) else { return Vec::new() };
+        let out: Vec<String> = items.iter().filter_map(|i| self.problems.text(i, key)).collect();
+        self.show(key, &out.join(", "), self.origin(tree.at()));
+        out
+    }
+
+    fn cadence(&mut self, tree: Option<&Tree>) -> Cadence {
+        let mut cadence = Cadence::default();
+        let Some(tree) = tree else { return cadence };
+        if self.problems.map(tree, "collect", &["activity", "replication", "settings"]).is_some() {
+            for (key, slot) in [
+                ("activity", &mut cadence.activity),
+                ("replication", &mut cadence.replication),
+                ("settings", &mut cadence.settings),
+            ] {
+                if let Some(t) = tree.get(key)
+                    && let Some(span) = self.problems.parsed::<Span>(t, key, "a duration such as 1s")
+                {
+                    *slot = span.max(Span::from_millis(200));
+                }
+            }
+        }
+        cadence
+    }
+
+    fn thresholds(&mut self, tree: Option<&Tree>, prefix: &str) -> Thresholds {
+        let mut out = Thresholds::default();
+        let Some(tree) = tree else { return out };
+        let Tree::Map { entries, .. } = tree else {
+            self.problems.map(tree, prefix, &[]);
+            return out;
+        };
+        for (kind, at, keys) in entries {
+            let Tree::Map { entries: keys, .. } = keys else {
+                self.problems.map(keys, &format!("{prefix}.{kind}"), &[]);
+                continue;
+            };
+            for (key, _, value) in keys {
+                let text = self.problems.text(value, key).unwrap_or_default();
+                let threshold = match (text.parse::<Span>(), text.parse::<f64>()) {
+                    (Ok(span), _) => Threshold::Span(span),
+                    (_, Ok(number)) => Threshold::Number(number),
+                    _ => {
+                        let message = format!("`{prefix}.{kind}.{key}` is `{text}`, neither a duration nor a number");
+                        self.problems.error("wrong-type", value.at(), message, None);
+                        continue;
+                    }
+                };
+                self.show(&format!("{prefix}.{kind}.{key}"), &text, self.origin(value.at()));
+                out.set(kind, key, threshold);
+            }
+            let mut one = Thresholds::default();
+            if let Some(keys) = out.0.get(kind) {
+                one.0.insert(kind.clone(), keys.clone());
+            }
+            for problem in muster_rules::check_overrides(&one).err().unwrap_or_default() {
+                self.problems.error("threshold", *at, problem, None);
+            }
+        }
+        out
+    }
+
+    fn cluster(&mut self, name: &str, tree: &Tree, overrides: &Thresholds) -> Option<ClusterSettings> {
+        const KEYS: [&str; 8] =
+            ["servers", "poolers", "caches", "autopilot", "protect", "drill", "environment", "thresholds"];
+        let at = format!("clusters.{name}");
+        self.problems.map(tree, &at, &KEYS)?;
+        let mut taken: Vec<String> = Vec::new();
+        let mut reach =
+            ClusterConfig { name: name.to_owned(), servers: Vec::new(), poolers: Vec::new(), caches: Vec::new() };
+        for item in self.items(tree.get("servers"), &format!("{at}.servers")) {
+            reach.servers.extend(self.server(name, &item, &mut taken));
+        }
+        if reach.servers.is_empty() {
+            self.problems.error("missing-key", tree.at(), format!("`{at}` names no server"), None);
+        }
+        for item in self.items(tree.get("poolers"), &format!("{at}.poolers")) {
+            reach.poolers.extend(self.pooler(name, &item, &mut taken));
+        }
+        for item in self.items(tree.get("caches"), &format!("{at}.caches")) {
+            reach.caches.extend(self.cache(name, &item, &mut taken));
+        }
+        let autopilot = match tree.get("autopilot").map(|t| (t.text().unwrap_or_default(), t.at())) {
+            None => Autopilot::Propose,
+            Some(("observe", _)) => Autopilot::Observe,
+            Some(("propose", _)) => Autopilot::Propose,
+            Some(("act", _)) => Autopilot::Act,
+            Some((other, place)) => {
+                let help = Some("one of: observe, propose, act".to_owned());
+                self.problems.error("wrong-type", place, format!("`{at}.autopilot` cannot be `{other}`"), help);
+                Autopilot::Observe
+            }
+        };
+        let own = tree.get("autopilot").map_or_else(|| "default".to_owned(), |t| self.origin(t.at()));
+        self.show(&format!("{at}.autopilot"), &format!("{autopilot:?}").to_lowercase(), own);
+        let mut protect = Protect::default();
+        if let Some(t) = tree.get("protect")
+            && self.problems.map(t, "protect", &["users", "applications", "databases"]).is_some()
+        {
+            for (key, slot) in [
+                ("users", &mut protect.users),
+                ("applications", &mut protect.applications),
+                ("databases", &mut protect.databases),
+            ] {
+                if let Some(list) = t.get(key) {
+                    *slot = self.texts(list, &format!("{at}.protect.{key}"));
+                }
+            }
+        }
+        let practice = self.flag(tree.get("drill"), &format!("{at}.drill"), false);
+        let own = self.thresholds(tree.get("thresholds"), &format!("{at}.thresholds"));
+        let thresholds = muster_rules::defaults().overlaid(overrides).overlaid(&own);
+        Some(ClusterSettings { reach, autopilot, protect, practice, thresholds })
+    }
+
+    fn items(&mut self, tree: Option<&Tree>, what: &str) -> Vec<Tree> {
+        tree.and_then(|t| self.problems.list(t, what).map(<[Tree]>::to_vec)).unwrap_or_default()
+    }
+
+    fn server(&mut self, cluster: &str, tree: &Tree, taken: &mut Vec<String>) -> Option<ServerConfig> {
+        const KEYS: [&str; 10] = [
+            "name", "url", "act", "password_file", "act_password_file", "password_env", "act_password_env", "passfile",
+            "host", "password_credential",
+        ];
+        self.problems.map(tree, "a server", &KEYS)?;
+        let (name, address) = self.member(cluster, tree, taken)?;
+        let key = format!("clusters.{cluster}.servers.{name}");
+        let observe = self.login(tree, &key, "url", "password")?;
+        let act = match tree.get("act") {
+            Some(_) => Some(self.login(tree, &key, "act", "act_password")?),
+            None => None,
+        };
+        Some(ServerConfig { name, address, observe, act })
+    }
+
+    fn pooler(&mut self, cluster: &str, tree: &Tree, taken: &mut Vec<String>) -> Option<PoolerConfig> {
+        const KEYS: [&str; 6] = ["name", "url", "password_file", "password_env", "passfile", "config"];
+        self.problems.map(tree, "a pooler", &KEYS)?;
+        let (name, address) = self.member(cluster, tree, taken)?;
+        let observe = self.login(tree, &format!("clusters.{cluster}.poolers.{name}"), "url", "password")?;
+        let config_path = tree.get("config").and_then(|t| self.problems.text(t, "config")).map(|t| self.path(&t));
+        Some(PoolerConfig { name, address, observe, config_path })
+    }
+
+    fn cache(&mut self, cluster: &str, tree: &Tree, taken: &mut Vec<String>) -> Option<CacheConfig> {
+        self.problems.map(tree, "a cache", &["name", "url", "password_file", "password_env"])?;
+        let (name, address) = self.member(cluster, tree, taken)?;
+        let login = self.login(tree, &format!("clusters.{cluster}.caches.{name}"), "url", "password")?;
+        Some(CacheConfig { name, address, login })
+    }
+
+    fn member(&mut self, cluster: &str, tree: &Tree, taken: &mut Vec<String>) -> Option<(String, String)> {
+        let Some(t) = tree.get("name") else {
+            self.problems.error("missing-key", tree.at(), "it needs a `name`", None);
+            return None;
+        };
+        let name = self.problems.text(t, "name")?;
+        self.name(&name, t.at());
+        if taken.contains(&name) {
+            let message = format!("the name `{name}` is there twice in cluster `{cluster}`");
+            self.problems.error("name", t.at(), message, Some("names are unique in a cluster".to_owned()));
+        }
+        taken.push(name.clone());
+        let address = format!("{cluster}/{name}");
+        Some((name, address))
+    }
+
+    fn name(&mut self, name: &str, at: At) {
+        let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+        if name.is_empty() || !name.chars().all(good) {
+            let help = Some("use small letters, digits, dashes and underscores".to_owned());
+            self.problems.error("name", at, format!("`{name}` cannot be a name"), help);
+        }
+    }
+
+    fn login(&mut self, tree: &Tree, key: &str, url_key: &str, password_key: &str) -> Option<Login> {
+        let Some(t) = tree.get(url_key) else {
+            self.problems.error("missing-key", tree.at(), format!("`{key}` needs a `{url_key}`"), None);
+            return None;
+        };
+        let raw = self.problems.text(t, url_key)?;
+        let url = self.expanded(&raw, t.at())?;
+        self.show(&format!("{key}.{url_key}"), &redact::conninfo(&url), self.origin(t.at()));
+        if redact::conninfo(&url).len() + 1 < url.len() && url.contains("://") && url.contains('@') && has_password(&url) {
+            self.warnings.push(format!("{key}.{url_key} holds a password; a `{password_key}_file` is safer"));
+        }
+        let mut password = None;
+        if let Some(f) = tree.get(&format!("{password_key}_file")) {
+            password = Some(self.secret_file(f)?);
+        } else if let Some(v) = tree.get(&format!("{password_key}_env")) {
+            let name = self.problems.text(v, "password_env")?;
+            match (self.env)(&name) {
+                Some(secret) => password = Some(SecretString::from(secret)),
+                None => {
+                    let help = Some(format!("set {name}, or use `{password_key}_file`"));
+                    self.problems.error("secret", v.at(), format!("the environment has no {name}"), help);
+                }
+            }
+        } else if let Some(v) = tree.get(&format!("{password_key}_credential")) {
+            let name = self.problems.text(v, "password_credential")?;
+            let dir = (self.env)("CREDENTIALS_DIRECTORY").unwrap_or_default();
+            match std::fs::read_to_string(Path::new(&dir).join(&name)) {
+                Ok(text) => password = Some(SecretString::from(text.trim_end_matches('\n').to_owned())),
+                Err(e) => self.problems.error("secret", v.at(), format!("credential `{name}`: {e}"), None),
+            }
+        }
+        let passfile = match tree.get("passfile") {
+            Some(f) => self.problems.text(f, "passfile").map(|t| self.path(&t)),
+            None => (self.env)("PGPASSFILE")
+                .map(PathBuf::from)
+                .or_else(|| (self.env)("HOME").map(|h| Path::new(&h).join(".pgpass"))),
+        };
+        Some(Login { url, password, passfile })
+    }
+
+    fn secret_file(&mut self, tree: &Tree) -> Option<SecretString> {
+        let text = self.problems.text(tree, "a password file")?;
+        let path = self.path(&text);
+        match std::fs::read_to_string(&path) {
+            Err(e) => {
+                let help = Some("make it with mode 0600 and nothing but the password in it".to_owned());
+                self.problems.error("secret", tree.at(), format!("the password file {} cannot be read: {e}", path.display()), help);
+                None
+            }
+            Ok(secret) => {
+                let mode = std::fs::metadata(&path).map(|m| m.permissions().mode()).unwrap_or(0);
+                if mode & 0o007 != 0 {
+                    let help = Some(format!("run: chmod 600 {}", path.display()));
+                    self.problems.error("secret", tree.at(), format!("everybody can read the password file {}", path.display()), help);
+                    return None;
+                }
+                Some(SecretString::from(secret.trim_end_matches(['\n', '\r']).to_owned()))
+            }
+        }
+    }
+
+    /// `${NAME}` from the environment.
+    fn expanded(&mut self, text: &str, at: At) -> Option<String> {
+        let mut out = String::new();
+        let mut rest = text;
+        while let Some(start) = rest.find("${") {
+            let (head, tail) = rest.split_at(start);
+            out.push_str(head);
+            let Some(end) = tail.find('}') else { break };
+            let name = &tail[2..end];
+            match (self.env)(name) {
+                Some(value) => out.push_str(&value),
+                None => {
+                    self.problems.error("secret", at, format!("the environment has no {name}"), None);
+                    return None;
+                }
+            }
+            rest = &tail[end + 1..];
+        }
+        out.push_str(rest);
+        Some(out)
+    }
+
+    fn value(&mut self, tree: &Tree, prefix: &str, key: &str, default: &str, env: Option<&str>) -> String {
+        let full = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
+        if let Some(name) = env
+            && let Some(value) = (self.env)(name)
+        {
+            self.show(&full, &value, name.to_owned());
+            return value;
+        }
+        match tree.get(key) {
+            Some(t) => {
+                let text = self.problems.text(t, key).unwrap_or_else(|| default.to_owned());
+                self.show(&full, &text, self.origin(t.at()));
+                text
+            }
+            None => {
+                self.show(&full, default, "default".to_owned());
+                default.to_owned()
+            }
+        }
+    }
+
+    fn origin(&self, at: At) -> String {
+        format!("{}:{}", self.file.display(), at.line)
+    }
+
+    fn path(&self, text: &str) -> PathBuf {
+        self.base.join(text.strip_prefix("./").unwrap_or(text))
+    }
+
+    fn show(&mut self, key: &str, value: &str, origin: String) {
+        self.shown.push(Shown { key: key.to_owned(), value: value.to_owned(), origin });
+    }
+}
+
+fn has_password(url: &str) -> bool {
+    url::Url::parse(url).is_ok_and(|u| u.password().is_some())
+}

@@ -1,0 +1,58 @@
+//! The JSON Schema of `muster.yaml`.
+
+use serde_json::{Value, json};
+
+/// The schema.
+#[must_use]
+pub fn schema() -> Value {
+    let texts = json!({"type": "array", "items": {"type": "string"}});
+    let span = json!({"type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$"});
+    let decision = json!({"enum": ["auto", "approve", "two_person", "never"]});
+    let text = json!({"type": "string"});
+    let thresholds = json!({"type": "object", "additionalProperties": {"type": "object",
+        "additionalProperties": {"type": ["string", "number"]}}});
+    let object = |required: Value, properties: Value| {
+        json!({"type": "object", "additionalProperties": false, "required": required, "properties": properties})
+    };
+    let list = |item: Value| json!({"type": "array", "items": item});
+    let server = object(
+        json!(["name", "url"]),
+        json!({"name": text, "url": text, "act": text, "password_file": text, "act_password_file": text,
+            "password_env": text, "act_password_env": text, "password_credential": text, "passfile": text,
+            "host": {"type": "object"}}),
+    );
+    let pooler = object(
+        json!(["name", "url"]),
+        json!({"name": text, "url": text, "password_file": text, "password_env": text, "passfile": text, "config": text}),
+    );
+    let cache = object(
+        json!(["name", "url"]),
+        json!({"name": text, "url": text, "password_file": text, "password_env": text}),
+    );
+    let cluster = object(
+        json!(["servers"]),
+        json!({"servers": list(server), "poolers": list(pooler), "caches": list(cache),
+            "autopilot": {"enum": ["observe", "propose", "act"]},
+            "protect": object(json!([]), json!({"users": texts, "applications": texts, "databases": texts})),
+            "drill": {"type": "boolean"}, "environment": text, "thresholds": thresholds}),
+    );
+    let policy = object(
+        json!([]),
+        json!({"reversible": decision, "disruptive": decision, "irreversible": {"enum": ["two_person", "never"]},
+            "require_proof": {"type": "boolean"}, "approvers": texts, "solo": {"type": "boolean"},
+            "runbooks": {"type": "object", "additionalProperties": decision}}),
+    );
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "muster.yaml",
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["clusters"],
+        "properties": {
+            "state_dir": text, "listen": text, "plan_valid": span, "runbooks": texts, "policy": policy,
+            "thresholds": thresholds,
+            "collect": object(json!([]), json!({"activity": span, "replication": span, "settings": span})),
+            "clusters": {"type": "object", "minProperties": 1, "additionalProperties": cluster}
+        }
+    })
+}

@@ -1,0 +1,8 @@
+//! The daemon: observe, decide, act by policy, serve the page and the API.
+
+pub mod api;
+pub mod http;
+pub mod incidents;
+pub mod serve;
+pub mod socket;
+pub mod watch;

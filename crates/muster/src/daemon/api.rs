@@ -1,0 +1,419 @@
+//! What can be asked of Muster: one function over method, path and body, used by the socket, the page and, without a
+//! daemon, by the command itself. There is one way in, so there is one place that says who may what.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use muster_engine::planner::Request;
+use muster_engine::{EngineError, Event, Place, Starter, guards, story};
+use muster_model::{Incident, Plan, PlanResult, Run, Span};
+use muster_rules::{Mode, RuleState, correlate, judge};
+use serde_json::{Value, json};
+
+use super::watch::{Watch, is_open, read};
+use crate::view::{Story, View};
+
+/// A refusal with its HTTP status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError {
+    /// HTTP status: 400 wrong, 403 may not, 404 not there, 409 does not fit, 500 cannot.
+    pub status: u16,
+    /// One sentence.
+    pub error: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+impl ApiError {
+    fn new(status: u16, error: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { status, error: error.into(), remedy: remedy.into() }
+    }
+}
+
+impl From<EngineError> for ApiError {
+    fn from(e: EngineError) -> Self {
+        let status = match &e {
+            EngineError::Refused(r) if r.guard == "approval" => 403,
+            EngineError::Refused(_) | EngineError::AlreadyDriven(_) => 409,
+            EngineError::NoSuchRun(_) => 404,
+            EngineError::Journal(_) | EngineError::Code(_) => 500,
+        };
+        Self::new(status, e.to_string(), e.remedy().unwrap_or_default())
+    }
+}
+
+/// Who asks, and whether runs are driven in the background (daemon) or here (a command without one).
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Name.
+    pub who: String,
+    /// Whether the call returns only when its run is over or waits.
+    pub inline: bool,
+}
+
+type Answer = Result<Value, ApiError>;
+
+/// Answers one request.
+///
+/// # Errors
+/// A refusal with what to do.
+pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, body: &Value) -> Answer {
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let text = |key: &str| body.get(key).and_then(Value::as_str).map(str::to_owned);
+    let why = || text("why").unwrap_or_else(|| "no reason given".to_owned());
+    let who = text("by").filter(|b| !b.is_empty()).unwrap_or_else(|| caller.who.clone());
+    match (method, &parts[..]) {
+        ("GET", ["api", "v1", "view"]) => Ok(json!(view(w)?)),
+        ("POST", ["api", "v1", "check"]) => check(w, text("target").as_deref()).await,
+        ("GET", ["api", "v1", "incidents"]) => incidents(w),
+        ("GET", ["api", "v1", "incidents", id]) => Ok(json!(incident_story(w, &incident(w, id)?)?)),
+        ("GET", ["api", "v1", "incidents", id, "postmortem"]) => postmortem(w, id),
+        ("GET", ["api", "v1", "incidents", id, "evidence"]) => {
+            let found = incident(w, id)?;
+            Ok(json!(w.app.engine.journal().evidence(&found.id).map_err(EngineError::from)?))
+        }
+        ("POST", ["api", "v1", "incidents", id, "note"]) => {
+            let found = incident(w, id)?;
+            w.desk.note(&w.app, &found.id, &who, &text("text").unwrap_or_default())?;
+            w.changed();
+            Ok(json!({"noted": found.id}))
+        }
+        ("POST", ["api", "v1", "incidents", id, "resolve"]) => {
+            let found = incident(w, id)?;
+            let closed = w.desk.resolve(&w.app, &found.id, &who, &why())?;
+            w.changed();
+            Ok(json!(closed))
+        }
+        ("GET", ["api", "v1", "runs"]) => {
+            let runs: Vec<Run> = w.app.engine.runs()?.into_iter().map(|(_, r)| r).collect();
+            Ok(json!(runs))
+        }
+        ("GET", ["api", "v1", "runs", id]) => {
+            let (plan, run) = run_of(w, id)?;
+            let timeline = story::timeline(&w.app.engine.journal().of_run(&run.id).map_err(EngineError::from)?);
+            Ok(json!({"plan": plan, "run": run, "timeline": timeline}))
+        }
+        ("POST", ["api", "v1", "plans"]) => plan(w, &who, body).await,
+        ("POST", ["api", "v1", "plans", "apply"]) => apply(w, caller, body).await,
+        ("POST", ["api", "v1", "runs", id, "approve"]) => {
+            let (plan, run) = run_of(w, id)?;
+            let step = waiting_step(&plan, &run);
+            let run = w.app.engine.approve(&plan.id, &who, step.as_deref())?;
+            go_on(w, caller, &run.id).await
+        }
+        ("POST", ["api", "v1", "runs", id, "reject"]) => {
+            let (plan, _) = run_of(w, id)?;
+            let run = w.app.engine.reject(&plan.id, &who, &why())?;
+            w.changed();
+            Ok(json!(run))
+        }
+        ("POST", ["api", "v1", "runs", id, "cancel"]) => {
+            let (plan, run) = run_of(w, id)?;
+            w.app.engine.cancel(&plan.id, &who, &why())?;
+            if matches!(run.state, muster_model::RunState::Running) {
+                w.changed();
+                return Ok(json!(run_of(w, &plan.id)?.1));
+            }
+            go_on(w, caller, &plan.id).await
+        }
+        ("POST", ["api", "v1", "runs", id, "abandon"]) => {
+            let (plan, _) = run_of(w, id)?;
+            w.app.engine.abandon(&plan.id, &who, &why())?;
+            w.changed();
+            Ok(json!(run_of(w, &plan.id)?.1))
+        }
+        ("POST", ["api", "v1", "runs", id, "resume"]) => {
+            let (plan, _) = run_of(w, id)?;
+            go_on(w, caller, &plan.id).await
+        }
+        ("POST", ["api", "v1", "freeze"]) => {
+            w.app.engine.freeze(&who, &why())?;
+            w.changed();
+            Ok(json!({"frozen": why()}))
+        }
+        ("POST", ["api", "v1", "unfreeze"]) => {
+            w.app.engine.unfreeze(&who)?;
+            w.changed();
+            Ok(json!({"frozen": Value::Null}))
+        }
+        ("GET", ["api", "v1", "explain", ..]) => explain(w, &parts[3..].join("/")),
+        ("GET", ["api", "v1", "proofs"]) => Ok(json!(w.app.engine.proofs()?)),
+        ("POST", ["api", "v1", "proofs"]) => {
+            let proof = serde_json::from_value(body.clone())
+                .map_err(|e| ApiError::new(400, format!("not a proof: {e}"), "export one with `muster drill --proof-out`"))?;
+            w.app.engine.append(&who, &Place::default(), Event::Proof { proof })?;
+            Ok(json!({"imported": true}))
+        }
+        ("GET", ["api", "v1", "journal"]) => {
+            Ok(json!(w.app.engine.journal().all().map_err(EngineError::from)?))
+        }
+        ("GET", ["api", "v1", "journal", "verify"]) => {
+            let entries = w.app.engine.journal().verify().map_err(EngineError::from)?;
+            let (_, head) = w.app.engine.journal().head().map_err(EngineError::from)?;
+            Ok(json!({"entries": entries, "head": head}))
+        }
+        _ => Err(ApiError::new(404, format!("there is nothing at {method} {path}"), "see docs/reference/api.md")),
+    }
+}
+
+fn incident(w: &Watch, id: &str) -> Result<Incident, ApiError> {
+    let all = w.desk.all();
+    let found = if id == "latest" { all.last().cloned() } else { all.into_iter().find(|i| i.id == id) };
+    found.ok_or_else(|| ApiError::new(404, format!("there is no incident `{id}`"), "`muster incident list` shows them"))
+}
+
+/// A run by its id; `latest` is the newest that waits for approval, else the newest.
+fn run_of(w: &Watch, id: &str) -> Result<(Plan, Run), ApiError> {
+    if id != "latest" {
+        return Ok(w.app.engine.run(id)?);
+    }
+    let mut runs = w.app.engine.runs()?;
+    let waiting = runs.iter().rposition(|(_, r)| matches!(r.state, muster_model::RunState::WaitingApproval));
+    let pick = waiting.or_else(|| runs.len().checked_sub(1));
+    let none = || ApiError::new(404, "there is no run yet", "`muster plan RUNBOOK` makes a plan");
+    pick.map(|i| runs.swap_remove(i)).ok_or_else(none)
+}
+
+/// The `approve` step that a running run waits at.
+fn waiting_step(plan: &Plan, run: &Run) -> Option<String> {
+    if !matches!(run.state, muster_model::RunState::Running | muster_model::RunState::Parked) {
+        return None;
+    }
+    let pending = |id: &str| run.steps.iter().any(|s| s.id == id && s.outcome == "pending");
+    plan.steps
+        .iter()
+        .find(|s| matches!(s.plan, muster_model::StepPlan::Approve { .. }) && pending(&s.id))
+        .map(|s| s.id.clone())
+}
+
+async fn go_on(w: &Arc<Watch>, caller: &Caller, id: &str) -> Answer {
+    if caller.inline {
+        let driven = w.app.engine.drive(id, Starter::Person, &w.stop).await?;
+        return Ok(json!(driven.run()));
+    }
+    w.drive(id, Starter::Person).await;
+    w.changed();
+    Ok(json!(w.app.engine.run(id)?.1))
+}
+
+async fn check(w: &Watch, target: Option<&str>) -> Answer {
+    let config = w.app.config();
+    let wrong = |e: String| ApiError::new(400, e, "`muster config show` lists the targets");
+    let clusters: Vec<String> = match target {
+        Some(t) => vec![config.target(Some(t)).map_err(wrong)?.0.reach.name.clone()],
+        None => config.clusters.iter().map(|c| c.reach.name.clone()).collect(),
+    };
+    let only = target.map(|t| config.target(Some(t)).map(|(_, a)| a)).transpose().map_err(wrong)?;
+    let (mut findings, mut gaps, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
+    let mut cost = json!({});
+    let mut taken_at = w.app.engine.now();
+    for name in &clusters {
+        let (Some(cluster), Some(settings)) = (w.app.estate.cluster(name), config.cluster(name)) else { continue };
+        let observer = muster_observe::Observer::new(cluster.clone(), config.cadence);
+        let first = observer.pass(w.app.engine.now(), true).await;
+        let (state, _) = judge(&RuleState::default(), &first, &settings.thresholds, Mode::Check);
+        tokio::time::sleep(Span::from_secs(1).duration()).await;
+        let second = observer.pass(w.app.engine.now(), true).await;
+        let (_, judged) = judge(&state, &second, &settings.thresholds, Mode::Check);
+        let mut told = correlate(&second, &judged.findings);
+        for root in &mut told.roots {
+            w.app.remedies(std::slice::from_mut(&mut root.cause));
+            w.app.remedies(&mut root.symptoms);
+        }
+        findings.extend(told.all());
+        gaps.extend(second.gaps.clone());
+        unknown.extend(judged.unknown);
+        unknown.extend(judged.health.iter().filter(|(_, h)| *h == muster_model::Health::Unknown).map(|(a, _)| {
+            muster_rules::Unknown { kind: "reach".into(), target: a.clone(), why: "it cannot be read".into() }
+        }));
+        cost = json!(second.cost);
+        taken_at = second.taken_at;
+    }
+    if let Some(only) = only.filter(|o| !clusters.contains(o)) {
+        findings.retain(|f| f.target == only);
+        gaps.retain(|g| g.target == only);
+        unknown.retain(|u| u.target == only);
+    }
+    let worst = findings.iter().filter(|f| !f.pending).map(|f| f.severity).max();
+    let status = match worst {
+        Some(muster_model::Severity::Critical) => "critical",
+        _ if !unknown.is_empty() => "unknown",
+        Some(muster_model::Severity::Warning) => "warning",
+        _ => "ok",
+    };
+    Ok(json!({"status": status, "taken_at": taken_at, "findings": findings, "gaps": gaps, "unknown": unknown, "cost": cost}))
+}
+
+fn incidents(w: &Watch) -> Answer {
+    let mut out = Vec::new();
+    for i in w.desk.all() {
+        let mut runs = Vec::new();
+        for id in &i.runs {
+            let (_, run) = w.app.engine.run(id)?;
+            let steps: Vec<Value> = run
+                .steps
+                .iter()
+                .map(|s| json!({"id": s.id, "uses": s.uses, "targets": s.targets, "outcome": s.outcome}))
+                .collect();
+            let outcome = run.outcome.map(muster_model::RunOutcome::word);
+            runs.push(json!({"id": run.id, "runbook": run.runbook.id, "outcome": outcome, "steps": steps}));
+        }
+        out.push(json!({
+            "id": i.id, "state": i.state, "severity": i.severity, "target": i.target, "cause": i.cause,
+            "symptoms": i.symptoms, "opened_at": i.opened_at, "detected_at": i.detected_at,
+            "first_action_at": i.first_action_at, "resolved_at": i.resolved_at, "runs": runs,
+        }));
+    }
+    Ok(json!(out))
+}
+
+fn incident_story(w: &Watch, incident: &Incident) -> Result<Story, ApiError> {
+    let mut runs = Vec::new();
+    for id in &incident.runs {
+        runs.push(w.app.engine.run(id)?);
+    }
+    let entries = w.app.engine.journal().of_incident(&incident.id).map_err(EngineError::from)?;
+    let onset = entries
+        .iter()
+        .find_map(|e| match &e.event {
+            Event::IncidentOpened { incident } => Some(incident.findings.clone()),
+            _ => None,
+        })
+        .unwrap_or_default();
+    Ok(Story { incident: incident.clone(), runs, timeline: story::timeline(&entries), onset })
+}
+
+fn postmortem(w: &Watch, id: &str) -> Answer {
+    let found = incident(w, id)?;
+    let entries = w.app.engine.journal().of_incident(&found.id).map_err(EngineError::from)?;
+    let evidence = w.app.engine.journal().evidence(&found.id).map_err(EngineError::from)?;
+    Ok(json!({"markdown": story::postmortem(&found, &entries, &evidence)}))
+}
+
+async fn plan(w: &Arc<Watch>, who: &str, body: &Value) -> Answer {
+    let config = w.app.config();
+    let id = body.get("runbook").and_then(Value::as_str).unwrap_or_default();
+    let library = w.app.library();
+    let runbook = library.get(id).ok_or_else(|| {
+        let known: Vec<String> = library.iter().map(|s| s.runbook.id.clone()).collect();
+        let help = muster_runbooks::problem::did_you_mean(id, known.iter().map(String::as_str));
+        ApiError::new(400, format!("there is no runbook `{id}`"), help.unwrap_or_else(|| format!("there are: {}", known.join(", "))))
+    })?;
+    let (settings, target) = config
+        .target(body.get("target").and_then(Value::as_str))
+        .map_err(|e| ApiError::new(400, e, "`muster config show` lists the targets"))?;
+    let given: BTreeMap<String, String> =
+        body.get("params").and_then(|p| serde_json::from_value(p.clone()).ok()).unwrap_or_default();
+    let params = muster_runbooks::params(runbook, &given)
+        .map_err(|p| ApiError::new(400, p.join("; "), format!("`muster runbook show {id}` lists its parameters")))?;
+    let request = Request {
+        cluster: settings.reach.name.clone(),
+        target,
+        params,
+        requested_by: who.to_owned(),
+        incident: body.get("incident").and_then(Value::as_str).map(str::to_owned),
+        valid: config.plan_valid,
+        library: &library,
+    };
+    let planned = w.app.engine.plan(runbook, request).await?;
+    w.changed();
+    let refused = planned.refused.map(|r| json!({"guard": r.guard, "why": r.why, "remedy": r.remedy}));
+    let rules = w.app.engine.rules(&planned.plan.scope.cluster);
+    let needed = if planned.plan.result == PlanResult::Changes {
+        guards::approvals_needed(&planned.plan, &rules.policy)
+    } else {
+        0
+    };
+    Ok(json!({"plan": planned.plan, "refused": refused, "approvals_needed": needed}))
+}
+
+async fn apply(w: &Arc<Watch>, caller: &Caller, body: &Value) -> Answer {
+    let remedy = "make a new plan with `muster plan`; a plan file is never edited";
+    let plan: Plan = serde_json::from_value(body.get("plan").cloned().unwrap_or_default())
+        .map_err(|e| ApiError::new(400, format!("this is not a plan file: {e}"), remedy))?;
+    if !plan.intact() {
+        return Err(ApiError::new(409, "the plan was edited: its digest does not fit its text", remedy));
+    }
+    let issued = w.app.engine.run(&plan.id).ok().map(|(p, _)| p.digest);
+    if issued.as_deref() != Some(plan.digest.as_str()) {
+        return Err(ApiError::new(409, "the plan was not issued by this state's journal", remedy));
+    }
+    let (_, run) = w.app.engine.run(&plan.id)?;
+    if run.state == muster_model::RunState::Ended {
+        return Ok(json!({"run": run, "refused": Value::Null, "waiting": Value::Null}));
+    }
+    if caller.inline {
+        return Ok(driven(&w.app.engine.drive(&plan.id, Starter::Person, &w.stop).await?));
+    }
+    // The guards answer at once; the work goes on in the background.
+    match w.app.engine.judge(&plan, guards::Phase::Start, Starter::Person).await? {
+        Ok(()) => {
+            w.drive(&plan.id, Starter::Person).await;
+            Ok(json!({"run": w.app.engine.run(&plan.id)?.1, "refused": Value::Null, "waiting": Value::Null}))
+        }
+        Err(_) => Ok(driven(&w.app.engine.drive(&plan.id, Starter::Person, &w.stop).await?)),
+    }
+}
+
+fn driven(driven: &muster_engine::Driven) -> Value {
+    use muster_engine::Driven;
+    let (refused, waiting) = match driven {
+        Driven::Refused(_, r) => (json!({"guard": r.guard, "why": r.why, "remedy": r.remedy}), Value::Null),
+        Driven::Waiting(_, what) => (Value::Null, json!(what)),
+        Driven::Ended(_) | Driven::Parked(_) => (Value::Null, Value::Null),
+    };
+    json!({"run": driven.run(), "refused": refused, "waiting": waiting})
+}
+
+fn explain(w: &Watch, asked: &str) -> Answer {
+    let told = read(&w.told);
+    let mut out = Vec::new();
+    for correlated in told.values() {
+        for root in &correlated.roots {
+            let members = std::iter::once(&root.cause).chain(&root.symptoms);
+            if members.clone().any(|f| f.kind == asked || f.subject.0 == asked || f.key() == asked) {
+                out.push(json!({"cause": root.cause, "symptoms": root.symptoms, "why": root.why, "severity": root.severity}));
+            }
+        }
+        for f in correlated.rest.iter().filter(|f| f.kind == asked || f.subject.0 == asked) {
+            out.push(json!({"cause": f, "symptoms": [], "why": [f.summary], "severity": Value::Null}));
+        }
+    }
+    if out.is_empty() {
+        let error = format!("there is no finding `{asked}` now");
+        return Err(ApiError::new(404, error, "`muster check` lists the findings; give a kind or a subject"));
+    }
+    Ok(json!(out))
+}
+
+/// Everything that a page shows.
+///
+/// # Errors
+/// When the journal cannot be read.
+pub fn view(w: &Watch) -> Result<View, ApiError> {
+    let config = w.app.config();
+    let mut stories = Vec::new();
+    let mut all = w.desk.all();
+    all.reverse();
+    let (open, over): (Vec<Incident>, Vec<Incident>) = all.into_iter().partition(is_open);
+    for i in open.iter().chain(over.iter().take(10)) {
+        stories.push(incident_story(w, i)?);
+    }
+    let mut notices = read(&w.notices).clone();
+    if let Some(why) = w.app.engine.frozen()? {
+        notices.push(format!("Changes are frozen: {why}."));
+    }
+    if config.policy.solo {
+        notices.push("policy.solo is on: who asks for a disruptive run may approve it.".to_owned());
+    }
+    if !config.policy.require_proof {
+        notices.push("policy.require_proof is off: autopilot acts without a passed drill.".to_owned());
+    }
+    Ok(View {
+        at: w.app.engine.now(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        clusters: read(&w.pictures).values().cloned().collect(),
+        stories,
+        notices,
+    })
+}

@@ -1,0 +1,154 @@
+//! HTTP: the page, its live stream, and the API on loopback; the API on the state's socket.
+//!
+//! On loopback, what changes something needs the token of the state in a header (never a cookie), and the Host header must
+//! name loopback, so that no page of another site can reach it. On the socket, the file's mode decides who may.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{any, get};
+use serde_json::{Value, json};
+
+use super::api::{Caller, handle, view};
+use super::watch::Watch;
+use crate::web;
+
+const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+                   base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Who comes in by a door.
+#[derive(Clone)]
+pub struct Door {
+    watch: Arc<Watch>,
+    /// The token, on loopback; `None` on the socket.
+    token: Option<Arc<str>>,
+    /// Name of who comes by the socket.
+    local: Arc<str>,
+}
+
+/// The door on loopback: page, stream, API with token.
+pub fn loopback(watch: Arc<Watch>, token: &str) -> Router {
+    let door = Door { watch, token: Some(token.into()), local: "page".into() };
+    let fixed = |kind: &'static str, body: &'static str| get(move || async move { ([(header::CONTENT_TYPE, kind)], body) });
+    Router::new()
+        .route("/", get(page))
+        .route("/api/v1/events", get(events))
+        .route("/api/{*path}", any(api))
+        .route("/assets/muster.css", fixed("text/css; charset=utf-8", web::CSS))
+        .route("/assets/muster.js", fixed("text/javascript; charset=utf-8", web::JS))
+        .route("/favicon.svg", fixed("image/svg+xml", web::FAVICON))
+        .layer(axum::middleware::from_fn(guarded))
+        .layer(tower_http::limit::RequestBodyLimitLayer::new(4 << 20))
+        .with_state(door)
+}
+
+/// The door of the socket: the API, for whoever may open the file.
+pub fn socket(watch: Arc<Watch>, local: &str) -> Router {
+    let door = Door { watch, token: None, local: local.into() };
+    Router::new().route("/api/{*path}", any(api)).with_state(door)
+}
+
+/// The Host header must name loopback: a page of another site that resolves to us is turned away.
+async fn guarded(request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.parse::<u16>().is_ok() { name } else { host });
+    if !matches!(name, "127.0.0.1" | "localhost" | "[::1]") {
+        let error = json!({"error": format!("this is not {host}"), "remedy": "open it as 127.0.0.1 or localhost"});
+        return (StatusCode::MISDIRECTED_REQUEST, error.to_string()).into_response();
+    }
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, CSP),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+    ] {
+        headers.insert(name, header::HeaderValue::from_static(value));
+    }
+    response
+}
+
+async fn page(State(door): State<Door>) -> Response {
+    match view(&door.watch) {
+        Ok(view) => Html(web::page(&view)).into_response(),
+        Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, e.error).into_response(),
+    }
+}
+
+/// Sections that changed, whenever something changes, at most four times a second.
+async fn events(State(door): State<Door>) -> Sse<impl tokio_stream::Stream<Item = Result<Event, Infallible>>> {
+    let (send, receive) = tokio::sync::mpsc::channel::<Result<Event, Infallible>>(4);
+    let watch = door.watch;
+    tokio::spawn(async move {
+        let mut pulse = watch.pulse.subscribe();
+        let mut known: Vec<(&'static str, String)> = Vec::new();
+        loop {
+            if let Ok(view) = view(&watch) {
+                let sections = web::sections(&view);
+                let changed: serde_json::Map<String, Value> = sections
+                    .iter()
+                    .filter(|s| !known.contains(s))
+                    .map(|(id, html)| ((*id).to_owned(), Value::String(html.clone())))
+                    .collect();
+                known = sections;
+                if !changed.is_empty() {
+                    let event = Event::default().data(json!({"sections": changed}).to_string());
+                    if send.send(Ok(event)).await.is_err() {
+                        return;
+                    }
+                }
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+            if watch.stop.is_set() || pulse.changed().await.is_err() || send.is_closed() {
+                return;
+            }
+        }
+    });
+    Sse::new(tokio_stream::wrappers::ReceiverStream::new(receive)).keep_alive(KeepAlive::default())
+}
+
+async fn api(State(door): State<Door>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let body: Value = if body.is_empty() { json!({}) } else { serde_json::from_slice(&body).unwrap_or(Value::Null) };
+    if body.is_null() {
+        return answer(400, &json!({"error": "the body is not JSON", "remedy": "send a JSON object"}));
+    }
+    let who = match &door.token {
+        None => {
+            let named = headers.get("x-muster-user").and_then(|v| v.to_str().ok()).filter(|v| !v.is_empty());
+            named.map_or_else(|| door.local.to_string(), str::to_owned)
+        }
+        Some(token) => {
+            let given = headers.get("x-muster-token").and_then(|v| v.to_str().ok()).unwrap_or_default();
+            if method != Method::GET && !same(given, token) {
+                return answer(
+                    401,
+                    &json!({"error": "the token is missing or wrong", "remedy": "it is in the file approval.token of the state folder"}),
+                );
+            }
+            door.local.to_string()
+        }
+    };
+    let caller = Caller { who, inline: false };
+    match handle(&door.watch, &caller, method.as_str(), uri.path(), &body).await {
+        Ok(value) => answer(200, &value),
+        Err(e) => answer(e.status, &json!({"error": e.error, "remedy": e.remedy})),
+    }
+}
+
+fn answer(status: u16, value: &Value) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, [(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
+}
+
+/// Compares in a time that does not tell how much was right.
+fn same(given: &str, token: &str) -> bool {
+    given.len() == token.len() && given.bytes().zip(token.bytes()).fold(0, |diff, (a, b)| diff | (a ^ b)) == 0
+}

@@ -1,0 +1,248 @@
+//! The desk: incidents that are open, kept in step with what is seen and with their runs, written to the journal.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use muster_engine::incidents::{Change, LastRun, Root, Sight, absorb};
+use muster_engine::planner::new_id;
+use muster_engine::{Engine, EngineError, Event, Place, journal};
+use muster_model::{
+    Evidence, EvidenceMoment, Incident, IncidentState, RunOutcome, RunState, Snapshot, Span, Time, canonical_json,
+    digest_of,
+};
+use muster_rules::Correlated;
+
+use super::watch::{evidence, is_open, retry_due};
+use crate::app::App;
+
+/// An incident that wants a plan.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// The incident.
+    pub incident: Incident,
+    /// Why it wants one now.
+    pub why: &'static str,
+}
+
+#[derive(Default)]
+struct Kept {
+    incidents: BTreeMap<String, Incident>,
+    /// When a plan was last tried, and how often: tries become rarer.
+    tried: BTreeMap<String, (Time, u32)>,
+    after: Vec<String>,
+}
+
+/// All incidents of this state.
+#[derive(Default)]
+pub struct Desk(Mutex<Kept>);
+
+impl Desk {
+    /// Reads them from the journal.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read(engine: &Engine) -> Result<Self, EngineError> {
+        let mut kept = Kept::default();
+        let mut entries = Vec::new();
+        for kind in ["incident_opened", "incident_changed", "incident_closed"] {
+            entries.extend(engine.journal().of_kind(kind)?);
+        }
+        entries.sort_by_key(|e| e.seq);
+        for e in entries {
+            let (Event::IncidentOpened { incident }
+            | Event::IncidentChanged { incident, .. }
+            | Event::IncidentClosed { incident, .. }) = e.event
+            else {
+                continue;
+            };
+            kept.incidents.insert(incident.id.clone(), incident);
+        }
+        for e in engine.journal().of_kind("planned")? {
+            if let Some(i) = kept.incidents.get_mut(&e.place.incident)
+                && !i.runs.contains(&e.place.run)
+            {
+                i.runs.push(e.place.run.clone());
+            }
+        }
+        Ok(Self(Mutex::new(kept)))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// All incidents, oldest first.
+    #[must_use]
+    pub fn all(&self) -> Vec<Incident> {
+        let mut all: Vec<Incident> = self.lock().incidents.values().cloned().collect();
+        all.sort_by_key(|i| (i.detected_at, i.id.clone()));
+        all
+    }
+
+    /// One incident.
+    #[must_use]
+    pub fn get(&self, id: &str) -> Option<Incident> {
+        self.lock().incidents.get(id).cloned()
+    }
+
+    /// Notes that a plan was made for an incident.
+    pub fn planned(&self, incident: &str, run: &str) {
+        if let Some(i) = self.lock().incidents.get_mut(incident)
+            && !i.runs.iter().any(|r| r == run)
+        {
+            i.runs.push(run.to_owned());
+        }
+    }
+
+    /// Takes in one look; the incidents that want a plan now.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn absorb(
+        &self,
+        app: &App,
+        snapshot: &Snapshot,
+        told: &Correlated,
+        blind: Vec<String>,
+    ) -> Result<Vec<Opened>, EngineError> {
+        let identity = snapshot
+            .servers
+            .iter()
+            .find_map(|s| s.identity.as_ref().map(|i| i.value.system_identifier.clone()))
+            .unwrap_or_default();
+        let sight = Sight {
+            cluster: snapshot.cluster.clone(),
+            identity,
+            at: snapshot.taken_at,
+            roots: told
+                .roots
+                .iter()
+                .map(|r| Root {
+                    cause: r.cause.clone(),
+                    symptoms: r.symptoms.clone(),
+                    severity: r.severity,
+                    opens: r.opens,
+                })
+                .collect(),
+            blind,
+        };
+        let mut kept = self.lock();
+        let open: Vec<Incident> =
+            kept.incidents.values().filter(|i| i.cluster == snapshot.cluster && is_open(i)).cloned().collect();
+        let mut runs = Vec::new();
+        for incident in &open {
+            runs.extend(last_run(app, incident)?);
+        }
+        let mut wanting = Vec::new();
+        for change in absorb(&open, &runs, &sight, &mut || new_id("i")) {
+            write(app, &change)?;
+            let incident = change.incident().clone();
+            if let Change::Opened(i) = &change {
+                freeze(app, i, snapshot, told, EvidenceMoment::Onset)?;
+            }
+            let run = runs.iter().find(|r| r.incident == incident.id);
+            let proven = run.is_some_and(|r| r.outcome == Some(RunOutcome::Proven));
+            if proven && !kept.after.contains(&incident.id) {
+                kept.after.push(incident.id.clone());
+                freeze(app, &incident, snapshot, told, EvidenceMoment::After)?;
+            }
+            let seen_now = incident.last_seen_at == snapshot.taken_at;
+            // A plan is wanted when there is none, or when the last one led nowhere and the trouble is still there.
+            let why = match (&change, run.map(|r| (&r.state, r.outcome))) {
+                (Change::Opened(_), _) => Some("incident opened"),
+                (_, None) if seen_now => Some("incident without a plan"),
+                (_, Some((RunState::Ended, Some(outcome)))) if seen_now && again(outcome) => Some("still there"),
+                _ => None,
+            };
+            if let Some(why) = why
+                && incident.state != IncidentState::Resolved
+                && retry_due(kept.tried.get(&incident.id).copied(), sight.at)
+            {
+                let tries = kept.tried.get(&incident.id).map_or(0, |t| t.1);
+                kept.tried.insert(incident.id.clone(), (sight.at, tries + 1));
+                wanting.push(Opened { incident: incident.clone(), why });
+            }
+            kept.incidents.insert(incident.id.clone(), incident);
+        }
+        Ok(wanting)
+    }
+
+    /// A person writes something down.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn note(&self, app: &App, id: &str, by: &str, text: &str) -> Result<(), EngineError> {
+        app.engine.append(by, &Place::incident(id), Event::Noted { text: text.to_owned() }).map(|_| ())
+    }
+
+    /// A person closes an incident.
+    ///
+    /// # Errors
+    /// When it cannot be written, or there is none that is open.
+    pub fn resolve(&self, app: &App, id: &str, by: &str, why: &str) -> Result<Incident, EngineError> {
+        let mut kept = self.lock();
+        let incident = kept
+            .incidents
+            .get_mut(id)
+            .filter(|i| is_open(i))
+            .ok_or_else(|| EngineError::NoSuchRun(id.to_owned()))?;
+        incident.state = IncidentState::Resolved;
+        incident.resolved_at = Some(app.engine.now());
+        incident.resolution = Some(format!("{by}: {why}"));
+        let event = Event::IncidentClosed { incident: incident.clone(), why: format!("{by}: {why}") };
+        app.engine.append(by, &Place::incident(id), event)?;
+        Ok(incident.clone())
+    }
+}
+
+/// Outcomes after which a new plan is worth trying while the trouble is there.
+fn again(outcome: RunOutcome) -> bool {
+    matches!(
+        outcome,
+        RunOutcome::Nothing | RunOutcome::Expired | RunOutcome::Failed | RunOutcome::Refused | RunOutcome::Proven | RunOutcome::Declined
+    )
+}
+
+fn last_run(app: &App, incident: &Incident) -> Result<Option<LastRun>, EngineError> {
+    let library = app.library();
+    let mut last = None;
+    for id in &incident.runs {
+        let (plan, run) = app.engine.run(id)?;
+        let settle = library.get(&plan.runbook.id).map_or(Span::ZERO, |r| r.settle);
+        last = Some(LastRun {
+            incident: incident.id.clone(),
+            state: run.state,
+            outcome: run.outcome,
+            ended_at: run.ended_at,
+            first_action_at: run.first_action_at,
+            settle,
+        });
+    }
+    Ok(last)
+}
+
+fn write(app: &App, change: &Change) -> Result<(), EngineError> {
+    let place = Place::incident(&change.incident().id);
+    let event = match change {
+        Change::Seen(_) => return Ok(()),
+        Change::Opened(i) => Event::IncidentOpened { incident: i.clone() },
+        Change::Changed(i, what) => Event::IncidentChanged { incident: i.clone(), what: what.clone() },
+        Change::Closed(i, why) => Event::IncidentClosed { incident: i.clone(), why: why.clone() },
+    };
+    app.engine.append(journal::DAEMON, &place, event).map(|_| ())
+}
+
+fn freeze(
+    app: &App,
+    incident: &Incident,
+    snapshot: &Snapshot,
+    told: &Correlated,
+    moment: EvidenceMoment,
+) -> Result<(), EngineError> {
+    let body = evidence(snapshot, &told.all());
+    let item = Evidence { moment, taken_at: snapshot.taken_at, sha256: digest_of(&body), body };
+    app.engine.journal().keep_evidence(&incident.id, &item)?;
+    let bytes = canonical_json(&item.body).len() as u64;
+    let event = Event::EvidenceFrozen { moment, sha256: item.sha256, bytes };
+    app.engine.append(journal::DAEMON, &Place::incident(&incident.id), event).map(|_| ())
+}

@@ -1,0 +1,187 @@
+//! The daemon as a process: doors, signals, orderly end.
+
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::http;
+use super::socket::SOCKET;
+use super::watch::{Watch, write};
+use crate::app::App;
+use crate::config;
+
+/// Why the daemon could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address is taken or may not be used.
+    #[error("cannot listen on {address}: {reason}")]
+    Listen {
+        /// Which.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+    /// A file of the state.
+    #[error("{path}: {reason}")]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// The engine.
+    #[error(transparent)]
+    Engine(#[from] muster_engine::EngineError),
+}
+
+/// The token of a state, made at the first start, in a file of mode 0600.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn token(state: &Path) -> Result<String, ServeError> {
+    let path = state.join("approval.token");
+    let fail = |e: std::io::Error| ServeError::File { path: path.display().to_string(), reason: e.to_string() };
+    if let Ok(text) = std::fs::read_to_string(&path) {
+        let _ = std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600));
+        return Ok(text.trim().to_owned());
+    }
+    let text: String = (0..32).map(|_| format!("{:02x}", rand::random::<u8>())).collect();
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(fail)?;
+    std::io::Write::write_all(&mut file, text.as_bytes()).map_err(fail)?;
+    Ok(text)
+}
+
+/// A daemon that is listening, not yet watching.
+pub struct Daemon {
+    /// What everybody may look at.
+    pub watch: Arc<Watch>,
+    /// Where the page is.
+    pub address: std::net::SocketAddr,
+    loopback: TcpListener,
+    socket: UnixListener,
+    token: String,
+}
+
+impl Daemon {
+    /// Opens the doors. `next_free`: take the next free port when the one of the config is taken.
+    ///
+    /// # Errors
+    /// When a door cannot be opened.
+    pub async fn open(app: Arc<App>, next_free: bool) -> Result<Self, ServeError> {
+        let mut address = app.config().listen;
+        let loopback = loop {
+            match TcpListener::bind(address).await {
+                Ok(listener) => break listener,
+                Err(e) if next_free && e.kind() == std::io::ErrorKind::AddrInUse && address.port() < u16::MAX => {
+                    address.set_port(address.port() + 1);
+                }
+                Err(e) => {
+                    return Err(ServeError::Listen { address: address.to_string(), reason: e.to_string() });
+                }
+            }
+        };
+        let address = loopback.local_addr().unwrap_or(address);
+        let path = app.state_file(SOCKET);
+        // We own the state, so a socket that is there was left by a daemon that was killed.
+        let _ = std::fs::remove_file(&path);
+        let fail = |e: std::io::Error| ServeError::File { path: path.display().to_string(), reason: e.to_string() };
+        let socket = UnixListener::bind(&path).map_err(fail)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(fail)?;
+        let token = token(&app.state.path)?;
+        let watch = Watch::new(app)?;
+        Ok(Self { watch, address, loopback, socket, token })
+    }
+
+    /// Watches and serves until SIGTERM, SIGINT or `until`; parks runs at a journaled point and ends.
+    ///
+    /// # Errors
+    /// When signals cannot be received.
+    pub async fn run(self, until: impl Future<Output = ()>) -> Result<(), ServeError> {
+        let Self { watch, address, loopback, socket, token } = self;
+        let fail = |e: std::io::Error| ServeError::File { path: "signals".to_owned(), reason: e.to_string() };
+        let mut term = signal(SignalKind::terminate()).map_err(fail)?;
+        let mut int = signal(SignalKind::interrupt()).map_err(fail)?;
+        let mut hup = signal(SignalKind::hangup()).map_err(fail)?;
+        let user = os_user();
+        let mut tasks = tokio::task::JoinSet::new();
+        let page = http::loopback(watch.clone(), &token);
+        tasks.spawn(async move {
+            let _ = axum::serve(loopback, page).await;
+        });
+        let local = http::socket(watch.clone(), &user);
+        tasks.spawn(async move {
+            let _ = axum::serve(socket, local).await;
+        });
+        watch.recover().await;
+        let mut watchers = tokio::task::JoinSet::new();
+        for cluster in watch.app.estate.clusters() {
+            watchers.spawn(watch.clone().cluster(cluster.name.clone()));
+        }
+        tracing::info!(%address, "muster watches");
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        tokio::pin!(until);
+        loop {
+            tokio::select! {
+                _ = term.recv() => break,
+                _ = int.recv() => break,
+                () = &mut until => break,
+                _ = hup.recv() => reload(&watch),
+            }
+        }
+        tracing::info!("stopping: runs are parked at a journaled point");
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        watch.stop.set();
+        watch.changed();
+        // A change that has begun is written down before we go; it is bounded by its own time limits.
+        let parked = async {
+            let mut runs = watch.runs.lock().await;
+            while runs.join_next().await.is_some() {}
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(20), parked).await;
+        let _ = tokio::time::timeout(Duration::from_secs(5), async { while watchers.join_next().await.is_some() {} }).await;
+        tasks.shutdown().await;
+        let _ = std::fs::remove_file(watch.app.state_file(SOCKET));
+        Ok(())
+    }
+}
+
+/// Takes over a changed config; a bad one is refused, said, and the old one stays.
+fn reload(watch: &Arc<Watch>) {
+    let file = watch.app.config().file.clone();
+    let env = |name: &str| std::env::var(name).ok();
+    let notices = match config::load(&file, &env) {
+        Ok(new) => match watch.app.reload(new) {
+            Ok(notes) => notes,
+            Err(e) => vec![format!("The config was not accepted, the old one is kept: {e}")],
+        },
+        Err(problems) => {
+            let first = problems.first().map(ToString::to_string).unwrap_or_default();
+            vec![format!("The config was not accepted, the old one is kept: {first}")]
+        }
+    };
+    if notices.is_empty() {
+        tracing::info!("config reloaded");
+    }
+    for n in &notices {
+        tracing::warn!("{n}");
+    }
+    *write(&watch.notices) = notices;
+    watch.changed();
+}
+
+/// Name of the user who runs this process.
+#[must_use]
+pub fn os_user() -> String {
+    let uid = rustix::process::geteuid().as_raw();
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let found = passwd.lines().find_map(|l| {
+        let f: Vec<&str> = l.split(':').collect();
+        (f.get(2)?.parse() == Ok(uid)).then(|| f[0].to_owned())
+    });
+    found.or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| uid.to_string())
+}

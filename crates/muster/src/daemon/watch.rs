@@ -1,0 +1,226 @@
+//! The loop of one cluster: observe, judge, correlate, keep incidents, propose or start runs.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use muster_engine::{Driven, Starter, Stop};
+use muster_model::{Autopilot, Finding, Health, Incident, IncidentState, PlanResult, RunState, Snapshot, Time};
+use muster_observe::Observer;
+use muster_rules::{Correlated, Mode, RuleState, correlate, judge};
+use tokio::sync::watch;
+
+use super::incidents::{Desk, Opened};
+use crate::app::{App, default_params};
+use crate::view::ClusterPicture;
+
+/// What everybody may look at.
+pub struct Watch {
+    /// The program.
+    pub app: Arc<App>,
+    /// Newest picture of each cluster.
+    pub pictures: RwLock<BTreeMap<String, ClusterPicture>>,
+    /// What correlation said last, for `explain`.
+    pub told: RwLock<BTreeMap<String, Correlated>>,
+    /// Incidents.
+    pub desk: Desk,
+    /// Counts up with every change, for the page.
+    pub pulse: watch::Sender<u64>,
+    /// Set when the daemon stops.
+    pub stop: Stop,
+    /// Sentences that every page says.
+    pub notices: RwLock<Vec<String>>,
+    /// Runs at work in this process.
+    pub runs: tokio::sync::Mutex<tokio::task::JoinSet<()>>,
+}
+
+impl Watch {
+    /// Over a program; reads the incidents that are open.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn new(app: Arc<App>) -> Result<Arc<Self>, muster_engine::EngineError> {
+        let desk = Desk::read(&app.engine)?;
+        Ok(Arc::new(Self {
+            app,
+            pictures: RwLock::default(),
+            told: RwLock::default(),
+            desk,
+            pulse: watch::Sender::new(0),
+            stop: Stop::default(),
+            notices: RwLock::default(),
+            runs: tokio::sync::Mutex::default(),
+        }))
+    }
+
+    /// Says that something changed.
+    pub fn changed(&self) {
+        self.pulse.send_modify(|n| *n += 1);
+    }
+
+    /// Starts or goes on with a run in the background.
+    pub async fn drive(self: &Arc<Self>, id: &str, starter: Starter) {
+        let (watch, id) = (self.clone(), id.to_owned());
+        let mut runs = self.runs.lock().await;
+        while runs.try_join_next().is_some() {}
+        runs.spawn(async move {
+            match watch.app.engine.drive(&id, starter, &watch.stop).await {
+                Ok(Driven::Ended(run)) => {
+                    tracing::info!(run = %id, outcome = run.outcome.map_or("", muster_model::RunOutcome::word), detail = %run.detail, "run ended");
+                }
+                Ok(Driven::Waiting(_, what)) => tracing::info!(run = %id, %what, "run waits"),
+                Ok(Driven::Refused(_, r)) => tracing::warn!(run = %id, guard = r.guard, why = %r.why, "run refused"),
+                Ok(Driven::Parked(_)) => tracing::info!(run = %id, "run parked"),
+                Err(e) => tracing::error!(run = %id, error = %e, "run cannot go on"),
+            }
+            watch.changed();
+        });
+    }
+
+    /// Goes on with the runs that were at work when the last daemon ended.
+    pub async fn recover(self: &Arc<Self>) {
+        let Ok(runs) = self.app.engine.runs() else { return };
+        for (_, run) in runs {
+            if matches!(run.state, RunState::Running | RunState::Parked) {
+                tracing::info!(run = %run.id, "going on with a run of before");
+                self.drive(&run.id, Starter::Person).await;
+            }
+        }
+    }
+
+    /// Watches one cluster until the daemon stops.
+    pub async fn cluster(self: Arc<Self>, name: String) {
+        let config = self.app.config();
+        let Some(cluster) = self.app.estate.cluster(&name).cloned() else { return };
+        let observer = Observer::new(cluster, config.cadence);
+        let mut state = RuleState::default();
+        let mut tick = tokio::time::interval(config.cadence.activity.duration());
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while !self.stop.is_set() {
+            tick.tick().await;
+            let began = std::time::Instant::now();
+            state = self.pass(&name, &observer, state).await;
+            // Our own cost is bounded by slowing down: never more than a tenth of the time is spent asking.
+            let spent = began.elapsed();
+            if spent > config.cadence.activity.duration() {
+                tokio::time::sleep(spent.min(Duration::from_secs(10))).await;
+            }
+        }
+    }
+
+    async fn pass(self: &Arc<Self>, name: &str, observer: &Observer, state: RuleState) -> RuleState {
+        let config = self.app.config();
+        let Some(settings) = config.cluster(name) else { return state };
+        let snapshot = observer.pass(self.app.engine.now(), false).await;
+        let (state, judged) = judge(&state, &snapshot, &settings.thresholds, Mode::Watch);
+        let mut told = correlate(&snapshot, &judged.findings);
+        for root in &mut told.roots {
+            self.app.remedies(std::slice::from_mut(&mut root.cause));
+            self.app.remedies(&mut root.symptoms);
+        }
+        self.app.remedies(&mut told.rest);
+        let picture = ClusterPicture {
+            name: name.to_owned(),
+            snapshot: snapshot.clone(),
+            health: judged.health,
+            findings: told.all(),
+            unknown: judged.unknown.into_iter().map(|u| (u.kind, u.target, u.why)).collect(),
+            autopilot: settings.autopilot,
+        };
+        let opened = self.desk.absorb(&self.app, &snapshot, &told, blind(&picture.health));
+        write(&self.pictures).insert(name.to_owned(), picture);
+        write(&self.told).insert(name.to_owned(), told);
+        match opened {
+            Ok(opened) => {
+                for o in opened {
+                    self.propose(settings.autopilot, &o).await;
+                }
+            }
+            Err(e) => {
+                tracing::error!(error = %e, "incidents cannot be written; nothing is started until they can");
+                *write(&self.notices) = vec![format!("The journal cannot be written: {e}. Nothing is changed anywhere.")];
+            }
+        }
+        self.changed();
+        state
+    }
+
+    /// Plans the runbook that answers a cause, and starts it when autopilot may.
+    async fn propose(self: &Arc<Self>, autopilot: Autopilot, opened: &Opened) {
+        let incident = &opened.incident;
+        tracing::warn!(incident = %incident.id, cause = %incident.cause.kind, target_address = %incident.target, severity = ?incident.severity, "{}: {}", opened.why, incident.finding.summary);
+        if autopilot == Autopilot::Observe {
+            return;
+        }
+        let library = self.app.library();
+        let Some(runbook) = library.answers(&incident.cause.kind) else { return };
+        let params = match default_params(runbook) {
+            Ok(params) => params,
+            Err(e) => {
+                tracing::warn!(runbook = %runbook.id, "cannot be planned by the daemon: {e}");
+                return;
+            }
+        };
+        let request = muster_engine::planner::Request {
+            cluster: incident.cluster.clone(),
+            target: incident.target.clone(),
+            params,
+            requested_by: muster_engine::journal::DAEMON.to_owned(),
+            incident: Some(incident.id.clone()),
+            valid: self.app.config().plan_valid,
+            library: &library,
+        };
+        match self.app.engine.plan(runbook, request).await {
+            Err(e) => tracing::warn!(runbook = %runbook.id, error = %e, "cannot be planned now"),
+            Ok(planned) => {
+                self.desk.planned(&incident.id, &planned.plan.id);
+                if let Some(r) = planned.refused {
+                    tracing::warn!(guard = r.guard, why = %r.why, "plan refused");
+                } else if planned.plan.result == PlanResult::Changes {
+                    let needed = self.needed(&planned.plan);
+                    tracing::info!(run = %planned.plan.id, approvals = needed, "plan made: {}", planned.plan.runbook.id);
+                    if autopilot == Autopilot::Act {
+                        self.drive(&planned.plan.id, Starter::Autopilot).await;
+                    }
+                }
+            }
+        }
+    }
+
+    fn needed(&self, plan: &muster_model::Plan) -> usize {
+        muster_engine::guards::approvals_needed(plan, &self.app.engine.rules(&plan.scope.cluster).policy)
+    }
+}
+
+/// Addresses whose picture is not complete.
+fn blind(health: &[(String, Health)]) -> Vec<String> {
+    health.iter().filter(|(_, h)| *h == Health::Unknown).map(|(a, _)| a.clone()).collect()
+}
+
+/// A lock whose holder panicked still holds the newest value.
+pub(crate) fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// As [`write`], for reading.
+pub(crate) fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Evidence of an incident: what was found, and the sessions, locks and pools behind it.
+#[must_use]
+pub fn evidence(snapshot: &Snapshot, findings: &[Finding]) -> serde_json::Value {
+    serde_json::json!({"taken_at": snapshot.taken_at, "findings": findings, "snapshot": snapshot})
+}
+
+/// Whether an incident still concerns somebody.
+#[must_use]
+pub fn is_open(incident: &Incident) -> bool {
+    incident.state != IncidentState::Resolved
+}
+
+/// Proposals are repeated while nothing is done: after 5 s, then ever more rarely, at the longest every 5 minutes.
+pub(crate) fn retry_due(last: Option<(Time, u32)>, now: Time) -> bool {
+    last.is_none_or(|(at, tries)| now.since(at).millis() >= 5000 * (1 << tries.saturating_sub(1).min(6)))
+}
+
