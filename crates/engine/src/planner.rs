@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use muster_model::{
-    Blast, Check, FrozenTarget, OnFail, Plan, PlanFacts, PlanResult, PlannedStep, Record, Risk, RunbookRef, Scope,
-    Span, StepPlan, UndoPlan,
+    Blast, Check, FrozenTarget, OnFail, Plan, PlanFacts, PlanResult, PlannedStep, Record, Risk, RunbookRef,
+    Scope, Span, StepPlan, UndoPlan,
 };
 use muster_runbooks::ir::{self, Runbook, StepBody, VerifyCheck};
 use muster_runbooks::{Arg, Library};
@@ -267,7 +267,8 @@ impl Draft<'_> {
                     let ended = Box::pin(self.walk(called, &inner, depth + 1)).await;
                     let prefix = std::mem::replace(&mut self.prefix, outer.1);
                     let theirs = std::mem::replace(&mut self.outputs, outer.0);
-                    self.outputs.extend(theirs.into_iter().map(|(k, v)| (format!("{prefix}{k}"), v)));
+                    self.outputs
+                        .extend(theirs.into_iter().map(|(k, v)| (format!("{prefix}{k}"), v)));
                     ended?
                 }
             };
@@ -279,10 +280,14 @@ impl Draft<'_> {
     }
 
     fn push(&mut self, step: &ir::Step, plan: StepPlan) {
+        let on_fail = match &step.on_fail {
+            OnFail::Goto(to) => OnFail::Goto(self.named(to)),
+            other => other.clone(),
+        };
         self.steps.push(PlannedStep {
-            id: step.id.clone(),
+            id: self.named(&step.id),
             plan,
-            on_fail: step.on_fail.clone(),
+            on_fail,
         });
     }
 
@@ -390,7 +395,9 @@ impl Draft<'_> {
             self.push(step, plan);
             return Ok(());
         }
-        let planned = action.plan(&self.scope, &self.named(&step.id), &with, &targets).await?;
+        let planned = action
+            .plan(&self.scope, &self.named(&step.id), &with, &targets)
+            .await?;
         let risk = action.signature().risk;
         self.risk = self.risk.max(risk);
         if self.no_return.is_none() && matches!(planned.undo, UndoPlan::None { .. }) {
@@ -448,7 +455,7 @@ impl Draft<'_> {
             ir::resolve_all(&check.with, params, &self.outputs).map_err(|e| unusable(&check.step, e))?,
         );
         Ok(Check {
-            step: check.step.clone(),
+            step: self.named(&check.step),
             uses: uses.clone(),
             with: all,
             until: check.until.clone(),

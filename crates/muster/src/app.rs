@@ -16,11 +16,26 @@ use crate::config::Resolved;
 
 /// The built-in runbooks: file name and text.
 pub const BUILT_IN: [(&str, &str); 5] = [
-    ("pool-exhausted.yaml", include_str!("../../../runbooks/pool-exhausted.yaml")),
-    ("pool-status.yaml", include_str!("../../../runbooks/pool-status.yaml")),
-    ("connections-saturated.yaml", include_str!("../../../runbooks/connections-saturated.yaml")),
-    ("blocking-chain.yaml", include_str!("../../../runbooks/blocking-chain.yaml")),
-    ("replica-health.yaml", include_str!("../../../runbooks/replica-health.yaml")),
+    (
+        "pool-exhausted.yaml",
+        include_str!("../../../runbooks/pool-exhausted.yaml"),
+    ),
+    (
+        "pool-status.yaml",
+        include_str!("../../../runbooks/pool-status.yaml"),
+    ),
+    (
+        "connections-saturated.yaml",
+        include_str!("../../../runbooks/connections-saturated.yaml"),
+    ),
+    (
+        "blocking-chain.yaml",
+        include_str!("../../../runbooks/blocking-chain.yaml"),
+    ),
+    (
+        "replica-health.yaml",
+        include_str!("../../../runbooks/replica-health.yaml"),
+    ),
 ];
 
 /// Why the program could not be put together.
@@ -60,11 +75,22 @@ impl App {
         let library = library(&config)?;
         let state = StateDir::own(&config.state_dir)?;
         let journal = state.journal()?;
-        let estate =
-            Estate::new(config.clusters.iter().map(|c| c.reach.clone()).collect(), &Limits::default());
-        let protect = config.clusters.iter().map(|c| (c.reach.name.clone(), c.protect.clone())).collect();
+        let estate = Estate::new(
+            config.clusters.iter().map(|c| c.reach.clone()).collect(),
+            &Limits::default(),
+        );
+        let protect = config
+            .clusters
+            .iter()
+            .map(|c| (c.reach.name.clone(), c.protect.clone()))
+            .collect();
         let catalogue = muster_act::catalogue(&estate, protect);
-        let practice = config.clusters.iter().filter(|c| c.practice).map(|c| c.reach.name.clone()).collect();
+        let practice = config
+            .clusters
+            .iter()
+            .filter(|c| c.practice)
+            .map(|c| c.reach.name.clone())
+            .collect();
         let surveys = Arc::new(Surveys::new(estate.clone(), practice));
         let engine = Engine::new(journal, catalogue, Arc::new(SystemClock), surveys, rules(&config));
         Ok(Arc::new(Self {
@@ -79,13 +105,19 @@ impl App {
     /// The config, as last accepted.
     #[must_use]
     pub fn config(&self) -> Arc<Resolved> {
-        self.config.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.config
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
     }
 
     /// The runbooks, as last accepted.
     #[must_use]
     pub fn library(&self) -> Arc<Library> {
-        self.library.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.library
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
     }
 
     /// Takes over a new config. Policy, thresholds, cadence and runbooks change at once; clusters and state need a restart.
@@ -95,13 +127,24 @@ impl App {
     pub fn reload(&self, config: Resolved) -> Result<Vec<String>, AppError> {
         let library = library(&config)?;
         let mut notes = Vec::new();
-        let names = |c: &Resolved| c.clusters.iter().map(|c| format!("{:?}", c.reach)).collect::<Vec<_>>();
+        let names = |c: &Resolved| {
+            c.clusters
+                .iter()
+                .map(|c| format!("{:?}", c.reach))
+                .collect::<Vec<_>>()
+        };
         if names(&config) != names(&self.config()) || config.listen != self.config().listen {
             notes.push("changes of clusters, logins and `listen` need a restart".to_owned());
         }
         self.engine.reload(rules(&config));
-        *self.library.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(library);
-        *self.config.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(config);
+        *self
+            .library
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(library);
+        *self
+            .config
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(config);
         Ok(notes)
     }
 
@@ -109,7 +152,9 @@ impl App {
     pub fn remedies(&self, findings: &mut [Finding]) {
         let library = self.library();
         for f in findings {
-            f.remedy = library.answers(&f.kind).map(|r| Remedy { runbook: r.id.clone() });
+            f.remedy = library.answers(&f.kind).map(|r| Remedy {
+                runbook: r.id.clone(),
+            });
         }
     }
 
@@ -157,7 +202,9 @@ pub fn library(config: &Resolved) -> Result<Library, AppError> {
 }
 
 fn yaml_files(folder: &Path) -> Vec<PathBuf> {
-    let Ok(dir) = std::fs::read_dir(folder) else { return Vec::new() };
+    let Ok(dir) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
     let mut files: Vec<PathBuf> = dir
         .flatten()
         .map(|e| e.path())
@@ -173,7 +220,11 @@ fn rules(config: &Resolved) -> BTreeMap<String, ClusterRules> {
         autopilot: c.autopilot,
         settings_digest: digest_of(&c.thresholds),
     };
-    config.clusters.iter().map(|c| (c.reach.name.clone(), rule(c))).collect()
+    config
+        .clusters
+        .iter()
+        .map(|c| (c.reach.name.clone(), rule(c)))
+        .collect()
 }
 
 /// Parameters of a runbook, by default.

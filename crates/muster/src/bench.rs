@@ -16,13 +16,15 @@ use crate::config;
 /// CPU time of a process and of its children that ended, in seconds.
 fn cpu(pid: i32) -> f64 {
     let ticks = procfs::ticks_per_second();
-    procfs::process::Process::new(pid).and_then(|p| p.stat()).map_or(0.0, |s| {
-        let own = s.utime + s.stime;
-        let children = u64::try_from(s.cutime.max(0) + s.cstime.max(0)).unwrap_or(0);
-        #[allow(clippy::cast_precision_loss)]
-        let seconds = (own + children) as f64 / ticks as f64;
-        seconds
-    })
+    procfs::process::Process::new(pid)
+        .and_then(|p| p.stat())
+        .map_or(0.0, |s| {
+            let own = s.utime + s.stime;
+            let children = u64::try_from(s.cutime.max(0) + s.cstime.max(0)).unwrap_or(0);
+            #[allow(clippy::cast_precision_loss)]
+            let seconds = (own + children) as f64 / ticks as f64;
+            seconds
+        })
 }
 
 /// CPU time of a server: postmaster, its living and its ended children.
@@ -54,14 +56,27 @@ pub async fn observe(seconds: u64) -> Result<u8, Failure> {
     let result = measure(&fleet, seconds).await;
     muster_lab::down(&fleet.dir).await?;
     let rows = result?;
-    print::line(format!("collection at 1 s for {seconds} s, PostgreSQL {}, CPU seconds a minute:", fleet.pg.version));
+    print::line(format!(
+        "collection at 1 s for {seconds} s, PostgreSQL {}, CPU seconds a minute:",
+        fleet.pg.version
+    ));
     let idle = rows.first().map_or(0.0, |r| r.server);
     let table = rows.iter().map(|r| {
-        vec![r.name.clone(), format!("{:.3}", r.server - idle), format!("{:.3}", r.own)]
+        vec![
+            r.name.clone(),
+            format!("{:.3}", r.server - idle),
+            format!("{:.3}", r.own),
+        ]
     });
     print::table(&["who", "server", "itself"], table.skip(1).collect());
     if let [_, ours, theirs] = &rows[..] {
-        let ratio = |a: f64, b: f64| if b > 0.0 { format!("{:.2}", a / b) } else { "–".to_owned() };
+        let ratio = |a: f64, b: f64| {
+            if b > 0.0 {
+                format!("{:.2}", a / b)
+            } else {
+                "–".to_owned()
+            }
+        };
         print::line(format!(
             "ratio muster / exporter: server {}, itself {}",
             ratio(ours.server - idle, theirs.server - idle),
@@ -78,7 +93,11 @@ async fn measure(fleet: &Fleet, seconds: u64) -> Result<Vec<Row>, Failure> {
 
     let (began, before) = (Instant::now(), server_cpu(postmaster));
     tokio::time::sleep(Duration::from_secs(seconds)).await;
-    rows.push(Row { name: "nobody".into(), server: minute(server_cpu(postmaster) - before, began.elapsed()), own: 0.0 });
+    rows.push(Row {
+        name: "nobody".into(),
+        server: minute(server_cpu(postmaster) - before, began.elapsed()),
+        own: 0.0,
+    });
 
     let file = crate::cli::up::write_config(fleet, None)?;
     let env = |name: &str| std::env::var(name).ok();
@@ -108,7 +127,9 @@ async fn measure(fleet: &Fleet, seconds: u64) -> Result<Vec<Row>, Failure> {
     drop(estate);
 
     let Some(exporter) = find_program("prometheus-postgres-exporter", &cache_dir()) else {
-        print::note("the postgres exporter is not installed here: install the package prometheus-postgres-exporter");
+        print::note(
+            "the postgres exporter is not installed here: install the package prometheus-postgres-exporter",
+        );
         return Ok(rows);
     };
     if let Some(row) = exporter_row(fleet, &exporter, postmaster, seconds).await? {
@@ -117,19 +138,31 @@ async fn measure(fleet: &Fleet, seconds: u64) -> Result<Vec<Row>, Failure> {
     Ok(rows)
 }
 
-async fn exporter_row(fleet: &Fleet, program: &Path, postmaster: i32, seconds: u64) -> Result<Option<Row>, Failure> {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).map_or(9187, |a| a.port());
+async fn exporter_row(
+    fleet: &Fleet,
+    program: &Path,
+    postmaster: i32,
+    seconds: u64,
+) -> Result<Option<Row>, Failure> {
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|l| l.local_addr())
+        .map_or(9187, |a| a.port());
     let server = fleet.server("a").map_or(0, |s| s.port);
     let password = fleet.password(muster_lab::fleet::User::Muster)?;
     let mut command = tokio::process::Command::new(program);
     command
         .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-        .env("DATA_SOURCE_NAME", format!("postgresql://muster:{password}@127.0.0.1:{server}/postgres?sslmode=disable"))
+        .env(
+            "DATA_SOURCE_NAME",
+            format!("postgresql://muster:{password}@127.0.0.1:{server}/postgres?sslmode=disable"),
+        )
         .stdin(std::process::Stdio::null())
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
         .kill_on_drop(true);
-    let mut child = command.spawn().map_err(|e| Failure::new(1, format!("the exporter does not start: {e}"), ""))?;
+    let mut child = command
+        .spawn()
+        .map_err(|e| Failure::new(1, format!("the exporter does not start: {e}"), ""))?;
     let pid = child.id().and_then(|p| i32::try_from(p).ok()).unwrap_or(0);
     let known = ProcessId::of(pid);
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -157,8 +190,14 @@ async fn exporter_row(fleet: &Fleet, program: &Path, postmaster: i32, seconds: u
 async fn scrape(port: u16) -> Option<String> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()?;
-    stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n").await.ok()?;
+    stream
+        .write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        .await
+        .ok()?;
     let mut text = Vec::new();
-    tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut text)).await.ok()?.ok()?;
+    tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut text))
+        .await
+        .ok()?
+        .ok()?;
     Some(String::from_utf8_lossy(&text).into_owned())
 }

@@ -10,17 +10,23 @@ pub mod drills;
 pub mod exit;
 pub mod incidents;
 pub mod lab;
-pub mod state;
 pub mod plans;
 pub mod print;
 pub mod runbooks;
 pub mod session;
 pub mod setup;
+pub mod state;
 pub mod up;
 
 /// Muster runs PostgreSQL runbooks for real.
 #[derive(Debug, Parser)]
-#[command(name = "muster", version, about, max_term_width = 100, disable_help_subcommand = true)]
+#[command(
+    name = "muster",
+    version,
+    about,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
 pub struct Cli {
     /// Config file (also MUSTER_CONFIG; default ./muster.yaml)
     #[arg(long, global = true, value_name = "FILE")]

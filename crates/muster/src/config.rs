@@ -82,7 +82,10 @@ impl Resolved {
         let Some(asked) = asked else {
             return match &self.clusters[..] {
                 [one] => Ok((one, one.reach.name.clone())),
-                _ => Err(format!("name a cluster with --target; there are: {}", names.join(", "))),
+                _ => Err(format!(
+                    "name a cluster with --target; there are: {}",
+                    names.join(", ")
+                )),
             };
         };
         for c in &self.clusters {
@@ -103,7 +106,10 @@ impl Resolved {
                 return Ok((c, asked.to_owned()));
             }
         }
-        Err(format!("`{asked}` is not in the config; clusters: {}", names.join(", ")))
+        Err(format!(
+            "`{asked}` is not in the config; clusters: {}",
+            names.join(", ")
+        ))
     }
 }
 

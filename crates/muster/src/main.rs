@@ -18,9 +18,20 @@ fn main() -> std::process::ExitCode {
     let daemon = matches!(cli.command, Command::Watch { .. });
     let level = if daemon { "info" } else { "warn" };
     let filter = EnvFilter::try_from_env("MUSTER_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    if cli.log_json { log.json().init() } else { log.init() }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false);
+    if cli.log_json {
+        log.json().init();
+    } else {
+        log.init();
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(_) => return std::process::ExitCode::from(1),
     };

@@ -45,11 +45,12 @@ pub(crate) async fn of(action: &str, fleet: &Fleet, desk: &Desk) -> Victim {
 /// A session that idles in its transaction.
 pub(crate) async fn idle(fleet: &Fleet, desk: &Desk, user: User, application: &str) -> Victim {
     let client = client(fleet, user, application).await;
+    // First: the driver closes the statement afterwards, which the server counts as work.
+    let pid = pid(&client).await;
     client
         .batch_execute("BEGIN; SELECT body FROM public.notes WHERE id = 1")
         .await
         .expect("begins");
-    let pid = pid(&client).await;
     let owner = format!("{}/{application}", user.name());
     let with = json!({"over": "0s", "owners": [owner]});
     let target = until(async || {

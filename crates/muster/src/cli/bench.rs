@@ -9,6 +9,10 @@ use super::exit::{Failure, USAGE};
 pub async fn bench(name: &str, seconds: u64) -> Result<u8, Failure> {
     match name {
         "observe" => crate::bench::observe(seconds).await,
-        other => Err(Failure::new(USAGE, format!("there is no benchmark `{other}`"), "there is: observe")),
+        other => Err(Failure::new(
+            USAGE,
+            format!("there is no benchmark `{other}`"),
+            "there is: observe",
+        )),
     }
 }

@@ -29,27 +29,45 @@ pub fn generated() -> Result<Vec<(PathBuf, String)>, Failure> {
     for r in muster_rules::catalogue() {
         let mut text = format!("# {}\n\n`{}`\n\n{}\n", r.title, r.kind, r.about);
         if !r.needs.is_empty() {
-            let _ = write!(text, "\nNeeds the collectors: {}. Without them it says `unknown`, never healthy.\n", r.needs.join(", "));
+            let _ = write!(
+                text,
+                "\nNeeds the collectors: {}. Without them it says `unknown`, never healthy.\n",
+                r.needs.join(", ")
+            );
         }
         if !r.keys.is_empty() {
             text.push_str("\n| threshold | default | meaning |\n|---|---|---|\n");
             for k in r.keys {
                 let _ = writeln!(text, "| `{}` | {} | {} |", k.key, k.default, k.about);
             }
-            let _ = write!(text, "\nOverride: `thresholds: {{{}: {{{}: …}}}}` in `muster.yaml`.\n", r.kind, r.keys[0].key);
+            let _ = write!(
+                text,
+                "\nOverride: `thresholds: {{{}: {{{}: …}}}}` in `muster.yaml`.\n",
+                r.kind, r.keys[0].key
+            );
         }
         let _ = writeln!(index, "| [`{}`]({}.md) | {} |", r.kind, r.kind, r.title);
         page(format!("docs/reference/rules/{}.md", r.kind), text);
     }
     page("docs/reference/rules/README.md".to_owned(), index);
     for s in &signatures {
-        let folder = if s.kind == Kind::Probe { "probes" } else { "actions" };
+        let folder = if s.kind == Kind::Probe {
+            "probes"
+        } else {
+            "actions"
+        };
         let stem = s.name.split('@').next().unwrap_or(&s.name);
-        page(format!("docs/reference/{folder}/{stem}.md"), muster_act::reference_page(s));
+        page(
+            format!("docs/reference/{folder}/{stem}.md"),
+            muster_act::reference_page(s),
+        );
     }
     for (file, text) in BUILT_IN {
         let book = muster_runbooks::check(file, text, &signatures).map_err(crate::app::AppError::Runbooks)?;
-        page(format!("docs/reference/runbooks/{}.md", book.id), muster_runbooks::reference_page(&book, &signatures));
+        page(
+            format!("docs/reference/runbooks/{}.md", book.id),
+            muster_runbooks::reference_page(&book, &signatures),
+        );
     }
     for drill in crate::drill::built_in()? {
         page(format!("docs/reference/drills/{}.md", drill.id), drill.page());
@@ -81,7 +99,8 @@ pub fn docs(root: &Path, write: bool) -> Result<u8, Failure> {
             continue;
         }
         if write {
-            let fail = |e: std::io::Error| Failure::new(1, format!("{}: {e}", file.display()), "check the folder");
+            let fail =
+                |e: std::io::Error| Failure::new(1, format!("{}: {e}", file.display()), "check the folder");
             if let Some(dir) = file.parent() {
                 std::fs::create_dir_all(dir).map_err(fail)?;
             }
@@ -94,5 +113,9 @@ pub fn docs(root: &Path, write: bool) -> Result<u8, Failure> {
     if old.is_empty() {
         return Ok(0);
     }
-    Err(Failure::new(1, format!("not up to date: {}", old.join(", ")), "run `cargo xtask docs`"))
+    Err(Failure::new(
+        1,
+        format!("not up to date: {}", old.join(", ")),
+        "run `cargo xtask docs`",
+    ))
 }

@@ -30,7 +30,11 @@ pub struct Failure {
 impl Failure {
     /// A failure.
     pub fn new(code: u8, message: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { message: message.into(), remedy: remedy.into(), code }
+        Self {
+            message: message.into(),
+            remedy: remedy.into(),
+            code,
+        }
     }
 }
 

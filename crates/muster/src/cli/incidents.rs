@@ -71,14 +71,24 @@ pub async fn incident(s: &Session, command: IncidentCommand, as_json: bool) -> R
                     coloured(&field(i, "severity")),
                     field(&i["cause"], "kind"),
                     field(i, "target"),
-                    field(i, "detected_at").get(..19).unwrap_or_default().replace('T', " "),
+                    field(i, "detected_at")
+                        .get(..19)
+                        .unwrap_or_default()
+                        .replace('T', " "),
                     i["symptoms"].as_array().map_or(0, Vec::len).to_string(),
                 ]
             });
-            print::table(&["incident", "state", "severity", "cause", "target", "detected", "symptoms"], rows.collect());
+            print::table(
+                &[
+                    "incident", "state", "severity", "cause", "target", "detected", "symptoms",
+                ],
+                rows.collect(),
+            );
         }
         IncidentCommand::Show { id } => {
-            let story = s.call("GET", &format!("/api/v1/incidents/{id}"), json!({})).await?;
+            let story = s
+                .call("GET", &format!("/api/v1/incidents/{id}"), json!({}))
+                .await?;
             if as_json {
                 print::json(&story);
             } else {
@@ -86,21 +96,38 @@ pub async fn incident(s: &Session, command: IncidentCommand, as_json: bool) -> R
             }
         }
         IncidentCommand::Note { id, text } => {
-            s.call("POST", &format!("/api/v1/incidents/{id}/note"), json!({"text": text})).await?;
+            s.call(
+                "POST",
+                &format!("/api/v1/incidents/{id}/note"),
+                json!({"text": text}),
+            )
+            .await?;
             print::line("Noted.");
         }
         IncidentCommand::Resolve { id, why } => {
-            s.call("POST", &format!("/api/v1/incidents/{id}/resolve"), json!({"why": why})).await?;
+            s.call(
+                "POST",
+                &format!("/api/v1/incidents/{id}/resolve"),
+                json!({"why": why}),
+            )
+            .await?;
             print::line("Closed.");
         }
         IncidentCommand::Postmortem { id, output } => {
-            let answer = s.call("GET", &format!("/api/v1/incidents/{id}/postmortem"), json!({})).await?;
+            let answer = s
+                .call("GET", &format!("/api/v1/incidents/{id}/postmortem"), json!({}))
+                .await?;
             let text = field(&answer, "markdown");
             match output {
                 None => print::line(text.trim_end()),
                 Some(path) => {
-                    std::fs::write(&path, text)
-                        .map_err(|e| Failure::new(1, format!("{}: {e}", path.display()), "choose another file with -o"))?;
+                    std::fs::write(&path, text).map_err(|e| {
+                        Failure::new(
+                            1,
+                            format!("{}: {e}", path.display()),
+                            "choose another file with -o",
+                        )
+                    })?;
                     print::line(format!("written to {}", path.display()));
                 }
             }
@@ -112,15 +139,33 @@ pub async fn incident(s: &Session, command: IncidentCommand, as_json: bool) -> R
 fn show(story: &Value) {
     let i = &story["incident"];
     let cause = field(&i["cause"], "kind");
-    print::line(format!("{} {} {}", field(i, "id").bold(), coloured(&field(i, "severity")), coloured(&field(i, "state"))));
-    print::line(format!("{} on {}: {}", cause.bold(), field(i, "target"), field(&i["finding"], "summary")));
-    let symptoms: Vec<String> =
-        i["symptoms"].as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect();
+    print::line(format!(
+        "{} {} {}",
+        field(i, "id").bold(),
+        coloured(&field(i, "severity")),
+        coloured(&field(i, "state"))
+    ));
+    print::line(format!(
+        "{} on {}: {}",
+        cause.bold(),
+        field(i, "target"),
+        field(&i["finding"], "summary")
+    ));
+    let symptoms: Vec<String> = i["symptoms"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|v| v.as_str().map(str::to_owned))
+        .collect();
     if !symptoms.is_empty() {
         print::line(format!("also seen as: {}", symptoms.join(", ")));
     }
     for r in i["finding"]["ruled_out"].as_array().into_iter().flatten() {
-        print::line(format!("ruled out: {}", r.as_str().unwrap_or_default()).dimmed().to_string());
+        print::line(
+            format!("ruled out: {}", r.as_str().unwrap_or_default())
+                .dimmed()
+                .to_string(),
+        );
     }
     print::line("");
     for e in story["timeline"].as_array().into_iter().flatten() {
@@ -132,6 +177,10 @@ fn show(story: &Value) {
             "person" => text.cyan().to_string(),
             _ => text,
         };
-        print::line(format!("{} {text} {}", at.dimmed(), format!("[{}]", field(e, "entry")).dimmed()));
+        print::line(format!(
+            "{} {text} {}",
+            at.dimmed(),
+            format!("[{}]", field(e, "entry")).dimmed()
+        ));
     }
 }

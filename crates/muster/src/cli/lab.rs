@@ -90,7 +90,9 @@ pub fn cache_dir() -> PathBuf {
         return "/var/cache/muster".into();
     }
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/tmp".into())).join(".cache");
-    std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from).join("muster")
+    std::env::var_os("XDG_CACHE_HOME")
+        .map_or_else(home, PathBuf::from)
+        .join("muster")
 }
 
 /// Options of a whole fleet.
@@ -104,7 +106,13 @@ pub fn options(dir: PathBuf, pg: Option<&str>) -> Result<LabOptions, Failure> {
         Some(text) => match text.parse::<u32>() {
             Ok(major) => PgChoice::Major(major),
             Err(_) if Path::new(text).is_dir() => PgChoice::Dir(PathBuf::from(text)),
-            Err(_) => return Err(Failure::new(USAGE, format!("`--pg {text}` is neither a version nor a folder"), "write --pg 15, --pg 18 or --pg /path/to/bin")),
+            Err(_) => {
+                return Err(Failure::new(
+                    USAGE,
+                    format!("`--pg {text}` is neither a version nor a folder"),
+                    "write --pg 15, --pg 18 or --pg /path/to/bin",
+                ));
+            }
         },
     };
     options.bindir = std::env::var_os("MUSTER_PG_BINDIR").map(PathBuf::from);
@@ -137,7 +145,9 @@ pub async fn start(options: &LabOptions) -> Result<Fleet, Failure> {
 }
 
 fn open(place: &Where) -> Result<Fleet, Failure> {
-    Ok(Fleet::open(&place.dir.clone().unwrap_or_else(|| default_dir("lab")))?)
+    Ok(Fleet::open(
+        &place.dir.clone().unwrap_or_else(|| default_dir("lab")),
+    )?)
 }
 
 /// `muster lab …`.
@@ -163,7 +173,11 @@ pub async fn lab(command: LabCommand, as_json: bool) -> Result<u8, Failure> {
             if as_json {
                 print::json(&json!(report));
             } else {
-                print::line(format!("Stopped {}; removed {}.", report.stopped.join(", "), report.removed));
+                print::line(format!(
+                    "Stopped {}; removed {}.",
+                    report.stopped.join(", "),
+                    report.removed
+                ));
             }
         }
         LabCommand::Status(place) => {
@@ -174,22 +188,41 @@ pub async fn lab(command: LabCommand, as_json: bool) -> Result<u8, Failure> {
                 show(&fleet);
             }
         }
-        LabCommand::Inject { list: true, .. } | LabCommand::Inject { fault: None, .. } => list_faults(as_json),
-        LabCommand::Inject { fault: Some(name), param, lasts, place, .. } => {
+        LabCommand::Inject { list: true, .. } | LabCommand::Inject { fault: None, .. } => {
+            list_faults(as_json);
+        }
+        LabCommand::Inject {
+            fault: Some(name),
+            param,
+            lasts,
+            place,
+            ..
+        } => {
             let fleet = open(&place)?;
             let mut params = Vec::new();
             for p in &param {
                 let pair = p.split_once('=');
-                let (k, v) = pair.ok_or_else(|| Failure::new(USAGE, format!("`{p}` is not a parameter"), "write --param name=value"))?;
+                let (k, v) = pair.ok_or_else(|| {
+                    Failure::new(
+                        USAGE,
+                        format!("`{p}` is not a parameter"),
+                        "write --param name=value",
+                    )
+                })?;
                 params.push((k.to_owned(), v.to_owned()));
             }
-            let span: Span = lasts.parse().map_err(|e: String| Failure::new(USAGE, e, "write --for 10m"))?;
+            let span: Span = lasts
+                .parse()
+                .map_err(|e: String| Failure::new(USAGE, e, "write --for 10m"))?;
             let binary = std::env::current_exe().map_err(|e| Failure::new(1, e.to_string(), ""))?;
             let record = fault::inject(&fleet, &binary, &name, &params, span).await?;
             if as_json {
                 print::json(&json!(record));
             } else {
-                print::line(format!("Injected {name}. It ends by itself at {}; `muster lab heal` ends it now.", record.ends_at.clock()));
+                print::line(format!(
+                    "Injected {name}. It ends by itself at {}; `muster lab heal` ends it now.",
+                    record.ends_at.clock()
+                ));
             }
         }
         LabCommand::Heal(place) => {
@@ -252,7 +285,11 @@ pub async fn child(args: &ChildArgs) -> Result<u8, Failure> {
             muster_lab::ledger::traffic(&fleet, 1, gone).await?;
         }
         ("fault", Some(id)) => fault::hold(&fleet, id).await?,
-        _ => return Err(Failure::from(LabError::Fault("a child is `traffic` or `fault --id`".into()))),
+        _ => {
+            return Err(Failure::from(LabError::Fault(
+                "a child is `traffic` or `fault --id`".into(),
+            )));
+        }
     }
     Ok(0)
 }

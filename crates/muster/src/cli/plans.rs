@@ -64,18 +64,33 @@ pub enum RunsCommand {
 }
 
 fn read<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, Failure> {
-    serde_json::from_value(value.clone()).map_err(|e| Failure::new(1, format!("an answer cannot be read: {e}"), "use the same version everywhere"))
+    serde_json::from_value(value.clone()).map_err(|e| {
+        Failure::new(
+            1,
+            format!("an answer cannot be read: {e}"),
+            "use the same version everywhere",
+        )
+    })
 }
 
 async fn make(s: &Session, args: &PlanArgs) -> Result<Value, Failure> {
     let mut params = BTreeMap::new();
     for p in &args.param {
         let Some((name, value)) = p.split_once('=') else {
-            return Err(Failure::new(USAGE, format!("`{p}` is not a parameter"), "write --param name=value"));
+            return Err(Failure::new(
+                USAGE,
+                format!("`{p}` is not a parameter"),
+                "write --param name=value",
+            ));
         };
         params.insert(name, value);
     }
-    s.call("POST", "/api/v1/plans", json!({"runbook": args.runbook, "target": args.target, "params": params})).await
+    s.call(
+        "POST",
+        "/api/v1/plans",
+        json!({"runbook": args.runbook, "target": args.target, "params": params}),
+    )
+    .await
 }
 
 /// `muster plan`.
@@ -87,27 +102,49 @@ pub async fn plan(s: &Session, args: &PlanArgs, as_json: bool) -> Result<u8, Fai
     let plan: Plan = read(&answer["plan"])?;
     if let Some(path) = &args.output {
         let text = serde_json::to_string_pretty(&plan).unwrap_or_default();
-        std::fs::write(path, text)
-            .map_err(|e| Failure::new(1, format!("{}: {e}", path.display()), "choose another file with -o"))?;
+        std::fs::write(path, text).map_err(|e| {
+            Failure::new(
+                1,
+                format!("{}: {e}", path.display()),
+                "choose another file with -o",
+            )
+        })?;
     }
     if as_json {
         print::json(&answer);
     } else {
         show_plan(&plan);
         if let Some(path) = &args.output {
-            print::note(format!("written to {}; carry it out with `muster apply {}`", path.display(), path.display()));
+            print::note(format!(
+                "written to {}; carry it out with `muster apply {}`",
+                path.display(),
+                path.display()
+            ));
         }
     }
     if let Some(refused) = answer.get("refused").filter(|r| !r.is_null()) {
-        let message = format!("guard `{}` refuses: {}", field(refused, "guard"), field(refused, "why"));
+        let message = format!(
+            "guard `{}` refuses: {}",
+            field(refused, "guard"),
+            field(refused, "why")
+        );
         return Err(Failure::new(REFUSED, message, field(refused, "remedy")));
     }
-    Ok(if plan.result == PlanResult::Changes { CHANGES } else { 0 })
+    Ok(if plan.result == PlanResult::Changes {
+        CHANGES
+    } else {
+        0
+    })
 }
 
 /// A plan for people.
 pub fn show_plan(plan: &Plan) {
-    print::line(format!("{}  {} on {}", plan.runbook.title.bold(), plan.runbook.id, plan.scope.target));
+    print::line(format!(
+        "{}  {} on {}",
+        plan.runbook.title.bold(),
+        plan.runbook.id,
+        plan.scope.target
+    ));
     match &plan.result {
         PlanResult::Changes => {}
         PlanResult::Nothing { why } => return print::line(format!("Nothing to do: {why}.")),
@@ -118,7 +155,9 @@ pub fn show_plan(plan: &Plan) {
             }
             return;
         }
-        PlanResult::Report { verdict, summary } => return print::line(format!("{}: {summary}", coloured(verdict).bold())),
+        PlanResult::Report { verdict, summary } => {
+            return print::line(format!("{}: {summary}", coloured(verdict).bold()));
+        }
     }
     print::line(format!(
         "plan {} · risk {} · asked for by {} · expires {} · digest {}",
@@ -130,7 +169,13 @@ pub fn show_plan(plan: &Plan) {
     ));
     for step in &plan.steps {
         match &step.plan {
-            StepPlan::Action { uses, targets, blast, undo, .. } => {
+            StepPlan::Action {
+                uses,
+                targets,
+                blast,
+                undo,
+                ..
+            } => {
                 print::line(format!("  {} {} {}", "→".red(), step.id.bold(), uses.dimmed()));
                 print::line(format!("      {}", blast.summary));
                 for t in targets {
@@ -143,7 +188,12 @@ pub fn show_plan(plan: &Plan) {
             }
             StepPlan::Verify { checks, hold, within } => {
                 let all: Vec<&str> = checks.iter().map(|c| c.until.as_str()).collect();
-                print::line(format!("  {} {} {} held for {hold}, within {within}", "✓".green(), step.id.bold(), all.join(" and ")));
+                print::line(format!(
+                    "  {} {} {} held for {hold}, within {within}",
+                    "✓".green(),
+                    step.id.bold(),
+                    all.join(" and ")
+                ));
             }
             StepPlan::Probe { uses, .. } => print::line(format!("  · {} {}", step.id, uses.dimmed())),
             other => print::line(format!("  · {} {}", step.id, other.word())),
@@ -160,10 +210,20 @@ pub fn show_plan(plan: &Plan) {
 /// When it is refused.
 pub async fn apply(s: &Session, what: &str, as_json: bool) -> Result<u8, Failure> {
     let plan: Value = if std::path::Path::new(what).exists() {
-        let text = std::fs::read_to_string(what)
-            .map_err(|e| Failure::new(1, format!("{what}: {e}"), "give the file that `muster plan -o` wrote"))?;
-        serde_json::from_str(&text)
-            .map_err(|e| Failure::new(REFUSED, format!("{what} is not a plan: {e}"), "make a new one with `muster plan -o`"))?
+        let text = std::fs::read_to_string(what).map_err(|e| {
+            Failure::new(
+                1,
+                format!("{what}: {e}"),
+                "give the file that `muster plan -o` wrote",
+            )
+        })?;
+        serde_json::from_str(&text).map_err(|e| {
+            Failure::new(
+                REFUSED,
+                format!("{what} is not a plan: {e}"),
+                "make a new one with `muster plan -o`",
+            )
+        })?
     } else {
         s.call("GET", &format!("/api/v1/runs/{what}"), json!({})).await?["plan"].clone()
     };
@@ -171,7 +231,9 @@ pub async fn apply(s: &Session, what: &str, as_json: bool) -> Result<u8, Failure
 }
 
 async fn carry_out(s: &Session, plan: &Value, as_json: bool) -> Result<u8, Failure> {
-    let answer = s.call("POST", "/api/v1/plans/apply", json!({"plan": plan})).await?;
+    let answer = s
+        .call("POST", "/api/v1/plans/apply", json!({"plan": plan}))
+        .await?;
     if let Some(r) = answer.get("refused").filter(|r| !r.is_null()) {
         let message = format!("guard `{}` refuses: {}", field(r, "guard"), field(r, "why"));
         return Err(Failure::new(REFUSED, message, field(r, "remedy")));
@@ -181,7 +243,10 @@ async fn carry_out(s: &Session, plan: &Value, as_json: bool) -> Result<u8, Failu
         if as_json {
             print::json(&answer["run"]);
         } else {
-            print::line(format!("Run {} waits: {what}. An approver runs `muster approve {}`.", run.id, run.id));
+            print::line(format!(
+                "Run {} waits: {what}. An approver runs `muster approve {}`.",
+                run.id, run.id
+            ));
         }
         return Ok(WAITING);
     }
@@ -203,7 +268,11 @@ async fn follow(s: &Session, id: &str, as_json: bool) -> Result<Run, Failure> {
             }
             told = lines.len();
         }
-        if matches!(run.state, RunState::Ended | RunState::WaitingApproval | RunState::Parked | RunState::Ready) && settled(&run) {
+        if matches!(
+            run.state,
+            RunState::Ended | RunState::WaitingApproval | RunState::Parked | RunState::Ready
+        ) && settled(&run)
+        {
             if as_json {
                 print::json(&answer["run"]);
             }
@@ -221,7 +290,13 @@ fn settled(run: &Run) -> bool {
 ///
 /// # Errors
 /// When no plan can be made, or it is refused.
-pub async fn run(s: &Session, args: &PlanArgs, yes: bool, dry_run: bool, as_json: bool) -> Result<u8, Failure> {
+pub async fn run(
+    s: &Session,
+    args: &PlanArgs,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> Result<u8, Failure> {
     let answer = make(s, args).await?;
     let plan: Plan = read(&answer["plan"])?;
     if !as_json {
@@ -235,7 +310,11 @@ pub async fn run(s: &Session, args: &PlanArgs, yes: bool, dry_run: bool, as_json
         if as_json {
             print::json(&answer);
         }
-        return Ok(if plan.result == PlanResult::Changes { CHANGES } else { 0 });
+        return Ok(if plan.result == PlanResult::Changes {
+            CHANGES
+        } else {
+            0
+        });
     }
     if !yes && !as_json {
         let asked = inquire::Confirm::new("Go ahead?").with_default(false).prompt();
@@ -257,7 +336,9 @@ pub async fn approve(s: &Session, id: &str, yes: bool, as_json: bool) -> Result<
     if !as_json && !yes {
         show_plan(&plan);
     }
-    let answer = s.call("POST", &format!("/api/v1/runs/{}/approve", plan.id), json!({})).await?;
+    let answer = s
+        .call("POST", &format!("/api/v1/runs/{}/approve", plan.id), json!({}))
+        .await?;
     let run: Run = read(&answer)?;
     if run.state == RunState::WaitingApproval {
         print::note(format!("Approved by {}; another approval is needed.", s.who));
@@ -276,7 +357,13 @@ pub async fn approve(s: &Session, id: &str, yes: bool, as_json: bool) -> Result<
 pub async fn reject(s: &Session, id: &str, why: &str, as_json: bool) -> Result<u8, Failure> {
     let answer = s.call("GET", &format!("/api/v1/runs/{id}"), json!({})).await?;
     let plan: Plan = read(&answer["plan"])?;
-    let run = s.call("POST", &format!("/api/v1/runs/{}/reject", plan.id), json!({"why": why})).await?;
+    let run = s
+        .call(
+            "POST",
+            &format!("/api/v1/runs/{}/reject", plan.id),
+            json!({"why": why}),
+        )
+        .await?;
     if as_json {
         print::json(&run);
     } else {
@@ -299,10 +386,22 @@ pub async fn runs(s: &Session, command: RunsCommand, as_json: bool) -> Result<u8
             }
             let runs: Vec<Run> = read(&answer)?;
             let rows = runs.iter().map(|r| {
-                let state = r.outcome.map_or_else(|| state_word(&r.state), |o| o.word().to_owned());
-                vec![r.id.clone(), r.runbook.id.clone(), r.scope.target.clone(), coloured(&state), r.created_at.clock(), r.detail.clone()]
+                let state = r
+                    .outcome
+                    .map_or_else(|| state_word(&r.state), |o| o.word().to_owned());
+                vec![
+                    r.id.clone(),
+                    r.runbook.id.clone(),
+                    r.scope.target.clone(),
+                    coloured(&state),
+                    r.created_at.clock(),
+                    r.detail.clone(),
+                ]
             });
-            print::table(&["run", "runbook", "target", "state", "made", "detail"], rows.collect());
+            print::table(
+                &["run", "runbook", "target", "state", "made", "detail"],
+                rows.collect(),
+            );
             return Ok(0);
         }
         RunsCommand::Show { id } => {
@@ -315,7 +414,12 @@ pub async fn runs(s: &Session, command: RunsCommand, as_json: bool) -> Result<u8
             show_plan(&plan);
             for line in answer["timeline"].as_array().cloned().unwrap_or_default() {
                 let at = field(&line, "at").get(11..19).unwrap_or_default().to_owned();
-                print::line(format!("{} {} [{}]", at.dimmed(), field(&line, "text"), field(&line, "entry")));
+                print::line(format!(
+                    "{} {} [{}]",
+                    at.dimmed(),
+                    field(&line, "text"),
+                    field(&line, "entry")
+                ));
             }
             return Ok(of_run(&run));
         }
@@ -323,7 +427,9 @@ pub async fn runs(s: &Session, command: RunsCommand, as_json: bool) -> Result<u8
         RunsCommand::Cancel { id, why } => (id, "cancel", why.clone()),
         RunsCommand::Abandon { id, why } => (id, "abandon", why.clone()),
     };
-    let answer = s.call("POST", &format!("/api/v1/runs/{id}/{verb}"), json!({"why": why})).await?;
+    let answer = s
+        .call("POST", &format!("/api/v1/runs/{id}/{verb}"), json!({"why": why}))
+        .await?;
     let run: Run = read(&answer)?;
     if verb == "resume" {
         return Ok(of_run(&follow(s, &run.id, as_json).await?));
@@ -331,7 +437,9 @@ pub async fn runs(s: &Session, command: RunsCommand, as_json: bool) -> Result<u8
     if as_json {
         print::json(&answer);
     } else {
-        let state = run.outcome.map_or_else(|| state_word(&run.state), |o| o.word().to_owned());
+        let state = run
+            .outcome
+            .map_or_else(|| state_word(&run.state), |o| o.word().to_owned());
         print::line(format!("Run {} is {}.", run.id, coloured(&state)));
     }
     Ok(0)

@@ -39,7 +39,9 @@ pub fn error(e: &Failure, as_json: bool) {
 /// A table.
 pub fn table(headers: &[&str], rows: Vec<Vec<String>>) {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(headers.iter().map(|h| h.to_uppercase()));
     for row in rows {
         table.add_row(row);
@@ -53,8 +55,12 @@ pub fn table(headers: &[&str], rows: Vec<Vec<String>>) {
 #[must_use]
 pub fn coloured(word: &str) -> String {
     let style = match word {
-        "critical" | "P0" | "P1" | "failed" | "escalated" | "indeterminate" | "refused" | "stopped" => Style::new().red().bold(),
-        "warning" | "P2" | "unknown" | "waiting" | "mitigating" | "open" | "injected" => Style::new().yellow(),
+        "critical" | "P0" | "P1" | "failed" | "escalated" | "indeterminate" | "refused" | "stopped" => {
+            Style::new().red().bold()
+        }
+        "warning" | "P2" | "unknown" | "waiting" | "mitigating" | "open" | "injected" => {
+            Style::new().yellow()
+        }
         "ok" | "proven" | "resolved" | "running" | "done" => Style::new().green(),
         _ => Style::new(),
     };

@@ -57,8 +57,17 @@ pub fn runbook(config: Option<&Path>, command: RunbookCommand, as_json: bool) ->
                 return Ok(0);
             }
             let rows = all.iter().map(|s| {
-                let from = s.overrides.as_ref().map_or_else(|| s.file.clone(), |o| format!("{} (overrides {o})", s.file));
-                vec![s.runbook.id.clone(), s.runbook.risk.word().to_owned(), s.runbook.title.clone(), s.runbook.answers.join(", "), from]
+                let from = s
+                    .overrides
+                    .as_ref()
+                    .map_or_else(|| s.file.clone(), |o| format!("{} (overrides {o})", s.file));
+                vec![
+                    s.runbook.id.clone(),
+                    s.runbook.risk.word().to_owned(),
+                    s.runbook.title.clone(),
+                    s.runbook.answers.join(", "),
+                    from,
+                ]
             });
             print::table(&["runbook", "risk", "title", "answers", "file"], rows.collect());
         }
@@ -66,12 +75,18 @@ pub fn runbook(config: Option<&Path>, command: RunbookCommand, as_json: bool) ->
             let found = shelf.iter().find(|s| s.runbook.id == id);
             let Some(found) = found else {
                 let known: Vec<String> = shelf.iter().map(|s| s.runbook.id.clone()).collect();
-                return Err(Failure::new(USAGE, format!("there is no runbook `{id}`"), format!("there are: {}", known.join(", "))));
+                return Err(Failure::new(
+                    USAGE,
+                    format!("there is no runbook `{id}`"),
+                    format!("there are: {}", known.join(", ")),
+                ));
             };
             if as_json {
                 print::json(&json!(found.runbook));
             } else {
-                print::line(muster_runbooks::reference_page(&found.runbook, &muster_act::signatures()).trim_end());
+                print::line(
+                    muster_runbooks::reference_page(&found.runbook, &muster_act::signatures()).trim_end(),
+                );
             }
         }
         RunbookCommand::Lint { .. } => {}
@@ -83,7 +98,8 @@ fn built_in() -> Result<muster_runbooks::Library, Failure> {
     let mut out = muster_runbooks::Library::default();
     let signatures = muster_act::signatures();
     for (file, text) in BUILT_IN {
-        let checked = muster_runbooks::check(file, text, &signatures).map_err(crate::app::AppError::Runbooks)?;
+        let checked =
+            muster_runbooks::check(file, text, &signatures).map_err(crate::app::AppError::Runbooks)?;
         out.add(checked, file, text);
     }
     Ok(out)
@@ -93,8 +109,13 @@ fn lint_files(files: &[PathBuf], as_json: bool) -> Result<u8, Failure> {
     let signatures = muster_act::signatures();
     let mut all = Vec::new();
     for file in files {
-        let text = std::fs::read_to_string(file)
-            .map_err(|e| Failure::new(USAGE, format!("{}: {e}", file.display()), "give a file that exists"))?;
+        let text = std::fs::read_to_string(file).map_err(|e| {
+            Failure::new(
+                USAGE,
+                format!("{}: {e}", file.display()),
+                "give a file that exists",
+            )
+        })?;
         all.extend(lint(&file.display().to_string(), &text, &signatures));
     }
     let errors = all.iter().filter(|p| p.level == Level::Error).count();
@@ -102,8 +123,15 @@ fn lint_files(files: &[PathBuf], as_json: bool) -> Result<u8, Failure> {
         print::json(&json!(all));
     } else {
         for p in &all {
-            let level = if p.level == Level::Error { "error".red().bold().to_string() } else { "warning".yellow().to_string() };
-            print::line(format!("{}:{}:{}: {level}[{}]: {}", p.file, p.line, p.column, p.rule, p.message));
+            let level = if p.level == Level::Error {
+                "error".red().bold().to_string()
+            } else {
+                "warning".yellow().to_string()
+            };
+            print::line(format!(
+                "{}:{}:{}: {level}[{}]: {}",
+                p.file, p.line, p.column, p.rule, p.message
+            ));
             if let Some(help) = &p.help {
                 print::line(format!("  {} {help}", "help:".dimmed()));
             }

@@ -39,9 +39,15 @@ pub fn resolve(given: Option<&Path>) -> Result<Resolved, Failure> {
     }
     config::load(&file, &env).map_err(|problems| {
         let first = problems.first();
-        let more = if problems.len() > 1 { format!(" (and {} more)", problems.len() - 1) } else { String::new() };
+        let more = if problems.len() > 1 {
+            format!(" (and {} more)", problems.len() - 1)
+        } else {
+            String::new()
+        };
         let message = first.map(|p| format!("{}:{}:{}: {}{more}", p.file, p.line, p.column, p.message));
-        let help = first.and_then(|p| p.help.clone()).unwrap_or_else(|| "correct the config".to_owned());
+        let help = first
+            .and_then(|p| p.help.clone())
+            .unwrap_or_else(|| "correct the config".to_owned());
         Failure::new(CONFIG, message.unwrap_or_default(), help)
     })
 }
@@ -56,7 +62,11 @@ impl Session {
         for w in &config.warnings {
             super::print::note(format!("warning: {w}"));
         }
-        Ok(Self { config, who: os_user(), local: OnceCell::new() })
+        Ok(Self {
+            config,
+            who: os_user(),
+            local: OnceCell::new(),
+        })
     }
 
     /// Whether a daemon answers.
@@ -76,10 +86,14 @@ impl Session {
             .local
             .get_or_try_init(|| async {
                 let app = App::open(self.config.clone())?;
-                Watch::new(app).map_err(|e| Failure::new(CONFIG, e.to_string(), e.remedy().unwrap_or_default()))
+                Watch::new(app)
+                    .map_err(|e| Failure::new(CONFIG, e.to_string(), e.remedy().unwrap_or_default()))
             })
             .await?;
-        let caller = Caller { who: self.who.clone(), inline: true };
+        let caller = Caller {
+            who: self.who.clone(),
+            inline: true,
+        };
         Ok(handle(watch, &caller, method, path, &body).await?)
     }
 }

@@ -54,7 +54,10 @@ pub async fn watch(given: Option<&Path>, standby: bool) -> Result<u8, Failure> {
         tracing::warn!("{w}");
     }
     let daemon = Daemon::open(app, false).await?;
-    print::note(format!("muster watches; the page is at http://{}/", daemon.address));
+    print::note(format!(
+        "muster watches; the page is at http://{}/",
+        daemon.address
+    ));
     daemon.run(std::future::pending()).await?;
     Ok(0)
 }
@@ -70,22 +73,33 @@ pub async fn config(given: Option<&Path>, command: ConfigCommand, as_json: bool)
             if as_json {
                 print::json(&json!(resolved.shown));
             } else {
-                let rows = resolved.shown.iter().map(|s| vec![s.key.clone(), s.value.clone(), s.origin.clone()]);
+                let rows = resolved
+                    .shown
+                    .iter()
+                    .map(|s| vec![s.key.clone(), s.value.clone(), s.origin.clone()]);
                 print::table(&["key", "value", "from"], rows.collect());
             }
             Ok(0)
         }
         ConfigCommand::Check => {
             crate::app::library(&resolved)?;
-            let estate =
-                Estate::new(resolved.clusters.iter().map(|c| c.reach.clone()).collect(), &Limits::default());
+            let estate = Estate::new(
+                resolved.clusters.iter().map(|c| c.reach.clone()).collect(),
+                &Limits::default(),
+            );
             let lines = check::check(&resolved, &estate).await;
             let failed = lines.iter().any(|l| l.state == "failed");
             if as_json {
                 print::json(&json!(lines));
             } else {
                 for l in &lines {
-                    print::line(format!("{:<9} {} {}: {}", coloured(l.state), l.target, l.what, l.detail));
+                    print::line(format!(
+                        "{:<9} {} {}: {}",
+                        coloured(l.state),
+                        l.target,
+                        l.what,
+                        l.detail
+                    ));
                     for fix in &l.fix {
                         print::line(format!("          {fix}"));
                     }

@@ -57,7 +57,11 @@ pub async fn check(s: &Session, target: Option<&str>, as_json: bool) -> Result<u
 }
 
 fn show_check(answer: &Value, status: &str) {
-    print::line(format!("{} at {}", coloured(status).bold(), field(answer, "taken_at").get(11..19).unwrap_or_default()));
+    print::line(format!(
+        "{} at {}",
+        coloured(status).bold(),
+        field(answer, "taken_at").get(11..19).unwrap_or_default()
+    ));
     let findings = answer["findings"].as_array().cloned().unwrap_or_default();
     if !findings.is_empty() {
         let rows = findings.iter().map(|f| {
@@ -67,17 +71,43 @@ fn show_check(answer: &Value, status: &str) {
                 _ => "symptom",
             };
             let remedy = field(&f["remedy"], "runbook");
-            vec![coloured(&field(f, "severity")), field(f, "kind"), field(f, "target"), mark.to_owned(), field(f, "summary"), remedy]
+            vec![
+                coloured(&field(f, "severity")),
+                field(f, "kind"),
+                field(f, "target"),
+                mark.to_owned(),
+                field(f, "summary"),
+                remedy,
+            ]
         });
-        print::table(&["severity", "kind", "target", "", "what", "runbook"], rows.collect());
+        print::table(
+            &["severity", "kind", "target", "", "what", "runbook"],
+            rows.collect(),
+        );
     }
     for u in answer["unknown"].as_array().into_iter().flatten() {
-        print::line(format!("{} {} of {}: {}", coloured("unknown"), field(u, "kind"), field(u, "target"), field(u, "why")));
+        print::line(format!(
+            "{} {} of {}: {}",
+            coloured("unknown"),
+            field(u, "kind"),
+            field(u, "target"),
+            field(u, "why")
+        ));
     }
     for g in answer["gaps"].as_array().into_iter().flatten() {
         let remedy = field(g, "remedy");
-        let remedy = if remedy.is_empty() { String::new() } else { format!(" · {remedy}") };
-        print::line(format!("{} {} of {}: {}{remedy}", "not seen".dimmed(), field(g, "collector"), field(g, "target"), field(g, "reason")));
+        let remedy = if remedy.is_empty() {
+            String::new()
+        } else {
+            format!(" · {remedy}")
+        };
+        print::line(format!(
+            "{} {} of {}: {}{remedy}",
+            "not seen".dimmed(),
+            field(g, "collector"),
+            field(g, "target"),
+            field(g, "reason")
+        ));
     }
     if findings.is_empty() && status == "ok" {
         print::line("Nothing to report: everything that was looked at is within its limits.");
@@ -96,13 +126,19 @@ pub async fn explain(s: &Session, finding: &str, as_json: bool) -> Result<u8, Fa
             "start `muster watch` or `muster up`; `muster check` judges once",
         ));
     }
-    let answer = s.call("GET", &format!("/api/v1/explain/{finding}"), json!({})).await?;
+    let answer = s
+        .call("GET", &format!("/api/v1/explain/{finding}"), json!({}))
+        .await?;
     if as_json {
         print::json(&answer);
         return Ok(0);
     }
     for root in answer.as_array().into_iter().flatten() {
-        print::line(format!("{} on {}", field(&root["cause"], "kind").bold(), field(&root["cause"], "target")));
+        print::line(format!(
+            "{} on {}",
+            field(&root["cause"], "kind").bold(),
+            field(&root["cause"], "target")
+        ));
         for why in root["why"].as_array().into_iter().flatten() {
             print::line(format!("  · {}", why.as_str().unwrap_or_default()));
         }
@@ -121,7 +157,11 @@ pub async fn journal(s: &Session, command: &JournalCommand, as_json: bool) -> Re
             if as_json {
                 print::json(&answer);
             } else {
-                print::line(format!("{} entries, unbroken; head {}", field(&answer, "entries"), field(&answer, "head")));
+                print::line(format!(
+                    "{} entries, unbroken; head {}",
+                    field(&answer, "entries"),
+                    field(&answer, "head")
+                ));
             }
         }
         JournalCommand::Export => {
@@ -165,15 +205,34 @@ pub async fn proof(s: &Session, command: &ProofCommand, as_json: bool) -> Result
                 return Ok(0);
             }
             let rows = answer.as_array().into_iter().flatten().map(|p| {
-                vec![field(p, "runbook"), field(p, "major"), field(p, "drill"), field(p, "repeats"), field(p, "at")]
+                vec![
+                    field(p, "runbook"),
+                    field(p, "major"),
+                    field(p, "drill"),
+                    field(p, "repeats"),
+                    field(p, "at"),
+                ]
             });
-            print::table(&["runbook", "postgresql", "drill", "repeats", "passed"], rows.collect());
+            print::table(
+                &["runbook", "postgresql", "drill", "repeats", "passed"],
+                rows.collect(),
+            );
         }
         ProofCommand::Import { file } => {
-            let text = std::fs::read_to_string(file)
-                .map_err(|e| Failure::new(1, format!("{}: {e}", file.display()), "give a file of `muster drill --proof-out`"))?;
-            let all: Value = serde_json::from_str(&text)
-                .map_err(|e| Failure::new(USAGE, format!("{}: {e}", file.display()), "give a file of `muster drill --proof-out`"))?;
+            let text = std::fs::read_to_string(file).map_err(|e| {
+                Failure::new(
+                    1,
+                    format!("{}: {e}", file.display()),
+                    "give a file of `muster drill --proof-out`",
+                )
+            })?;
+            let all: Value = serde_json::from_str(&text).map_err(|e| {
+                Failure::new(
+                    USAGE,
+                    format!("{}: {e}", file.display()),
+                    "give a file of `muster drill --proof-out`",
+                )
+            })?;
             let proofs = all.as_array().cloned().unwrap_or_else(|| vec![all.clone()]);
             for p in &proofs {
                 s.call("POST", "/api/v1/proofs", p.clone()).await?;

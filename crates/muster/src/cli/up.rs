@@ -38,9 +38,14 @@ pub struct UpArgs {
 /// When it cannot be written.
 pub fn write_config(fleet: &Fleet, autopilot: Option<&str>) -> Result<PathBuf, Failure> {
     let path = fleet.dir.join("muster.yaml");
-    let mut text = String::from("# Written by `muster lab up`. A config of your own looks like this.\nstate_dir: ./state\n");
+    let mut text = String::from(
+        "# Written by `muster lab up`. A config of your own looks like this.\nstate_dir: ./state\n",
+    );
     text.push_str("clusters:\n  lab:\n    drill: true\n");
-    text.push_str(&format!("    autopilot: {}\n    servers:\n", autopilot.unwrap_or("propose")));
+    text.push_str(&format!(
+        "    autopilot: {}\n    servers:\n",
+        autopilot.unwrap_or("propose")
+    ));
     for s in &fleet.servers {
         text.push_str(&format!(
             "      - {{name: {}, url: \"postgres://muster@127.0.0.1:{}/postgres?sslmode=disable\", password_file: secrets/muster,\n         \
@@ -62,13 +67,16 @@ pub fn write_config(fleet: &Fleet, autopilot: Option<&str>) -> Result<PathBuf, F
         ));
     }
     text.push_str(&format!("policy:\n  approvers: [{}]\n", os_user()));
-    std::fs::write(&path, text).map_err(|e| Failure::new(1, format!("{}: {e}", path.display()), "check the disk"))?;
+    std::fs::write(&path, text)
+        .map_err(|e| Failure::new(1, format!("{}: {e}", path.display()), "check the disk"))?;
     Ok(path)
 }
 
 /// For the kill tests: dies without a word at the given append of this process.
 pub fn arm(app: &Arc<App>) {
-    let Ok(text) = std::env::var("MUSTER_TEST_KILL_AT_APPEND") else { return };
+    let Ok(text) = std::env::var("MUSTER_TEST_KILL_AT_APPEND") else {
+        return;
+    };
     let (after, number) = match text.strip_prefix('+') {
         Some(n) => (true, n.parse::<u64>()),
         None => (false, text.parse::<u64>()),
@@ -91,7 +99,10 @@ pub async fn up(args: &UpArgs) -> Result<u8, Failure> {
     let began = std::time::Instant::now();
     let fleet = match Fleet::open(&dir) {
         Ok(fleet) if stale(&fleet) => {
-            print::note(format!("removing a fleet that was left behind in {}", dir.display()));
+            print::note(format!(
+                "removing a fleet that was left behind in {}",
+                dir.display()
+            ));
             muster_lab::down(&dir).await?;
             start(&options(dir, args.pg.as_deref())?).await?
         }
@@ -105,7 +116,11 @@ pub async fn up(args: &UpArgs) -> Result<u8, Failure> {
     let file = write_config(&fleet, None)?;
     let env = |name: &str| std::env::var(name).ok();
     let resolved = config::load(&file, &env).map_err(|p| {
-        Failure::new(super::exit::CONFIG, p.first().map(ToString::to_string).unwrap_or_default(), "please report this")
+        Failure::new(
+            super::exit::CONFIG,
+            p.first().map(ToString::to_string).unwrap_or_default(),
+            "please report this",
+        )
     })?;
     let app = App::open(resolved)?;
     arm(&app);
@@ -122,7 +137,10 @@ pub async fn up(args: &UpArgs) -> Result<u8, Failure> {
     };
     daemon.run(until).await?;
     if args.keep {
-        print::note(format!("the fleet stays in {}; `muster lab down` removes it", fleet.dir.display()));
+        print::note(format!(
+            "the fleet stays in {}; `muster lab down` removes it",
+            fleet.dir.display()
+        ));
     } else {
         muster_lab::down(&fleet.dir).await?;
         print::note("the fleet is gone");
@@ -147,30 +165,62 @@ fn free_dir(first: PathBuf) -> PathBuf {
 }
 
 fn stale(fleet: &Fleet) -> bool {
-    fleet.servers.iter().any(|s| muster_lab::server::postmaster(fleet, &s.name).is_none())
+    fleet
+        .servers
+        .iter()
+        .any(|s| muster_lab::server::postmaster(fleet, &s.name).is_none())
 }
 
 fn greet(daemon: &Daemon, fleet: &Fleet, took: Duration) {
-    let muster = std::env::current_exe().map(|p| p.display().to_string()).unwrap_or_else(|_| "muster".to_owned());
-    let place = if fleet.dir == default_dir("lab") { String::new() } else { format!(" --dir {}", fleet.dir.display()) };
-    let config = if place.is_empty() { String::new() } else { format!(" --config {}/muster.yaml", fleet.dir.display()) };
+    let muster = std::env::current_exe()
+        .map(|p| p.display().to_string())
+        .unwrap_or_else(|_| "muster".to_owned());
+    let place = if fleet.dir == default_dir("lab") {
+        String::new()
+    } else {
+        format!(" --dir {}", fleet.dir.display())
+    };
+    let config = if place.is_empty() {
+        String::new()
+    } else {
+        format!(" --config {}/muster.yaml", fleet.dir.display())
+    };
     let parts: Vec<String> = [
-        Some(format!("PostgreSQL {} with {} standbys", fleet.pg.version, fleet.servers.len() - 1)),
+        Some(format!(
+            "PostgreSQL {} with {} standbys",
+            fleet.pg.version,
+            fleet.servers.len() - 1
+        )),
         fleet.pooler.as_ref().map(|_| "PgBouncer".to_owned()),
         fleet.cache.as_ref().map(|_| "Redis".to_owned()),
     ]
     .into_iter()
     .flatten()
     .collect();
-    print::line(format!("{} {} in {:.1} s, in {}", "up".green().bold(), parts.join(", "), took.as_secs_f64(), fleet.dir.display()));
-    print::line(format!("\n  open      {}", format!("http://{}/", daemon.address).bold()));
+    print::line(format!(
+        "{} {} in {:.1} s, in {}",
+        "up".green().bold(),
+        parts.join(", "),
+        took.as_secs_f64(),
+        fleet.dir.display()
+    ));
+    print::line(format!(
+        "\n  open      {}",
+        format!("http://{}/", daemon.address).bold()
+    ));
     print::line("\n  then, in another terminal:");
-    print::line(format!("  inject    {muster} lab inject idle-in-transaction-leak{place}"));
+    print::line(format!(
+        "  inject    {muster} lab inject idle-in-transaction-leak{place}"
+    ));
     print::line(format!("  look      {muster} incident show{config}"));
     print::line(format!("  approve   {muster} approve{config}"));
     print::line(format!("  read      {muster} incident postmortem{config}"));
     let token = fleet.dir.join("state").join("approval.token");
-    print::line(format!("\n  The Approve button of the page asks for your name ({}) and the token in {}", os_user(), token.display()));
+    print::line(format!(
+        "\n  The Approve button of the page asks for your name ({}) and the token in {}",
+        os_user(),
+        token.display()
+    ));
     print::line("  Ctrl-C ends everything and removes the fleet.\n");
 }
 
@@ -190,7 +240,9 @@ async fn tour(fleet: Fleet) {
     let mut inject = words("lab inject idle-in-transaction-leak --dir");
     inject.push(dir.display().to_string());
     let _ = run(inject).status().await;
-    say("waiting until Muster has seen it and made a plan (a leak must hold for 10 s before anybody is ended)");
+    say(
+        "waiting until Muster has seen it and made a plan (a leak must hold for 10 s before anybody is ended)",
+    );
     let with_config = |text: &str| {
         let mut all = vec!["--config".to_owned(), config.display().to_string()];
         all.extend(words(text));
@@ -198,7 +250,9 @@ async fn tour(fleet: Fleet) {
     };
     for _ in 0..120 {
         let answer = run(with_config("runs list --json")).output().await;
-        let text = answer.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
+        let text = answer
+            .map(|o| String::from_utf8_lossy(&o.stdout).into_owned())
+            .unwrap_or_default();
         if text.contains("waiting_approval") {
             break;
         }

@@ -25,7 +25,9 @@ pub struct Checked {
 pub async fn check(resolved: &Resolved, estate: &Estate) -> Vec<Checked> {
     let mut out = Vec::new();
     for settings in &resolved.clusters {
-        let Some(cluster) = estate.cluster(&settings.reach.name) else { continue };
+        let Some(cluster) = estate.cluster(&settings.reach.name) else {
+            continue;
+        };
         for (server, config) in cluster.servers.iter().zip(&settings.reach.servers) {
             let user = user_of(&config.observe.url);
             out.push(match server.observing().await {
@@ -33,7 +35,13 @@ pub async fn check(resolved: &Resolved, estate: &Estate) -> Vec<Checked> {
                 Ok(session) => observer(&server.address, session.capability()),
             });
             let Some(act) = &config.act else {
-                out.push(line(&server.address, "act", "warning", "no `act` login: Muster proposes and never acts", vec![]));
+                out.push(line(
+                    &server.address,
+                    "act",
+                    "warning",
+                    "no `act` login: Muster proposes and never acts",
+                    vec![],
+                ));
                 continue;
             };
             let user = user_of(&act.url);
@@ -51,7 +59,13 @@ pub async fn check(resolved: &Resolved, estate: &Estate) -> Vec<Checked> {
                     reserved(c, &mut fix);
                     let detail = format!("logged in as {}", c.user);
                     let bad = !fix.is_empty();
-                    line(&server.address, "act", if bad { "failed" } else { "ok" }, &detail, fix)
+                    line(
+                        &server.address,
+                        "act",
+                        if bad { "failed" } else { "ok" },
+                        &detail,
+                        fix,
+                    )
                 }
             });
         }
@@ -62,7 +76,10 @@ pub async fn check(resolved: &Resolved, estate: &Estate) -> Vec<Checked> {
                     &pooler.address,
                     "console",
                     &e,
-                    vec!["; in pgbouncer.ini, section [pgbouncer], then RELOAD".into(), "stats_users = muster".into()],
+                    vec![
+                        "; in pgbouncer.ini, section [pgbouncer], then RELOAD".into(),
+                        "stats_users = muster".into(),
+                    ],
                 ),
             });
         }
@@ -83,31 +100,67 @@ fn observer(address: &str, c: &muster_reach::Capability) -> Checked {
     }
     reserved(c, &mut fix);
     if !fix.is_empty() {
-        return line(address, "observe", "failed", &format!("logged in as {}, which lacks a privilege", c.user), fix);
+        return line(
+            address,
+            "observe",
+            "failed",
+            &format!("logged in as {}, which lacks a privilege", c.user),
+            fix,
+        );
     }
     if c.superuser || c.signal {
-        let what = if c.superuser { "is a superuser" } else { "may signal the sessions of others" };
-        let detail = format!("logged in as {}, which {what}; an observing role should not", c.user);
-        let fix = if c.superuser { vec![] } else { vec![format!("REVOKE pg_signal_backend FROM {};", quoted(&c.user))] };
+        let what = if c.superuser {
+            "is a superuser"
+        } else {
+            "may signal the sessions of others"
+        };
+        let detail = format!(
+            "logged in as {}, which {what}; an observing role should not",
+            c.user
+        );
+        let fix = if c.superuser {
+            vec![]
+        } else {
+            vec![format!("REVOKE pg_signal_backend FROM {};", quoted(&c.user))]
+        };
         return line(address, "observe", "warning", &detail, fix);
     }
-    line(address, "observe", "ok", &format!("logged in as {}", c.user), vec![])
+    line(
+        address,
+        "observe",
+        "ok",
+        &format!("logged in as {}", c.user),
+        vec![],
+    )
 }
 
 fn reserved(c: &muster_reach::Capability, fix: &mut Vec<String>) {
     if c.version_num >= 160_000 && !c.reserved && !c.superuser {
-        fix.push(format!("GRANT pg_use_reserved_connections TO {};", quoted(&c.user)));
+        fix.push(format!(
+            "GRANT pg_use_reserved_connections TO {};",
+            quoted(&c.user)
+        ));
     }
 }
 
 fn failed(address: &str, what: &str, e: &ReachError, create: Vec<String>) -> Checked {
-    let fix = if matches!(e.trouble, Trouble::Auth | Trouble::Login) { create } else { vec![] };
+    let fix = if matches!(e.trouble, Trouble::Auth | Trouble::Login) {
+        create
+    } else {
+        vec![]
+    };
     let detail = format!("{}; {}", e.reason, e.remedy());
     line(address, what, "failed", &detail, fix)
 }
 
 fn line(target: &str, what: &str, state: &'static str, detail: &str, fix: Vec<String>) -> Checked {
-    Checked { target: target.to_owned(), what: what.to_owned(), state, detail: detail.to_owned(), fix }
+    Checked {
+        target: target.to_owned(),
+        what: what.to_owned(),
+        state,
+        detail: detail.to_owned(),
+        fix,
+    }
 }
 
 /// The lines that make an observing role.
@@ -132,8 +185,14 @@ pub fn create_actor(user: &str) -> Vec<String> {
 
 fn quoted(user: &str) -> String {
     let plain = user.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
-        && user.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    if plain { user.to_owned() } else { format!("\"{}\"", user.replace('"', "\"\"")) }
+        && user
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if plain {
+        user.to_owned()
+    } else {
+        format!("\"{}\"", user.replace('"', "\"\""))
+    }
 }
 
 fn user_of(url: &str) -> String {

@@ -42,10 +42,20 @@ pub fn load(file: &Path, env: Env<'_>) -> Result<Resolved, Vec<Problem>> {
         }]
     })?;
     let tree = parse(&name, &text).map_err(|p| vec![p])?;
-    let base = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+    let base = file
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+        .to_owned();
     let base = std::fs::canonicalize(&base).unwrap_or(base);
-    let mut reader =
-        Reader { problems: Problems::new(&name), file: file.to_owned(), base, env, shown: Vec::new(), warnings: Vec::new() };
+    let mut reader = Reader {
+        problems: Problems::new(&name),
+        file: file.to_owned(),
+        base,
+        env,
+        shown: Vec::new(),
+        warnings: Vec::new(),
+    };
     let resolved = reader.resolve(&tree);
     match resolved {
         Some(resolved) if !reader.problems.any_error() => Ok(resolved),
@@ -55,8 +65,16 @@ pub fn load(file: &Path, env: Env<'_>) -> Result<Resolved, Vec<Problem>> {
 
 impl Reader<'_> {
     fn resolve(&mut self, tree: &Tree) -> Option<Resolved> {
-        const KEYS: [&str; 8] =
-            ["state_dir", "listen", "clusters", "policy", "thresholds", "runbooks", "collect", "plan_valid"];
+        const KEYS: [&str; 8] = [
+            "state_dir",
+            "listen",
+            "clusters",
+            "policy",
+            "thresholds",
+            "runbooks",
+            "collect",
+            "plan_valid",
+        ];
         self.problems.map(tree, "the config", &KEYS)?;
         let state_dir = self.value(tree, "", "state_dir", "./state", Some("MUSTER_STATE_DIR"));
         let listen_text = self.value(tree, "", "listen", "127.0.0.1:7432", Some("MUSTER_LISTEN"));
@@ -111,7 +129,12 @@ impl Reader<'_> {
     fn listen(&mut self, text: &str, at: At) -> Option<std::net::SocketAddr> {
         let Ok(address) = text.parse::<std::net::SocketAddr>() else {
             let help = Some("write 127.0.0.1:7432".to_owned());
-            self.problems.error("listen", at, format!("`listen` is `{text}`, which is not an address with a port"), help);
+            self.problems.error(
+                "listen",
+                at,
+                format!("`listen` is `{text}`, which is not an address with a port"),
+                help,
+            );
             return None;
         };
         if !address.ip().is_loopback() {
@@ -129,20 +152,40 @@ impl Reader<'_> {
     fn policy(&mut self, tree: Option<&Tree>) -> Policy {
         let mut policy = Policy::default();
         let Some(tree) = tree else { return policy };
-        const KEYS: [&str; 7] =
-            ["reversible", "disruptive", "irreversible", "require_proof", "approvers", "solo", "runbooks"];
+        const KEYS: [&str; 7] = [
+            "reversible",
+            "disruptive",
+            "irreversible",
+            "require_proof",
+            "approvers",
+            "solo",
+            "runbooks",
+        ];
         if self.problems.map(tree, "policy", &KEYS).is_none() {
             return policy;
         }
         policy.reversible = self.decision(tree.get("reversible"), "policy.reversible", policy.reversible);
         policy.disruptive = self.decision(tree.get("disruptive"), "policy.disruptive", policy.disruptive);
-        policy.irreversible = self.decision(tree.get("irreversible"), "policy.irreversible", policy.irreversible);
+        policy.irreversible = self.decision(
+            tree.get("irreversible"),
+            "policy.irreversible",
+            policy.irreversible,
+        );
         if !matches!(policy.irreversible, Decision::TwoPerson | Decision::Never) {
             let at = tree.get("irreversible").map_or(tree.at(), Tree::at);
             let help = Some("write `two_person` or `never`".to_owned());
-            self.problems.error("policy", at, "`policy.irreversible` may not say less than two persons", help);
+            self.problems.error(
+                "policy",
+                at,
+                "`policy.irreversible` may not say less than two persons",
+                help,
+            );
         }
-        policy.require_proof = self.flag(tree.get("require_proof"), "policy.require_proof", policy.require_proof);
+        policy.require_proof = self.flag(
+            tree.get("require_proof"),
+            "policy.require_proof",
+            policy.require_proof,
+        );
         policy.solo = self.flag(tree.get("solo"), "policy.solo", policy.solo);
         if let Some(t) = tree.get("approvers") {
             policy.approvers = self.texts(t, "policy.approvers");
@@ -171,7 +214,12 @@ impl Reader<'_> {
             "never" => Decision::Never,
             other => {
                 let help = Some("one of: auto, approve, two_person, never".to_owned());
-                self.problems.error("wrong-type", tree.at(), format!("`{key}` cannot be `{other}`"), help);
+                self.problems.error(
+                    "wrong-type",
+                    tree.at(),
+                    format!("`{key}` cannot be `{other}`"),
+                    help,
+                );
                 default
             }
         }
@@ -182,13 +230,18 @@ impl Reader<'_> {
             self.show(key, &default.to_string(), "default".to_owned());
             return default;
         };
-        let value = self.problems.parsed(tree, key, "true or false").unwrap_or(default);
+        let value = self
+            .problems
+            .parsed(tree, key, "true or false")
+            .unwrap_or(default);
         self.show(key, &value.to_string(), self.origin(tree.at()));
         value
     }
 
     fn texts(&mut self, tree: &Tree, key: &str) -> Vec<String> {
-        let Some(items) = self.problems.list(tree, key).map(<[Tree]>::to_vec) else { return Vec::new() };
+        let Some(items) = self.problems.list(tree, key).map(<[Tree]>::to_vec) else {
+            return Vec::new();
+        };
         let out: Vec<String> = items.iter().filter_map(|i| self.problems.text(i, key)).collect();
         self.show(key, &out.join(", "), self.origin(tree.at()));
         out
@@ -197,7 +250,11 @@ impl Reader<'_> {
     fn cadence(&mut self, tree: Option<&Tree>) -> Cadence {
         let mut cadence = Cadence::default();
         let Some(tree) = tree else { return cadence };
-        if self.problems.map(tree, "collect", &["activity", "replication", "settings"]).is_some() {
+        if self
+            .problems
+            .map(tree, "collect", &["activity", "replication", "settings"])
+            .is_some()
+        {
             for (key, slot) in [
                 ("activity", &mut cadence.activity),
                 ("replication", &mut cadence.replication),
@@ -231,7 +288,8 @@ impl Reader<'_> {
                     (Ok(span), _) => Threshold::Span(span),
                     (_, Ok(number)) => Threshold::Number(number),
                     _ => {
-                        let message = format!("`{prefix}.{kind}.{key}` is `{text}`, neither a duration nor a number");
+                        let message =
+                            format!("`{prefix}.{kind}.{key}` is `{text}`, neither a duration nor a number");
                         self.problems.error("wrong-type", value.at(), message, None);
                         continue;
                     }
@@ -251,18 +309,31 @@ impl Reader<'_> {
     }
 
     fn cluster(&mut self, name: &str, tree: &Tree, overrides: &Thresholds) -> Option<ClusterSettings> {
-        const KEYS: [&str; 8] =
-            ["servers", "poolers", "caches", "autopilot", "protect", "drill", "environment", "thresholds"];
+        const KEYS: [&str; 8] = [
+            "servers",
+            "poolers",
+            "caches",
+            "autopilot",
+            "protect",
+            "drill",
+            "environment",
+            "thresholds",
+        ];
         let at = format!("clusters.{name}");
         self.problems.map(tree, &at, &KEYS)?;
         let mut taken: Vec<String> = Vec::new();
-        let mut reach =
-            ClusterConfig { name: name.to_owned(), servers: Vec::new(), poolers: Vec::new(), caches: Vec::new() };
+        let mut reach = ClusterConfig {
+            name: name.to_owned(),
+            servers: Vec::new(),
+            poolers: Vec::new(),
+            caches: Vec::new(),
+        };
         for item in self.items(tree.get("servers"), &format!("{at}.servers")) {
             reach.servers.extend(self.server(name, &item, &mut taken));
         }
         if reach.servers.is_empty() {
-            self.problems.error("missing-key", tree.at(), format!("`{at}` names no server"), None);
+            self.problems
+                .error("missing-key", tree.at(), format!("`{at}` names no server"), None);
         }
         for item in self.items(tree.get("poolers"), &format!("{at}.poolers")) {
             reach.poolers.extend(self.pooler(name, &item, &mut taken));
@@ -270,22 +341,39 @@ impl Reader<'_> {
         for item in self.items(tree.get("caches"), &format!("{at}.caches")) {
             reach.caches.extend(self.cache(name, &item, &mut taken));
         }
-        let autopilot = match tree.get("autopilot").map(|t| (t.text().unwrap_or_default(), t.at())) {
+        let autopilot = match tree
+            .get("autopilot")
+            .map(|t| (t.text().unwrap_or_default(), t.at()))
+        {
             None => Autopilot::Propose,
             Some(("observe", _)) => Autopilot::Observe,
             Some(("propose", _)) => Autopilot::Propose,
             Some(("act", _)) => Autopilot::Act,
             Some((other, place)) => {
                 let help = Some("one of: observe, propose, act".to_owned());
-                self.problems.error("wrong-type", place, format!("`{at}.autopilot` cannot be `{other}`"), help);
+                self.problems.error(
+                    "wrong-type",
+                    place,
+                    format!("`{at}.autopilot` cannot be `{other}`"),
+                    help,
+                );
                 Autopilot::Observe
             }
         };
-        let own = tree.get("autopilot").map_or_else(|| "default".to_owned(), |t| self.origin(t.at()));
-        self.show(&format!("{at}.autopilot"), &format!("{autopilot:?}").to_lowercase(), own);
+        let own = tree
+            .get("autopilot")
+            .map_or_else(|| "default".to_owned(), |t| self.origin(t.at()));
+        self.show(
+            &format!("{at}.autopilot"),
+            &format!("{autopilot:?}").to_lowercase(),
+            own,
+        );
         let mut protect = Protect::default();
         if let Some(t) = tree.get("protect")
-            && self.problems.map(t, "protect", &["users", "applications", "databases"]).is_some()
+            && self
+                .problems
+                .map(t, "protect", &["users", "applications", "databases"])
+                .is_some()
         {
             for (key, slot) in [
                 ("users", &mut protect.users),
@@ -300,17 +388,32 @@ impl Reader<'_> {
         let practice = self.flag(tree.get("drill"), &format!("{at}.drill"), false);
         let own = self.thresholds(tree.get("thresholds"), &format!("{at}.thresholds"));
         let thresholds = muster_rules::defaults().overlaid(overrides).overlaid(&own);
-        Some(ClusterSettings { reach, autopilot, protect, practice, thresholds })
+        Some(ClusterSettings {
+            reach,
+            autopilot,
+            protect,
+            practice,
+            thresholds,
+        })
     }
 
     fn items(&mut self, tree: Option<&Tree>, what: &str) -> Vec<Tree> {
-        tree.and_then(|t| self.problems.list(t, what).map(<[Tree]>::to_vec)).unwrap_or_default()
+        tree.and_then(|t| self.problems.list(t, what).map(<[Tree]>::to_vec))
+            .unwrap_or_default()
     }
 
     fn server(&mut self, cluster: &str, tree: &Tree, taken: &mut Vec<String>) -> Option<ServerConfig> {
         const KEYS: [&str; 10] = [
-            "name", "url", "act", "password_file", "act_password_file", "password_env", "act_password_env", "passfile",
-            "host", "password_credential",
+            "name",
+            "url",
+            "act",
+            "password_file",
+            "act_password_file",
+            "password_env",
+            "act_password_env",
+            "passfile",
+            "host",
+            "password_credential",
         ];
         self.problems.map(tree, "a server", &KEYS)?;
         let (name, address) = self.member(cluster, tree, taken)?;
@@ -320,35 +423,72 @@ impl Reader<'_> {
             Some(_) => Some(self.login(tree, &key, "act", "act_password")?),
             None => None,
         };
-        Some(ServerConfig { name, address, observe, act })
+        Some(ServerConfig {
+            name,
+            address,
+            observe,
+            act,
+        })
     }
 
     fn pooler(&mut self, cluster: &str, tree: &Tree, taken: &mut Vec<String>) -> Option<PoolerConfig> {
-        const KEYS: [&str; 6] = ["name", "url", "password_file", "password_env", "passfile", "config"];
+        const KEYS: [&str; 6] = [
+            "name",
+            "url",
+            "password_file",
+            "password_env",
+            "passfile",
+            "config",
+        ];
         self.problems.map(tree, "a pooler", &KEYS)?;
         let (name, address) = self.member(cluster, tree, taken)?;
-        let observe = self.login(tree, &format!("clusters.{cluster}.poolers.{name}"), "url", "password")?;
-        let config_path = tree.get("config").and_then(|t| self.problems.text(t, "config")).map(|t| self.path(&t));
-        Some(PoolerConfig { name, address, observe, config_path })
+        let observe = self.login(
+            tree,
+            &format!("clusters.{cluster}.poolers.{name}"),
+            "url",
+            "password",
+        )?;
+        let config_path = tree
+            .get("config")
+            .and_then(|t| self.problems.text(t, "config"))
+            .map(|t| self.path(&t));
+        Some(PoolerConfig {
+            name,
+            address,
+            observe,
+            config_path,
+        })
     }
 
     fn cache(&mut self, cluster: &str, tree: &Tree, taken: &mut Vec<String>) -> Option<CacheConfig> {
-        self.problems.map(tree, "a cache", &["name", "url", "password_file", "password_env"])?;
+        self.problems
+            .map(tree, "a cache", &["name", "url", "password_file", "password_env"])?;
         let (name, address) = self.member(cluster, tree, taken)?;
-        let login = self.login(tree, &format!("clusters.{cluster}.caches.{name}"), "url", "password")?;
+        let login = self.login(
+            tree,
+            &format!("clusters.{cluster}.caches.{name}"),
+            "url",
+            "password",
+        )?;
         Some(CacheConfig { name, address, login })
     }
 
     fn member(&mut self, cluster: &str, tree: &Tree, taken: &mut Vec<String>) -> Option<(String, String)> {
         let Some(t) = tree.get("name") else {
-            self.problems.error("missing-key", tree.at(), "it needs a `name`", None);
+            self.problems
+                .error("missing-key", tree.at(), "it needs a `name`", None);
             return None;
         };
         let name = self.problems.text(t, "name")?;
         self.name(&name, t.at());
         if taken.contains(&name) {
             let message = format!("the name `{name}` is there twice in cluster `{cluster}`");
-            self.problems.error("name", t.at(), message, Some("names are unique in a cluster".to_owned()));
+            self.problems.error(
+                "name",
+                t.at(),
+                message,
+                Some("names are unique in a cluster".to_owned()),
+            );
         }
         taken.push(name.clone());
         let address = format!("{cluster}/{name}");
@@ -359,20 +499,36 @@ impl Reader<'_> {
         let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
         if name.is_empty() || !name.chars().all(good) {
             let help = Some("use small letters, digits, dashes and underscores".to_owned());
-            self.problems.error("name", at, format!("`{name}` cannot be a name"), help);
+            self.problems
+                .error("name", at, format!("`{name}` cannot be a name"), help);
         }
     }
 
     fn login(&mut self, tree: &Tree, key: &str, url_key: &str, password_key: &str) -> Option<Login> {
         let Some(t) = tree.get(url_key) else {
-            self.problems.error("missing-key", tree.at(), format!("`{key}` needs a `{url_key}`"), None);
+            self.problems.error(
+                "missing-key",
+                tree.at(),
+                format!("`{key}` needs a `{url_key}`"),
+                None,
+            );
             return None;
         };
         let raw = self.problems.text(t, url_key)?;
         let url = self.expanded(&raw, t.at())?;
-        self.show(&format!("{key}.{url_key}"), &redact::conninfo(&url), self.origin(t.at()));
-        if redact::conninfo(&url).len() + 1 < url.len() && url.contains("://") && url.contains('@') && has_password(&url) {
-            self.warnings.push(format!("{key}.{url_key} holds a password; a `{password_key}_file` is safer"));
+        self.show(
+            &format!("{key}.{url_key}"),
+            &redact::conninfo(&url),
+            self.origin(t.at()),
+        );
+        if redact::conninfo(&url).len() + 1 < url.len()
+            && url.contains("://")
+            && url.contains('@')
+            && has_password(&url)
+        {
+            self.warnings.push(format!(
+                "{key}.{url_key} holds a password; a `{password_key}_file` is safer"
+            ));
         }
         let mut password = None;
         if let Some(f) = tree.get(&format!("{password_key}_file")) {
@@ -383,7 +539,8 @@ impl Reader<'_> {
                 Some(secret) => password = Some(SecretString::from(secret)),
                 None => {
                     let help = Some(format!("set {name}, or use `{password_key}_file`"));
-                    self.problems.error("secret", v.at(), format!("the environment has no {name}"), help);
+                    self.problems
+                        .error("secret", v.at(), format!("the environment has no {name}"), help);
                 }
             }
         } else if let Some(v) = tree.get(&format!("{password_key}_credential")) {
@@ -391,7 +548,9 @@ impl Reader<'_> {
             let dir = (self.env)("CREDENTIALS_DIRECTORY").unwrap_or_default();
             match std::fs::read_to_string(Path::new(&dir).join(&name)) {
                 Ok(text) => password = Some(SecretString::from(text.trim_end_matches('\n').to_owned())),
-                Err(e) => self.problems.error("secret", v.at(), format!("credential `{name}`: {e}"), None),
+                Err(e) => self
+                    .problems
+                    .error("secret", v.at(), format!("credential `{name}`: {e}"), None),
             }
         }
         let passfile = match tree.get("passfile") {
@@ -400,7 +559,11 @@ impl Reader<'_> {
                 .map(PathBuf::from)
                 .or_else(|| (self.env)("HOME").map(|h| Path::new(&h).join(".pgpass"))),
         };
-        Some(Login { url, password, passfile })
+        Some(Login {
+            url,
+            password,
+            passfile,
+        })
     }
 
     fn secret_file(&mut self, tree: &Tree) -> Option<SecretString> {
@@ -409,17 +572,31 @@ impl Reader<'_> {
         match std::fs::read_to_string(&path) {
             Err(e) => {
                 let help = Some("make it with mode 0600 and nothing but the password in it".to_owned());
-                self.problems.error("secret", tree.at(), format!("the password file {} cannot be read: {e}", path.display()), help);
+                self.problems.error(
+                    "secret",
+                    tree.at(),
+                    format!("the password file {} cannot be read: {e}", path.display()),
+                    help,
+                );
                 None
             }
             Ok(secret) => {
-                let mode = std::fs::metadata(&path).map(|m| m.permissions().mode()).unwrap_or(0);
+                let mode = std::fs::metadata(&path)
+                    .map(|m| m.permissions().mode())
+                    .unwrap_or(0);
                 if mode & 0o007 != 0 {
                     let help = Some(format!("run: chmod 600 {}", path.display()));
-                    self.problems.error("secret", tree.at(), format!("everybody can read the password file {}", path.display()), help);
+                    self.problems.error(
+                        "secret",
+                        tree.at(),
+                        format!("everybody can read the password file {}", path.display()),
+                        help,
+                    );
                     return None;
                 }
-                Some(SecretString::from(secret.trim_end_matches(['\n', '\r']).to_owned()))
+                Some(SecretString::from(
+                    secret.trim_end_matches(['\n', '\r']).to_owned(),
+                ))
             }
         }
     }
@@ -436,7 +613,8 @@ impl Reader<'_> {
             match (self.env)(name) {
                 Some(value) => out.push_str(&value),
                 None => {
-                    self.problems.error("secret", at, format!("the environment has no {name}"), None);
+                    self.problems
+                        .error("secret", at, format!("the environment has no {name}"), None);
                     return None;
                 }
             }
@@ -447,7 +625,11 @@ impl Reader<'_> {
     }
 
     fn value(&mut self, tree: &Tree, prefix: &str, key: &str, default: &str, env: Option<&str>) -> String {
-        let full = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
+        let full = if prefix.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{prefix}.{key}")
+        };
         if let Some(name) = env
             && let Some(value) = (self.env)(name)
         {
@@ -476,7 +658,11 @@ impl Reader<'_> {
     }
 
     fn show(&mut self, key: &str, value: &str, origin: String) {
-        self.shown.push(Shown { key: key.to_owned(), value: value.to_owned(), origin });
+        self.shown.push(Shown {
+            key: key.to_owned(),
+            value: value.to_owned(),
+            origin,
+        });
     }
 }
 

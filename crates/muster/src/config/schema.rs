@@ -11,9 +11,7 @@ pub fn schema() -> Value {
     let text = json!({"type": "string"});
     let thresholds = json!({"type": "object", "additionalProperties": {"type": "object",
         "additionalProperties": {"type": ["string", "number"]}}});
-    let object = |required: Value, properties: Value| {
-        json!({"type": "object", "additionalProperties": false, "required": required, "properties": properties})
-    };
+    let object = |required: Value, properties: Value| json!({"type": "object", "additionalProperties": false, "required": required, "properties": properties});
     let list = |item: Value| json!({"type": "array", "items": item});
     let server = object(
         json!(["name", "url"]),

@@ -26,7 +26,11 @@ pub struct ApiError {
 
 impl ApiError {
     fn new(status: u16, error: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { status, error: error.into(), remedy: remedy.into() }
+        Self {
+            status,
+            error: error.into(),
+            remedy: remedy.into(),
+        }
     }
 }
 
@@ -61,7 +65,9 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let text = |key: &str| body.get(key).and_then(Value::as_str).map(str::to_owned);
     let why = || text("why").unwrap_or_else(|| "no reason given".to_owned());
-    let who = text("by").filter(|b| !b.is_empty()).unwrap_or_else(|| caller.who.clone());
+    let who = text("by")
+        .filter(|b| !b.is_empty())
+        .unwrap_or_else(|| caller.who.clone());
     match (method, &parts[..]) {
         ("GET", ["api", "v1", "view"]) => Ok(json!(view(w)?)),
         ("POST", ["api", "v1", "check"]) => check(w, text("target").as_deref()).await,
@@ -70,11 +76,18 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
         ("GET", ["api", "v1", "incidents", id, "postmortem"]) => postmortem(w, id),
         ("GET", ["api", "v1", "incidents", id, "evidence"]) => {
             let found = incident(w, id)?;
-            Ok(json!(w.app.engine.journal().evidence(&found.id).map_err(EngineError::from)?))
+            Ok(json!(
+                w.app
+                    .engine
+                    .journal()
+                    .evidence(&found.id)
+                    .map_err(EngineError::from)?
+            ))
         }
         ("POST", ["api", "v1", "incidents", id, "note"]) => {
             let found = incident(w, id)?;
-            w.desk.note(&w.app, &found.id, &who, &text("text").unwrap_or_default())?;
+            w.desk
+                .note(&w.app, &found.id, &who, &text("text").unwrap_or_default())?;
             w.changed();
             Ok(json!({"noted": found.id}))
         }
@@ -90,7 +103,13 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
         }
         ("GET", ["api", "v1", "runs", id]) => {
             let (plan, run) = run_of(w, id)?;
-            let timeline = story::timeline(&w.app.engine.journal().of_run(&run.id).map_err(EngineError::from)?);
+            let timeline = story::timeline(
+                &w.app
+                    .engine
+                    .journal()
+                    .of_run(&run.id)
+                    .map_err(EngineError::from)?,
+            );
             Ok(json!({"plan": plan, "run": run, "timeline": timeline}))
         }
         ("POST", ["api", "v1", "plans"]) => plan(w, &who, body).await,
@@ -139,9 +158,16 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
         ("GET", ["api", "v1", "explain", ..]) => explain(w, &parts[3..].join("/")),
         ("GET", ["api", "v1", "proofs"]) => Ok(json!(w.app.engine.proofs()?)),
         ("POST", ["api", "v1", "proofs"]) => {
-            let proof = serde_json::from_value(body.clone())
-                .map_err(|e| ApiError::new(400, format!("not a proof: {e}"), "export one with `muster drill --proof-out`"))?;
-            w.app.engine.append(&who, &Place::default(), Event::Proof { proof })?;
+            let proof = serde_json::from_value(body.clone()).map_err(|e| {
+                ApiError::new(
+                    400,
+                    format!("not a proof: {e}"),
+                    "export one with `muster drill --proof-out`",
+                )
+            })?;
+            w.app
+                .engine
+                .append(&who, &Place::default(), Event::Proof { proof })?;
             Ok(json!({"imported": true}))
         }
         ("GET", ["api", "v1", "journal"]) => {
@@ -152,14 +178,28 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
             let (_, head) = w.app.engine.journal().head().map_err(EngineError::from)?;
             Ok(json!({"entries": entries, "head": head}))
         }
-        _ => Err(ApiError::new(404, format!("there is nothing at {method} {path}"), "see docs/reference/api.md")),
+        _ => Err(ApiError::new(
+            404,
+            format!("there is nothing at {method} {path}"),
+            "see docs/reference/api.md",
+        )),
     }
 }
 
 fn incident(w: &Watch, id: &str) -> Result<Incident, ApiError> {
     let all = w.desk.all();
-    let found = if id == "latest" { all.last().cloned() } else { all.into_iter().find(|i| i.id == id) };
-    found.ok_or_else(|| ApiError::new(404, format!("there is no incident `{id}`"), "`muster incident list` shows them"))
+    let found = if id == "latest" {
+        all.last().cloned()
+    } else {
+        all.into_iter().find(|i| i.id == id)
+    };
+    found.ok_or_else(|| {
+        ApiError::new(
+            404,
+            format!("there is no incident `{id}`"),
+            "`muster incident list` shows them",
+        )
+    })
 }
 
 /// A run by its id; `latest` is the newest that waits for approval, else the newest.
@@ -168,7 +208,9 @@ fn run_of(w: &Watch, id: &str) -> Result<(Plan, Run), ApiError> {
         return Ok(w.app.engine.run(id)?);
     }
     let mut runs = w.app.engine.runs()?;
-    let waiting = runs.iter().rposition(|(_, r)| matches!(r.state, muster_model::RunState::WaitingApproval));
+    let waiting = runs
+        .iter()
+        .rposition(|(_, r)| matches!(r.state, muster_model::RunState::WaitingApproval));
     let pick = waiting.or_else(|| runs.len().checked_sub(1));
     let none = || ApiError::new(404, "there is no run yet", "`muster plan RUNBOOK` makes a plan");
     pick.map(|i| runs.swap_remove(i)).ok_or_else(none)
@@ -176,7 +218,10 @@ fn run_of(w: &Watch, id: &str) -> Result<(Plan, Run), ApiError> {
 
 /// The `approve` step that a running run waits at.
 fn waiting_step(plan: &Plan, run: &Run) -> Option<String> {
-    if !matches!(run.state, muster_model::RunState::Running | muster_model::RunState::Parked) {
+    if !matches!(
+        run.state,
+        muster_model::RunState::Running | muster_model::RunState::Parked
+    ) {
         return None;
     }
     let pending = |id: &str| run.steps.iter().any(|s| s.id == id && s.outcome == "pending");
@@ -203,12 +248,17 @@ async fn check(w: &Watch, target: Option<&str>) -> Answer {
         Some(t) => vec![config.target(Some(t)).map_err(wrong)?.0.reach.name.clone()],
         None => config.clusters.iter().map(|c| c.reach.name.clone()).collect(),
     };
-    let only = target.map(|t| config.target(Some(t)).map(|(_, a)| a)).transpose().map_err(wrong)?;
+    let only = target
+        .map(|t| config.target(Some(t)).map(|(_, a)| a))
+        .transpose()
+        .map_err(wrong)?;
     let (mut findings, mut gaps, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
     let mut cost = json!({});
     let mut taken_at = w.app.engine.now();
     for name in &clusters {
-        let (Some(cluster), Some(settings)) = (w.app.estate.cluster(name), config.cluster(name)) else { continue };
+        let (Some(cluster), Some(settings)) = (w.app.estate.cluster(name), config.cluster(name)) else {
+            continue;
+        };
         let observer = muster_observe::Observer::new(cluster.clone(), config.cadence);
         let first = observer.pass(w.app.engine.now(), true).await;
         let (state, _) = judge(&RuleState::default(), &first, &settings.thresholds, Mode::Check);
@@ -223,9 +273,17 @@ async fn check(w: &Watch, target: Option<&str>) -> Answer {
         findings.extend(told.all());
         gaps.extend(second.gaps.clone());
         unknown.extend(judged.unknown);
-        unknown.extend(judged.health.iter().filter(|(_, h)| *h == muster_model::Health::Unknown).map(|(a, _)| {
-            muster_rules::Unknown { kind: "reach".into(), target: a.clone(), why: "it cannot be read".into() }
-        }));
+        unknown.extend(
+            judged
+                .health
+                .iter()
+                .filter(|(_, h)| *h == muster_model::Health::Unknown)
+                .map(|(a, _)| muster_rules::Unknown {
+                    kind: "reach".into(),
+                    target: a.clone(),
+                    why: "it cannot be read".into(),
+                }),
+        );
         cost = json!(second.cost);
         taken_at = second.taken_at;
     }
@@ -241,7 +299,9 @@ async fn check(w: &Watch, target: Option<&str>) -> Answer {
         Some(muster_model::Severity::Warning) => "warning",
         _ => "ok",
     };
-    Ok(json!({"status": status, "taken_at": taken_at, "findings": findings, "gaps": gaps, "unknown": unknown, "cost": cost}))
+    Ok(
+        json!({"status": status, "taken_at": taken_at, "findings": findings, "gaps": gaps, "unknown": unknown, "cost": cost}),
+    )
 }
 
 fn incidents(w: &Watch) -> Answer {
@@ -272,7 +332,12 @@ fn incident_story(w: &Watch, incident: &Incident) -> Result<Story, ApiError> {
     for id in &incident.runs {
         runs.push(w.app.engine.run(id)?);
     }
-    let entries = w.app.engine.journal().of_incident(&incident.id).map_err(EngineError::from)?;
+    let entries = w
+        .app
+        .engine
+        .journal()
+        .of_incident(&incident.id)
+        .map_err(EngineError::from)?;
     let onset = entries
         .iter()
         .find_map(|e| match &e.event {
@@ -280,13 +345,28 @@ fn incident_story(w: &Watch, incident: &Incident) -> Result<Story, ApiError> {
             _ => None,
         })
         .unwrap_or_default();
-    Ok(Story { incident: incident.clone(), runs, timeline: story::timeline(&entries), onset })
+    Ok(Story {
+        incident: incident.clone(),
+        runs,
+        timeline: story::timeline(&entries),
+        onset,
+    })
 }
 
 fn postmortem(w: &Watch, id: &str) -> Answer {
     let found = incident(w, id)?;
-    let entries = w.app.engine.journal().of_incident(&found.id).map_err(EngineError::from)?;
-    let evidence = w.app.engine.journal().evidence(&found.id).map_err(EngineError::from)?;
+    let entries = w
+        .app
+        .engine
+        .journal()
+        .of_incident(&found.id)
+        .map_err(EngineError::from)?;
+    let evidence = w
+        .app
+        .engine
+        .journal()
+        .evidence(&found.id)
+        .map_err(EngineError::from)?;
     Ok(json!({"markdown": story::postmortem(&found, &entries, &evidence)}))
 }
 
@@ -297,15 +377,26 @@ async fn plan(w: &Arc<Watch>, who: &str, body: &Value) -> Answer {
     let runbook = library.get(id).ok_or_else(|| {
         let known: Vec<String> = library.iter().map(|s| s.runbook.id.clone()).collect();
         let help = muster_runbooks::problem::did_you_mean(id, known.iter().map(String::as_str));
-        ApiError::new(400, format!("there is no runbook `{id}`"), help.unwrap_or_else(|| format!("there are: {}", known.join(", "))))
+        ApiError::new(
+            400,
+            format!("there is no runbook `{id}`"),
+            help.unwrap_or_else(|| format!("there are: {}", known.join(", "))),
+        )
     })?;
     let (settings, target) = config
         .target(body.get("target").and_then(Value::as_str))
         .map_err(|e| ApiError::new(400, e, "`muster config show` lists the targets"))?;
-    let given: BTreeMap<String, String> =
-        body.get("params").and_then(|p| serde_json::from_value(p.clone()).ok()).unwrap_or_default();
-    let params = muster_runbooks::params(runbook, &given)
-        .map_err(|p| ApiError::new(400, p.join("; "), format!("`muster runbook show {id}` lists its parameters")))?;
+    let given: BTreeMap<String, String> = body
+        .get("params")
+        .and_then(|p| serde_json::from_value(p.clone()).ok())
+        .unwrap_or_default();
+    let params = muster_runbooks::params(runbook, &given).map_err(|p| {
+        ApiError::new(
+            400,
+            p.join("; "),
+            format!("`muster runbook show {id}` lists its parameters"),
+        )
+    })?;
     let request = Request {
         cluster: settings.reach.name.clone(),
         target,
@@ -317,7 +408,9 @@ async fn plan(w: &Arc<Watch>, who: &str, body: &Value) -> Answer {
     };
     let planned = w.app.engine.plan(runbook, request).await?;
     w.changed();
-    let refused = planned.refused.map(|r| json!({"guard": r.guard, "why": r.why, "remedy": r.remedy}));
+    let refused = planned
+        .refused
+        .map(|r| json!({"guard": r.guard, "why": r.why, "remedy": r.remedy}));
     let rules = w.app.engine.rules(&planned.plan.scope.cluster);
     let needed = if planned.plan.result == PlanResult::Changes {
         guards::approvals_needed(&planned.plan, &rules.policy)
@@ -332,33 +425,53 @@ async fn apply(w: &Arc<Watch>, caller: &Caller, body: &Value) -> Answer {
     let plan: Plan = serde_json::from_value(body.get("plan").cloned().unwrap_or_default())
         .map_err(|e| ApiError::new(400, format!("this is not a plan file: {e}"), remedy))?;
     if !plan.intact() {
-        return Err(ApiError::new(409, "the plan was edited: its digest does not fit its text", remedy));
+        return Err(ApiError::new(
+            409,
+            "the plan was edited: its digest does not fit its text",
+            remedy,
+        ));
     }
     let issued = w.app.engine.run(&plan.id).ok().map(|(p, _)| p.digest);
     if issued.as_deref() != Some(plan.digest.as_str()) {
-        return Err(ApiError::new(409, "the plan was not issued by this state's journal", remedy));
+        return Err(ApiError::new(
+            409,
+            "the plan was not issued by this state's journal",
+            remedy,
+        ));
     }
     let (_, run) = w.app.engine.run(&plan.id)?;
     if run.state == muster_model::RunState::Ended {
         return Ok(json!({"run": run, "refused": Value::Null, "waiting": Value::Null}));
     }
     if caller.inline {
-        return Ok(driven(&w.app.engine.drive(&plan.id, Starter::Person, &w.stop).await?));
+        return Ok(driven(
+            &w.app.engine.drive(&plan.id, Starter::Person, &w.stop).await?,
+        ));
     }
     // The guards answer at once; the work goes on in the background.
-    match w.app.engine.judge(&plan, guards::Phase::Start, Starter::Person).await? {
+    match w
+        .app
+        .engine
+        .judge(&plan, guards::Phase::Start, Starter::Person)
+        .await?
+    {
         Ok(()) => {
             w.drive(&plan.id, Starter::Person).await;
             Ok(json!({"run": w.app.engine.run(&plan.id)?.1, "refused": Value::Null, "waiting": Value::Null}))
         }
-        Err(_) => Ok(driven(&w.app.engine.drive(&plan.id, Starter::Person, &w.stop).await?)),
+        Err(_) => Ok(driven(
+            &w.app.engine.drive(&plan.id, Starter::Person, &w.stop).await?,
+        )),
     }
 }
 
 fn driven(driven: &muster_engine::Driven) -> Value {
     use muster_engine::Driven;
     let (refused, waiting) = match driven {
-        Driven::Refused(_, r) => (json!({"guard": r.guard, "why": r.why, "remedy": r.remedy}), Value::Null),
+        Driven::Refused(_, r) => (
+            json!({"guard": r.guard, "why": r.why, "remedy": r.remedy}),
+            Value::Null,
+        ),
         Driven::Waiting(_, what) => (Value::Null, json!(what)),
         Driven::Ended(_) | Driven::Parked(_) => (Value::Null, Value::Null),
     };
@@ -371,17 +484,28 @@ fn explain(w: &Watch, asked: &str) -> Answer {
     for correlated in told.values() {
         for root in &correlated.roots {
             let members = std::iter::once(&root.cause).chain(&root.symptoms);
-            if members.clone().any(|f| f.kind == asked || f.subject.0 == asked || f.key() == asked) {
+            if members
+                .clone()
+                .any(|f| f.kind == asked || f.subject.0 == asked || f.key() == asked)
+            {
                 out.push(json!({"cause": root.cause, "symptoms": root.symptoms, "why": root.why, "severity": root.severity}));
             }
         }
-        for f in correlated.rest.iter().filter(|f| f.kind == asked || f.subject.0 == asked) {
+        for f in correlated
+            .rest
+            .iter()
+            .filter(|f| f.kind == asked || f.subject.0 == asked)
+        {
             out.push(json!({"cause": f, "symptoms": [], "why": [f.summary], "severity": Value::Null}));
         }
     }
     if out.is_empty() {
         let error = format!("there is no finding `{asked}` now");
-        return Err(ApiError::new(404, error, "`muster check` lists the findings; give a kind or a subject"));
+        return Err(ApiError::new(
+            404,
+            error,
+            "`muster check` lists the findings; give a kind or a subject",
+        ));
     }
     Ok(json!(out))
 }

@@ -35,14 +35,23 @@ pub struct Door {
 
 /// The door on loopback: page, stream, API with token.
 pub fn loopback(watch: Arc<Watch>, token: &str) -> Router {
-    let door = Door { watch, token: Some(token.into()), local: "page".into() };
-    let fixed = |kind: &'static str, body: &'static str| get(move || async move { ([(header::CONTENT_TYPE, kind)], body) });
+    let door = Door {
+        watch,
+        token: Some(token.into()),
+        local: "page".into(),
+    };
+    let fixed = |kind: &'static str, body: &'static str| {
+        get(move || async move { ([(header::CONTENT_TYPE, kind)], body) })
+    };
     Router::new()
         .route("/", get(page))
         .route("/api/v1/events", get(events))
         .route("/api/{*path}", any(api))
         .route("/assets/muster.css", fixed("text/css; charset=utf-8", web::CSS))
-        .route("/assets/muster.js", fixed("text/javascript; charset=utf-8", web::JS))
+        .route(
+            "/assets/muster.js",
+            fixed("text/javascript; charset=utf-8", web::JS),
+        )
         .route("/favicon.svg", fixed("image/svg+xml", web::FAVICON))
         .layer(axum::middleware::from_fn(guarded))
         .layer(tower_http::limit::RequestBodyLimitLayer::new(4 << 20))
@@ -51,16 +60,28 @@ pub fn loopback(watch: Arc<Watch>, token: &str) -> Router {
 
 /// The door of the socket: the API, for whoever may open the file.
 pub fn socket(watch: Arc<Watch>, local: &str) -> Router {
-    let door = Door { watch, token: None, local: local.into() };
+    let door = Door {
+        watch,
+        token: None,
+        local: local.into(),
+    };
     Router::new().route("/api/{*path}", any(api)).with_state(door)
 }
 
 /// The Host header must name loopback: a page of another site that resolves to us is turned away.
 async fn guarded(request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
-    let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.parse::<u16>().is_ok() { name } else { host });
+    let host = request
+        .headers()
+        .get(header::HOST)
+        .and_then(|h| h.to_str().ok())
+        .unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(
+        host,
+        |(name, port)| if port.parse::<u16>().is_ok() { name } else { host },
+    );
     if !matches!(name, "127.0.0.1" | "localhost" | "[::1]") {
-        let error = json!({"error": format!("this is not {host}"), "remedy": "open it as 127.0.0.1 or localhost"});
+        let error =
+            json!({"error": format!("this is not {host}"), "remedy": "open it as 127.0.0.1 or localhost"});
         return (StatusCode::MISDIRECTED_REQUEST, error.to_string()).into_response();
     }
     let mut response = next.run(request).await;
@@ -84,7 +105,9 @@ async fn page(State(door): State<Door>) -> Response {
 }
 
 /// Sections that changed, whenever something changes, at most four times a second.
-async fn events(State(door): State<Door>) -> Sse<impl tokio_stream::Stream<Item = Result<Event, Infallible>>> {
+async fn events(
+    State(door): State<Door>,
+) -> Sse<impl tokio_stream::Stream<Item = Result<Event, Infallible>>> {
     let (send, receive) = tokio::sync::mpsc::channel::<Result<Event, Infallible>>(4);
     let watch = door.watch;
     tokio::spawn(async move {
@@ -115,18 +138,37 @@ async fn events(State(door): State<Door>) -> Sse<impl tokio_stream::Stream<Item 
     Sse::new(tokio_stream::wrappers::ReceiverStream::new(receive)).keep_alive(KeepAlive::default())
 }
 
-async fn api(State(door): State<Door>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
-    let body: Value = if body.is_empty() { json!({}) } else { serde_json::from_slice(&body).unwrap_or(Value::Null) };
+async fn api(
+    State(door): State<Door>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let body: Value = if body.is_empty() {
+        json!({})
+    } else {
+        serde_json::from_slice(&body).unwrap_or(Value::Null)
+    };
     if body.is_null() {
-        return answer(400, &json!({"error": "the body is not JSON", "remedy": "send a JSON object"}));
+        return answer(
+            400,
+            &json!({"error": "the body is not JSON", "remedy": "send a JSON object"}),
+        );
     }
     let who = match &door.token {
         None => {
-            let named = headers.get("x-muster-user").and_then(|v| v.to_str().ok()).filter(|v| !v.is_empty());
+            let named = headers
+                .get("x-muster-user")
+                .and_then(|v| v.to_str().ok())
+                .filter(|v| !v.is_empty());
             named.map_or_else(|| door.local.to_string(), str::to_owned)
         }
         Some(token) => {
-            let given = headers.get("x-muster-token").and_then(|v| v.to_str().ok()).unwrap_or_default();
+            let given = headers
+                .get("x-muster-token")
+                .and_then(|v| v.to_str().ok())
+                .unwrap_or_default();
             if method != Method::GET && !same(given, token) {
                 return answer(
                     401,
@@ -145,10 +187,20 @@ async fn api(State(door): State<Door>, method: Method, uri: Uri, headers: Header
 
 fn answer(status: u16, value: &Value) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    (status, [(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
+    (
+        status,
+        [(header::CONTENT_TYPE, "application/json")],
+        value.to_string(),
+    )
+        .into_response()
 }
 
 /// Compares in a time that does not tell how much was right.
 fn same(given: &str, token: &str) -> bool {
-    given.len() == token.len() && given.bytes().zip(token.bytes()).fold(0, |diff, (a, b)| diff | (a ^ b)) == 0
+    given.len() == token.len()
+        && given
+            .bytes()
+            .zip(token.bytes())
+            .fold(0, |diff, (a, b)| diff | (a ^ b))
+            == 0
 }

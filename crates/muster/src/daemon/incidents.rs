@@ -7,8 +7,8 @@ use muster_engine::incidents::{Change, LastRun, Root, Sight, absorb};
 use muster_engine::planner::new_id;
 use muster_engine::{Engine, EngineError, Event, Place, journal};
 use muster_model::{
-    Evidence, EvidenceMoment, Incident, IncidentState, RunOutcome, RunState, Snapshot, Span, Time, canonical_json,
-    digest_of,
+    Evidence, EvidenceMoment, Incident, IncidentState, RunOutcome, RunState, Snapshot, Span, Time,
+    canonical_json, digest_of,
 };
 use muster_rules::Correlated;
 
@@ -127,8 +127,12 @@ impl Desk {
             blind,
         };
         let mut kept = self.lock();
-        let open: Vec<Incident> =
-            kept.incidents.values().filter(|i| i.cluster == snapshot.cluster && is_open(i)).cloned().collect();
+        let open: Vec<Incident> = kept
+            .incidents
+            .values()
+            .filter(|i| i.cluster == snapshot.cluster && is_open(i))
+            .cloned()
+            .collect();
         let mut runs = Vec::new();
         for incident in &open {
             runs.extend(last_run(app, incident)?);
@@ -151,7 +155,9 @@ impl Desk {
             let why = match (&change, run.map(|r| (&r.state, r.outcome))) {
                 (Change::Opened(_), _) => Some("incident opened"),
                 (_, None) if seen_now => Some("incident without a plan"),
-                (_, Some((RunState::Ended, Some(outcome)))) if seen_now && again(outcome) => Some("still there"),
+                (_, Some((RunState::Ended, Some(outcome)))) if seen_now && again(outcome) => {
+                    Some("still there")
+                }
                 _ => None,
             };
             if let Some(why) = why
@@ -160,7 +166,10 @@ impl Desk {
             {
                 let tries = kept.tried.get(&incident.id).map_or(0, |t| t.1);
                 kept.tried.insert(incident.id.clone(), (sight.at, tries + 1));
-                wanting.push(Opened { incident: incident.clone(), why });
+                wanting.push(Opened {
+                    incident: incident.clone(),
+                    why,
+                });
             }
             kept.incidents.insert(incident.id.clone(), incident);
         }
@@ -172,7 +181,15 @@ impl Desk {
     /// # Errors
     /// When it cannot be written.
     pub fn note(&self, app: &App, id: &str, by: &str, text: &str) -> Result<(), EngineError> {
-        app.engine.append(by, &Place::incident(id), Event::Noted { text: text.to_owned() }).map(|_| ())
+        app.engine
+            .append(
+                by,
+                &Place::incident(id),
+                Event::Noted {
+                    text: text.to_owned(),
+                },
+            )
+            .map(|_| ())
     }
 
     /// A person closes an incident.
@@ -189,7 +206,10 @@ impl Desk {
         incident.state = IncidentState::Resolved;
         incident.resolved_at = Some(app.engine.now());
         incident.resolution = Some(format!("{by}: {why}"));
-        let event = Event::IncidentClosed { incident: incident.clone(), why: format!("{by}: {why}") };
+        let event = Event::IncidentClosed {
+            incident: incident.clone(),
+            why: format!("{by}: {why}"),
+        };
         app.engine.append(by, &Place::incident(id), event)?;
         Ok(incident.clone())
     }
@@ -199,7 +219,12 @@ impl Desk {
 fn again(outcome: RunOutcome) -> bool {
     matches!(
         outcome,
-        RunOutcome::Nothing | RunOutcome::Expired | RunOutcome::Failed | RunOutcome::Refused | RunOutcome::Proven | RunOutcome::Declined
+        RunOutcome::Nothing
+            | RunOutcome::Expired
+            | RunOutcome::Failed
+            | RunOutcome::Refused
+            | RunOutcome::Proven
+            | RunOutcome::Declined
     )
 }
 
@@ -226,8 +251,14 @@ fn write(app: &App, change: &Change) -> Result<(), EngineError> {
     let event = match change {
         Change::Seen(_) => return Ok(()),
         Change::Opened(i) => Event::IncidentOpened { incident: i.clone() },
-        Change::Changed(i, what) => Event::IncidentChanged { incident: i.clone(), what: what.clone() },
-        Change::Closed(i, why) => Event::IncidentClosed { incident: i.clone(), why: why.clone() },
+        Change::Changed(i, what) => Event::IncidentChanged {
+            incident: i.clone(),
+            what: what.clone(),
+        },
+        Change::Closed(i, why) => Event::IncidentClosed {
+            incident: i.clone(),
+            why: why.clone(),
+        },
     };
     app.engine.append(journal::DAEMON, &place, event).map(|_| ())
 }
@@ -240,9 +271,20 @@ fn freeze(
     moment: EvidenceMoment,
 ) -> Result<(), EngineError> {
     let body = evidence(snapshot, &told.all());
-    let item = Evidence { moment, taken_at: snapshot.taken_at, sha256: digest_of(&body), body };
+    let item = Evidence {
+        moment,
+        taken_at: snapshot.taken_at,
+        sha256: digest_of(&body),
+        body,
+    };
     app.engine.journal().keep_evidence(&incident.id, &item)?;
     let bytes = canonical_json(&item.body).len() as u64;
-    let event = Event::EvidenceFrozen { moment, sha256: item.sha256, bytes };
-    app.engine.append(journal::DAEMON, &Place::incident(&incident.id), event).map(|_| ())
+    let event = Event::EvidenceFrozen {
+        moment,
+        sha256: item.sha256,
+        bytes,
+    };
+    app.engine
+        .append(journal::DAEMON, &Place::incident(&incident.id), event)
+        .map(|_| ())
 }

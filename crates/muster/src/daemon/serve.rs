@@ -44,14 +44,21 @@ pub enum ServeError {
 /// When it cannot be written.
 pub fn token(state: &Path) -> Result<String, ServeError> {
     let path = state.join("approval.token");
-    let fail = |e: std::io::Error| ServeError::File { path: path.display().to_string(), reason: e.to_string() };
+    let fail = |e: std::io::Error| ServeError::File {
+        path: path.display().to_string(),
+        reason: e.to_string(),
+    };
     if let Ok(text) = std::fs::read_to_string(&path) {
         let _ = std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600));
         return Ok(text.trim().to_owned());
     }
     let text: String = (0..32).map(|_| format!("{:02x}", rand::random::<u8>())).collect();
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(fail)?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(fail)?;
     std::io::Write::write_all(&mut file, text.as_bytes()).map_err(fail)?;
     Ok(text)
 }
@@ -77,11 +84,18 @@ impl Daemon {
         let loopback = loop {
             match TcpListener::bind(address).await {
                 Ok(listener) => break listener,
-                Err(e) if next_free && e.kind() == std::io::ErrorKind::AddrInUse && address.port() < u16::MAX => {
+                Err(e)
+                    if next_free
+                        && e.kind() == std::io::ErrorKind::AddrInUse
+                        && address.port() < u16::MAX =>
+                {
                     address.set_port(address.port() + 1);
                 }
                 Err(e) => {
-                    return Err(ServeError::Listen { address: address.to_string(), reason: e.to_string() });
+                    return Err(ServeError::Listen {
+                        address: address.to_string(),
+                        reason: e.to_string(),
+                    });
                 }
             }
         };
@@ -89,12 +103,21 @@ impl Daemon {
         let path = app.state_file(SOCKET);
         // We own the state, so a socket that is there was left by a daemon that was killed.
         let _ = std::fs::remove_file(&path);
-        let fail = |e: std::io::Error| ServeError::File { path: path.display().to_string(), reason: e.to_string() };
+        let fail = |e: std::io::Error| ServeError::File {
+            path: path.display().to_string(),
+            reason: e.to_string(),
+        };
         let socket = UnixListener::bind(&path).map_err(fail)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(fail)?;
         let token = token(&app.state.path)?;
         let watch = Watch::new(app)?;
-        Ok(Self { watch, address, loopback, socket, token })
+        Ok(Self {
+            watch,
+            address,
+            loopback,
+            socket,
+            token,
+        })
     }
 
     /// Watches and serves until SIGTERM, SIGINT or `until`; parks runs at a journaled point and ends.
@@ -102,8 +125,17 @@ impl Daemon {
     /// # Errors
     /// When signals cannot be received.
     pub async fn run(self, until: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let Self { watch, address, loopback, socket, token } = self;
-        let fail = |e: std::io::Error| ServeError::File { path: "signals".to_owned(), reason: e.to_string() };
+        let Self {
+            watch,
+            address,
+            loopback,
+            socket,
+            token,
+        } = self;
+        let fail = |e: std::io::Error| ServeError::File {
+            path: "signals".to_owned(),
+            reason: e.to_string(),
+        };
         let mut term = signal(SignalKind::terminate()).map_err(fail)?;
         let mut int = signal(SignalKind::interrupt()).map_err(fail)?;
         let mut hup = signal(SignalKind::hangup()).map_err(fail)?;
@@ -143,7 +175,10 @@ impl Daemon {
             while runs.join_next().await.is_some() {}
         };
         let _ = tokio::time::timeout(Duration::from_secs(20), parked).await;
-        let _ = tokio::time::timeout(Duration::from_secs(5), async { while watchers.join_next().await.is_some() {} }).await;
+        let _ = tokio::time::timeout(Duration::from_secs(5), async {
+            while watchers.join_next().await.is_some() {}
+        })
+        .await;
         tasks.shutdown().await;
         let _ = std::fs::remove_file(watch.app.state_file(SOCKET));
         Ok(())
@@ -161,7 +196,9 @@ fn reload(watch: &Arc<Watch>) {
         },
         Err(problems) => {
             let first = problems.first().map(ToString::to_string).unwrap_or_default();
-            vec![format!("The config was not accepted, the old one is kept: {first}")]
+            vec![format!(
+                "The config was not accepted, the old one is kept: {first}"
+            )]
         }
     };
     if notices.is_empty() {
@@ -183,5 +220,7 @@ pub fn os_user() -> String {
         let f: Vec<&str> = l.split(':').collect();
         (f.get(2)?.parse() == Ok(uid)).then(|| f[0].to_owned())
     });
-    found.or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| uid.to_string())
+    found
+        .or_else(|| std::env::var("USER").ok())
+        .unwrap_or_else(|| uid.to_string())
 }

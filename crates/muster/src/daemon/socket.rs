@@ -22,14 +22,21 @@ pub async fn connect(state_dir: &Path) -> Option<UnixStream> {
 ///
 /// # Errors
 /// The daemon's refusal, or that it went away.
-pub async fn call(stream: UnixStream, who: &str, method: &str, path: &str, body: &Value) -> Result<Value, ApiError> {
+pub async fn call(
+    stream: UnixStream,
+    who: &str,
+    method: &str,
+    path: &str,
+    body: &Value,
+) -> Result<Value, ApiError> {
     let gone = |e: String| ApiError {
         status: 500,
         error: format!("the daemon went away: {e}"),
         remedy: "look into its log, then try again".to_owned(),
     };
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| gone(e.to_string()))?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|e| gone(e.to_string()))?;
     tokio::spawn(async move {
         // Its end shows in the answer.
         let _ = connection.await;
@@ -42,13 +49,31 @@ pub async fn call(stream: UnixStream, who: &str, method: &str, path: &str, body:
         .header("x-muster-user", who)
         .body(Full::new(Bytes::from(body.to_string())))
         .map_err(|e| gone(e.to_string()))?;
-    let response = sender.send_request(request).await.map_err(|e| gone(e.to_string()))?;
+    let response = sender
+        .send_request(request)
+        .await
+        .map_err(|e| gone(e.to_string()))?;
     let status = response.status().as_u16();
-    let bytes = response.into_body().collect().await.map_err(|e| gone(e.to_string()))?.to_bytes();
+    let bytes = response
+        .into_body()
+        .collect()
+        .await
+        .map_err(|e| gone(e.to_string()))?
+        .to_bytes();
     let value: Value = serde_json::from_slice(&bytes).map_err(|e| gone(e.to_string()))?;
     if status == 200 {
         return Ok(value);
     }
-    let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    Err(ApiError { status, error: text("error"), remedy: text("remedy") })
+    let text = |key: &str| {
+        value
+            .get(key)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    Err(ApiError {
+        status,
+        error: text("error"),
+        remedy: text("remedy"),
+    })
 }

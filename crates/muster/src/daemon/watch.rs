@@ -5,7 +5,9 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use muster_engine::{Driven, Starter, Stop};
-use muster_model::{Autopilot, Finding, Health, Incident, IncidentState, PlanResult, RunState, Snapshot, Time};
+use muster_model::{
+    Autopilot, Finding, Health, Incident, IncidentState, PlanResult, RunState, Snapshot, Time,
+};
 use muster_observe::Observer;
 use muster_rules::{Correlated, Mode, RuleState, correlate, judge};
 use tokio::sync::watch;
@@ -91,7 +93,9 @@ impl Watch {
     /// Watches one cluster until the daemon stops.
     pub async fn cluster(self: Arc<Self>, name: String) {
         let config = self.app.config();
-        let Some(cluster) = self.app.estate.cluster(&name).cloned() else { return };
+        let Some(cluster) = self.app.estate.cluster(&name).cloned() else {
+            return;
+        };
         let observer = Observer::new(cluster, config.cadence);
         let mut state = RuleState::default();
         let mut tick = tokio::time::interval(config.cadence.activity.duration());
@@ -110,8 +114,21 @@ impl Watch {
 
     async fn pass(self: &Arc<Self>, name: &str, observer: &Observer, state: RuleState) -> RuleState {
         let config = self.app.config();
-        let Some(settings) = config.cluster(name) else { return state };
+        let Some(settings) = config.cluster(name) else {
+            return state;
+        };
         let snapshot = observer.pass(self.app.engine.now(), false).await;
+        // The acting session is reserved while there is room: with all slots full nobody can log in again.
+        if let Some(cluster) = self.app.estate.cluster(name) {
+            for server in cluster.servers.iter().filter(|s| s.can_act()) {
+                if snapshot
+                    .server(&server.address)
+                    .is_some_and(muster_model::snapshot::ServerView::answers)
+                {
+                    let _ = server.acting().await;
+                }
+            }
+        }
         let (state, judged) = judge(&state, &snapshot, &settings.thresholds, Mode::Watch);
         let mut told = correlate(&snapshot, &judged.findings);
         for root in &mut told.roots {
@@ -124,10 +141,16 @@ impl Watch {
             snapshot: snapshot.clone(),
             health: judged.health,
             findings: told.all(),
-            unknown: judged.unknown.into_iter().map(|u| (u.kind, u.target, u.why)).collect(),
+            unknown: judged
+                .unknown
+                .into_iter()
+                .map(|u| (u.kind, u.target, u.why))
+                .collect(),
             autopilot: settings.autopilot,
         };
-        let opened = self.desk.absorb(&self.app, &snapshot, &told, blind(&picture.health));
+        let opened = self
+            .desk
+            .absorb(&self.app, &snapshot, &told, blind(&picture.health));
         write(&self.pictures).insert(name.to_owned(), picture);
         write(&self.told).insert(name.to_owned(), told);
         match opened {
@@ -138,7 +161,9 @@ impl Watch {
             }
             Err(e) => {
                 tracing::error!(error = %e, "incidents cannot be written; nothing is started until they can");
-                *write(&self.notices) = vec![format!("The journal cannot be written: {e}. Nothing is changed anywhere.")];
+                *write(&self.notices) = vec![format!(
+                    "The journal cannot be written: {e}. Nothing is changed anywhere."
+                )];
             }
         }
         self.changed();
@@ -153,7 +178,9 @@ impl Watch {
             return;
         }
         let library = self.app.library();
-        let Some(runbook) = library.answers(&incident.cause.kind) else { return };
+        let Some(runbook) = library.answers(&incident.cause.kind) else {
+            return;
+        };
         let params = match default_params(runbook) {
             Ok(params) => params,
             Err(e) => {
@@ -194,7 +221,11 @@ impl Watch {
 
 /// Addresses whose picture is not complete.
 fn blind(health: &[(String, Health)]) -> Vec<String> {
-    health.iter().filter(|(_, h)| *h == Health::Unknown).map(|(a, _)| a.clone()).collect()
+    health
+        .iter()
+        .filter(|(_, h)| *h == Health::Unknown)
+        .map(|(a, _)| a.clone())
+        .collect()
 }
 
 /// A lock whose holder panicked still holds the newest value.
@@ -223,4 +254,3 @@ pub fn is_open(incident: &Incident) -> bool {
 pub(crate) fn retry_due(last: Option<(Time, u32)>, now: Time) -> bool {
     last.is_none_or(|(at, tries)| now.since(at).millis() >= 5000 * (1 << tries.saturating_sub(1).min(6)))
 }
-

@@ -1,7 +1,7 @@
 //! `pgbouncer.pool@1`: one symptom, three causes; and who is behind a pooled session.
 
-use muster_lab::testing;
-use muster_model::Outcome;
+use muster_lab::testing::{self, TestFleet};
+use muster_model::{Outcome, Record};
 use serde_json::json;
 
 use crate::estate::{Desk, nothing, targets};
@@ -9,59 +9,65 @@ use crate::proofs::{apply, plan};
 
 const POOL: &str = "pgbouncer.pool@1";
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn three_causes_of_one_symptom_are_told_apart() {
+/// Brings a cause about and waits until the probe names it.
+async fn told(fault: &str, params: &[(&str, &str)], verdict: &str) -> Option<(TestFleet, Desk, Record)> {
     let mut options = testing::small(15);
     options.pooler = true;
-    let Some(mut test) = testing::fleet(options).await else {
-        return;
-    };
+    let mut test = testing::fleet(options).await?;
     let desk = Desk::plain(&test.fleet);
     assert_eq!(desk.read(POOL, nothing()).await["verdict"], "ok");
-    let t0 = std::time::Instant::now();
-    for (fault, verdict) in [
-        // ("slow-server", "pool.slow_server"),
-        ("pool-too-small", "pool.too_small"),
-        ("idle-in-transaction-leak", "connections.leak"),
-    ] {
-        eprintln!("T0 {fault} {:?}", t0.elapsed());
-        test.inject(fault, &[]).await;
-        eprintln!("T1 {fault} {:?}", t0.elapsed());
-        let read = desk.until(POOL, nothing(), |r| r["verdict"] == verdict).await;
-        eprintln!("T2 {fault} {:?}", t0.elapsed());
-        assert_eq!(read["pool"], "app/app", "{read:?}");
-        assert!(read["waiting"].as_u64() > Some(0), "{read:?}");
-        assert!(read["active"].as_u64() > Some(0), "{read:?}");
-        let named = desk.read(POOL, json!({"pool": "app/app"})).await;
-        assert_eq!(named["pools"].as_array().map(Vec::len), Some(1), "{named:?}");
-        let other = desk.read(POOL, json!({"pool": "no/such"})).await;
-        assert_eq!((&other["pool"], &other["waiting"]), (&json!(""), &json!(0)));
-        match verdict {
-            "connections.leak" => {
-                let size = test.fleet.pool_size;
-                let read = desk.until(POOL, nothing(), |r| r["leaked"] == size).await;
-                assert_eq!((&read["idle_in_transaction"], &read["verdict"]), (&json!(size), &json!(verdict)));
-                assert_eq!(read["held_percent"], 100.0);
-                leaked_sessions_have_a_client_and_can_be_ended(&desk, test.fleet.pool_size).await;
-            }
-            "pool.slow_server" => assert!(read["running"].as_u64() >= Some(5), "{read:?}"),
-            _ => assert_eq!(
-                (&read["size"], &read["leaked"]),
-                (&json!(2), &json!(0)),
-                "{read:?}"
-            ),
-        }
-        eprintln!("T3 {fault} {:?}", t0.elapsed());
-        test.heal().await;
-        let _ = std::fs::copy(test.fleet.dir.join("pgbouncer/pgbouncer.log"), "/tmp/pgb.log");
-        eprintln!("T4 {fault} {:?}", t0.elapsed());
-        let last = std::cell::RefCell::new(String::new());
-        desk.until(POOL, nothing(), |r| {
-            let now = format!("{} | active {} idle {} run {} iit {}", r["summary"], r["active"], r["idle"], r["running"], r["idle_in_transaction"]);
-            if *last.borrow() != now { eprintln!("  {:?} {now}", t0.elapsed()); *last.borrow_mut() = now; }
-            r["verdict"] == "ok" && r["waiting"] == 0})
-            .await;
-    }
+    test.inject(fault, params).await;
+    let read = desk.until(POOL, nothing(), |r| r["verdict"] == verdict).await;
+    assert_eq!(read["pool"], "app/app", "{read:?}");
+    assert!(
+        read["waiting"].as_u64() > Some(0) && read["active"].as_u64() > Some(0),
+        "{read:?}"
+    );
+    let named = desk.read(POOL, json!({"pool": "app/app"})).await;
+    assert_eq!(named["pools"].as_array().map(Vec::len), Some(1), "{named:?}");
+    let other = desk.read(POOL, json!({"pool": "no/such"})).await;
+    assert_eq!((&other["pool"], &other["waiting"]), (&json!(""), &json!(0)));
+    Some((test, desk, read))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_server_is_no_leak() {
+    let Some((_test, _, read)) = told("slow-server", &[], "pool.slow_server").await else {
+        return;
+    };
+    assert!(read["running"].as_u64() >= Some(5), "{read:?}");
+    assert_eq!(read["leaked"], 0, "{read:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_small_pool_is_no_leak() {
+    let params = [("clients", "40")];
+    let Some((_test, _, read)) = told("pool-too-small", &params, "pool.too_small").await else {
+        return;
+    };
+    assert_eq!(
+        (&read["size"], &read["leaked"]),
+        (&json!(2), &json!(0)),
+        "{read:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leak_is_a_leak_and_its_sessions_have_a_client() {
+    let Some((test, desk, _)) = told("idle-in-transaction-leak", &[], "connections.leak").await else {
+        return;
+    };
+    let size = test.fleet.pool_size;
+    let read = desk.until(POOL, nothing(), |r| r["leaked"] == size).await;
+    assert_eq!(
+        (
+            &read["idle_in_transaction"],
+            &read["held_percent"],
+            &read["verdict"]
+        ),
+        (&json!(size), &json!(100.0), &json!("connections.leak"))
+    );
+    leaked_sessions_have_a_client_and_can_be_ended(&desk, size).await;
 }
 
 async fn leaked_sessions_have_a_client_and_can_be_ended(desk: &Desk, pool_size: u32) {

@@ -1,0 +1,194 @@
+//! `muster drill`: practise, report, issue proofs.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use muster_engine::proof::Proof;
+use muster_model::{Time, digest_of};
+use owo_colors::OwoColorize;
+use serde_json::json;
+
+use super::exit::{Failure, USAGE};
+use super::lab::{default_dir, options};
+use super::print;
+use crate::drill::report::{Row, html};
+use crate::drill::{Drill, built_in, run::once};
+
+/// What to practise.
+#[derive(Args, Debug)]
+pub struct DrillArgs {
+    /// Drill, runbook or fault
+    pub names: Vec<String>,
+    /// All drills
+    #[arg(long)]
+    pub all: bool,
+    /// How often each, every time on a fresh fleet
+    #[arg(long, default_value_t = 1)]
+    pub repeat: u32,
+    /// PostgreSQL: a major version (15, 18) or a folder of programs
+    #[arg(long, value_name = "15|18|DIR")]
+    pub pg: Option<String>,
+    /// Write report.html and report.json into a folder
+    #[arg(long)]
+    pub report: Option<PathBuf>,
+    /// Write the Proofs of what passed to a file, for `muster proof import`
+    #[arg(long)]
+    pub proof_out: Option<PathBuf>,
+}
+
+fn chosen(args: &DrillArgs) -> Result<Vec<Drill>, Failure> {
+    let all = built_in()?;
+    if args.all {
+        return Ok(all);
+    }
+    let mut out: Vec<Drill> = Vec::new();
+    for name in &args.names {
+        let hits: Vec<&Drill> = all
+            .iter()
+            .filter(|d| d.id == *name || d.runbook == *name || d.fault.name == *name)
+            .collect();
+        if hits.is_empty() {
+            let known: Vec<&str> = all.iter().map(|d| d.id.as_str()).collect();
+            return Err(Failure::new(
+                USAGE,
+                format!("there is no drill, runbook or fault `{name}`"),
+                format!("drills: {}", known.join(", ")),
+            ));
+        }
+        out.extend(
+            hits.into_iter()
+                .filter(|d| !out.iter().any(|o| o.id == d.id))
+                .cloned()
+                .collect::<Vec<_>>(),
+        );
+    }
+    if out.is_empty() {
+        let known: Vec<&str> = all.iter().map(|d| d.id.as_str()).collect();
+        return Err(Failure::new(
+            USAGE,
+            "name a drill, or give --all",
+            format!("drills: {}", known.join(", ")),
+        ));
+    }
+    Ok(out)
+}
+
+/// `muster drill`.
+///
+/// # Errors
+/// When a stage cannot be set.
+pub async fn drill(args: &DrillArgs, _: Option<&Path>, as_json: bool) -> Result<u8, Failure> {
+    let mut rows: Vec<Row> = Vec::new();
+    for drill in chosen(args)? {
+        for repeat in 1..=args.repeat {
+            let name = format!("d{}-{repeat}", std::process::id());
+            let opts = options(default_dir(&name), args.pg.as_deref())?;
+            let tag = format!("{} {repeat}/{}", drill.id, args.repeat);
+            let say = |what: &str| print::note(format!("{} {what}", tag.dimmed()));
+            let row = once(&drill, &opts, repeat, &say).await.map_err(|e| {
+                Failure::new(
+                    1,
+                    format!("drill `{}`: {e}", drill.id),
+                    "`cargo xtask provide` provides what is missing",
+                )
+            })?;
+            for n in &row.notes {
+                print::note(format!("{} {n}", tag.yellow()));
+            }
+            rows.push(row);
+        }
+    }
+    if let Some(dir) = &args.report {
+        let fail =
+            |e: std::io::Error| Failure::new(1, format!("{}: {e}", dir.display()), "choose another folder");
+        std::fs::create_dir_all(dir).map_err(fail)?;
+        std::fs::write(dir.join("report.json"), json!(rows).to_string()).map_err(fail)?;
+        std::fs::write(dir.join("report.html"), html(&rows)).map_err(fail)?;
+    }
+    if let Some(file) = &args.proof_out {
+        let text = serde_json::to_string_pretty(&proofs(&rows)?).unwrap_or_default();
+        std::fs::write(file, text)
+            .map_err(|e| Failure::new(1, format!("{}: {e}", file.display()), "choose another file"))?;
+    }
+    if as_json {
+        print::json(&json!(rows));
+    } else {
+        show(&rows);
+    }
+    Ok(if rows.iter().all(|r| r.safe_pass) { 0 } else { 5 })
+}
+
+fn show(rows: &[Row]) {
+    let seconds = |s: Option<f64>| s.map_or_else(|| "–".to_owned(), |s| format!("{s:.1} s"));
+    let mark = |b: bool| {
+        if b {
+            "yes".green().to_string()
+        } else {
+            "NO".red().to_string()
+        }
+    };
+    let lines = rows.iter().map(|r| {
+        vec![
+            r.drill.clone(),
+            r.pg_major.to_string(),
+            r.repeat.to_string(),
+            seconds(r.detected_in_s),
+            seconds(r.acted_in_s),
+            seconds(r.verified_in_s),
+            mark(r.controls.repairs),
+            mark(r.controls.persists_without),
+            mark(r.controls.quiet_when_healthy),
+            mark(r.controls.declines_lookalike),
+            format!("{}/{}", r.acked_writes, r.lost_writes),
+            if r.harm.is_empty() {
+                "none".to_owned()
+            } else {
+                r.harm.join("; ")
+            },
+            mark(r.safe_pass),
+        ]
+    });
+    print::table(
+        &[
+            "drill",
+            "pg",
+            "n",
+            "detected",
+            "acted",
+            "verified",
+            "repairs",
+            "persists",
+            "quiet",
+            "declines",
+            "writes/lost",
+            "harm",
+            "safe",
+        ],
+        lines.collect(),
+    );
+}
+
+/// One Proof for each runbook and version whose rows are all safe.
+fn proofs(rows: &[Row]) -> Result<Vec<Proof>, Failure> {
+    let signatures = muster_act::signatures();
+    let mut out: Vec<Proof> = Vec::new();
+    for (file, text) in crate::app::BUILT_IN {
+        let book = muster_runbooks::check(file, text, &signatures).map_err(crate::app::AppError::Runbooks)?;
+        let mine: Vec<&Row> = rows.iter().filter(|r| r.runbook == book.id).collect();
+        let Some(first) = mine.first() else { continue };
+        if !mine.iter().all(|r| r.safe_pass) {
+            continue;
+        }
+        let now = muster_engine::clock::Clock::now(&muster_engine::clock::SystemClock);
+        out.push(Proof {
+            drill: first.drill.clone(),
+            runbook: book.id.clone(),
+            runbook_digest: book.digest.clone(),
+            settings_digest: digest_of(&muster_rules::defaults()),
+            major: first.pg_major,
+            at: Time::from_millis(now.millis()),
+            repeats: u32::try_from(mine.len()).unwrap_or(u32::MAX),
+        });
+    }
+    Ok(out)
+}
