@@ -157,6 +157,9 @@ fn still(incident: &Incident, root: &Root, run: Option<&LastRun>, at: Time) -> C
     let mut now = incident.clone();
     let mut what = Vec::new();
     now.last_seen_at = at;
+    if now.resolution.take().is_some() {
+        what.push("it came back".to_owned());
+    }
     let cause = Cause {
         kind: root.cause.kind.clone(),
         subject: root.cause.subject.clone(),
@@ -216,17 +219,16 @@ fn gone(incident: &Incident, run: Option<&LastRun>, sight: &Sight) -> Option<Cha
         let settled = sight.at.since(ended) >= r.settle;
         return if settled {
             Some(close(now, ended, "repaired; symptom and cause proven gone"))
-        } else if now.state == IncidentState::Mitigating {
+        } else if now.resolution.is_some() {
             None
         } else {
+            let watched = format!(
+                "repaired and proven; watched for a relapse for {}",
+                r.settle.human()
+            );
             now.state = IncidentState::Mitigating;
-            Some(Change::Changed(
-                now,
-                format!(
-                    "repaired and proven; watched for a relapse for {}",
-                    r.settle.human()
-                ),
-            ))
+            now.resolution = Some(watched.clone());
+            Some(Change::Changed(now, watched))
         };
     }
     let state = state_of(&now, run, false);

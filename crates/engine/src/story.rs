@@ -3,27 +3,71 @@
 use std::fmt::Write as _;
 
 use muster_model::{
-    Evidence, Incident, Observation, Outcome, PlanResult, RunOutcome, StepPlan, TimelineEntry, Verdict,
+    Evidence, Finding, Incident, Observation, Outcome, PlanResult, RunOutcome, StepPlan, TimelineEntry,
+    Verdict,
 };
 
 use crate::journal::{Entry, Event};
 
+/// From so many targets of one step on, what went as planned is told in one line.
+const FOLD_FROM: usize = 4;
+
 /// The timeline, oldest first.
 #[must_use]
 pub fn timeline(entries: &[Entry]) -> Vec<TimelineEntry> {
-    entries
-        .iter()
-        .filter_map(|e| {
-            let (tone, text) = sentence(e)?;
-            Some(TimelineEntry {
-                entry: e.seq,
-                at: e.at,
-                who: e.who.clone(),
+    let mut lines = Vec::new();
+    let mut rest = entries;
+    while let Some(first) = rest.first() {
+        let alike = done_alike(rest);
+        let (told, said) = if alike.len() >= FOLD_FROM {
+            (alike.len() * 2, Some(("act", folded(first, &alike))))
+        } else {
+            (1, sentence(first))
+        };
+        if let Some((tone, text)) = said {
+            lines.push(TimelineEntry {
+                entry: first.seq,
+                through: rest[told - 1].seq,
+                at: first.at,
+                who: first.who.clone(),
                 text,
                 tone: tone.to_owned(),
-            })
-        })
-        .collect()
+            });
+        }
+        rest = &rest[told..];
+    }
+    lines
+}
+
+/// Labels of the targets that one step handled as planned, one right after the other.
+fn done_alike(entries: &[Entry]) -> Vec<&str> {
+    let mut labels = Vec::new();
+    for pair in entries.chunks_exact(2) {
+        let same = pair
+            .iter()
+            .all(|e| e.place.step == entries[0].place.step && e.place.run == entries[0].place.run);
+        match (&pair[0].event, &pair[1].event) {
+            (
+                Event::Intent { target, undo: false },
+                Event::Tried {
+                    outcome: Outcome::Done { .. },
+                    undo: false,
+                },
+            ) if same => labels.push(target.label.as_str()),
+            _ => break,
+        }
+    }
+    labels
+}
+
+fn folded(first: &Entry, labels: &[&str]) -> String {
+    format!(
+        "`{}` done {} times, each as planned: from {} to {}.",
+        first.place.step,
+        labels.len(),
+        labels.first().unwrap_or(&""),
+        labels.last().unwrap_or(&"")
+    )
 }
 
 #[allow(clippy::too_many_lines)] // one arm an event, each a sentence
@@ -246,11 +290,13 @@ pub fn postmortem(incident: &Incident, entries: &[Entry], evidence: &[Evidence])
         (Some(at), Some(why)) => {
             let _ = writeln!(out, "| over | {at}: {why} [{last}] |");
         }
-        _ => {
-            let _ = writeln!(out, "| state | {} [{last}] |", word(incident));
+        (_, why) => {
+            let why = why.as_ref().map(|w| format!(": {w}")).unwrap_or_default();
+            let _ = writeln!(out, "| state | {}{why} [{last}] |", word(incident));
         }
     }
-    let _ = writeln!(out, "\n## Cause\n\n{} [{opening}]\n", incident.finding.summary);
+    let (finding, named) = named(incident, entries).unwrap_or((&incident.finding, opening));
+    let _ = writeln!(out, "\n## Cause\n\n{} [{named}]\n", finding.summary);
     if !incident.symptoms.is_empty() {
         let _ = writeln!(
             out,
@@ -258,22 +304,18 @@ pub fn postmortem(incident: &Incident, entries: &[Entry], evidence: &[Evidence])
             incident.symptoms.join(", ")
         );
     }
-    if !incident.finding.ruled_out.is_empty() {
-        let _ = writeln!(
-            out,
-            "Ruled out: {} [{opening}].\n",
-            incident.finding.ruled_out.join("; ")
-        );
+    if !finding.ruled_out.is_empty() {
+        let _ = writeln!(out, "Ruled out: {} [{named}].\n", finding.ruled_out.join("; "));
     }
     let _ = writeln!(out, "## What happened\n");
     for line in &lines {
         let _ = writeln!(
             out,
-            "- {} {} ({}) [{}]",
+            "- {} {} ({}) {}",
             line.at.clock(),
             line.text,
             line.who,
-            line.entry
+            line.cite()
         );
     }
     let _ = writeln!(out, "\n## Evidence\n");
@@ -302,6 +344,18 @@ pub fn postmortem(incident: &Incident, entries: &[Entry], evidence: &[Evidence])
         "_Numbers in brackets are entries of the journal; `muster journal verify` proves them unchanged._"
     );
     out
+}
+
+/// What the entry said that first named the cause as it is named now.
+fn named<'a>(incident: &Incident, entries: &'a [Entry]) -> Option<(&'a Finding, u64)> {
+    entries.iter().find_map(|e| match &e.event {
+        Event::IncidentOpened { incident: then } | Event::IncidentChanged { incident: then, .. }
+            if then.cause == incident.cause =>
+        {
+            Some((&then.finding, e.seq))
+        }
+        _ => None,
+    })
 }
 
 fn word(incident: &Incident) -> &'static str {

@@ -111,6 +111,8 @@ pub struct Incident {
 pub struct TimelineEntry {
     /// Sequence number of the journal entry.
     pub entry: u64,
+    /// Last entry that the line tells; the same number unless one line tells many alike.
+    pub through: u64,
     /// When.
     pub at: Time,
     /// Who: `daemon`, or a person.
@@ -119,4 +121,16 @@ pub struct TimelineEntry {
     pub text: String,
     /// For colour: `seen`, `plan`, `person`, `act`, `proof`, `trouble`, `end`.
     pub tone: String,
+}
+
+impl TimelineEntry {
+    /// `[7]`, or `[10–29]` for a line that tells many entries.
+    #[must_use]
+    pub fn cite(&self) -> String {
+        if self.through > self.entry {
+            format!("[{}–{}]", self.entry, self.through)
+        } else {
+            format!("[{}]", self.entry)
+        }
+    }
 }

@@ -15,12 +15,17 @@ fn main() -> std::process::ExitCode {
             return std::process::ExitCode::from(if usage { 64 } else { 0 });
         }
     };
-    let daemon = matches!(cli.command, Command::Watch { .. });
-    let level = if daemon { "info" } else { "warn" };
+    let level = match cli.command {
+        Command::Watch { .. } => "info",
+        // A drill watches many incidents come and go; its own report tells them.
+        Command::Drill(_) => "off",
+        _ => "warn",
+    };
     let filter = EnvFilter::try_from_env("MUSTER_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(false);
     if cli.log_json {
         log.json().init();

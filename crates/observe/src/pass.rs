@@ -46,6 +46,7 @@ struct ServerMemory {
     down_since: Option<Time>,
     knocked: Option<Time>,
     offset: Offset,
+    names: locks::Names,
 }
 
 #[derive(Default)]
@@ -197,7 +198,8 @@ impl Observer {
         let offset = known.offset;
         if due(view.activity.as_ref().map(|p| p.taken_at), self.cadence.activity) {
             let (value, gaps) = activity::read(&session, &server.address, offset).await?;
-            let waits = locks::read(&session, &value.sessions, offset).await?;
+            let mut waits = locks::read(&session, &value.sessions, offset).await?;
+            locks::name(server, &value.sessions, &mut waits, &mut known.names).await;
             known.gaps.retain(|g| g.collector != "activity");
             known.gaps.extend(gaps);
             view.activity = Some(Part { taken_at: now, value });

@@ -96,6 +96,15 @@ impl Server {
         self.reserved(&self.acting, login, Purpose::Act).await
     }
 
+    /// A short session in another database of the server, for what only that database can tell.
+    ///
+    /// # Errors
+    /// With the rung that failed.
+    pub async fn inside(&self, database: &str) -> Result<PgSession, ReachError> {
+        let (target, meter) = (&self.address, self.meter.clone());
+        PgSession::inside(target, &self.observe, database, &self.limits, meter).await
+    }
+
     /// A try to log in anew, as a client would: is there a slot?
     ///
     /// # Errors

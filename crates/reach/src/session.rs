@@ -90,7 +90,33 @@ impl PgSession {
             "muster/act"
         };
         let ready = login::ready(target, login, name, limits.connect)?;
-        let (client, task) = open(target, &ready, limits).await?;
+        Self::with(target, &ready, purpose, limits, meter).await
+    }
+
+    /// An observing session in another database than the login names.
+    ///
+    /// # Errors
+    /// With the rung of the ladder that failed.
+    pub(crate) async fn inside(
+        target: &str,
+        login: &Login,
+        database: &str,
+        limits: &Limits,
+        meter: Arc<Meter>,
+    ) -> Result<Self, ReachError> {
+        let mut ready = login::ready(target, login, "muster/observe", limits.connect)?;
+        ready.config.dbname(database);
+        Self::with(target, &ready, Purpose::Observe, limits, meter).await
+    }
+
+    async fn with(
+        target: &str,
+        ready: &Ready,
+        purpose: Purpose,
+        limits: &Limits,
+        meter: Arc<Meter>,
+    ) -> Result<Self, ReachError> {
+        let (client, task) = open(target, ready, limits).await?;
         let mut session = Self {
             live: Arc::new(Live {
                 client,

@@ -14,8 +14,10 @@ use super::probe;
 use crate::eyes::{Eyes, int, record, server_of, sessions_of, span, text};
 use crate::identity::exact;
 
-/// Under this share the slots are well again; ending more than that is not needed.
-const ENOUGH: f64 = 75.0;
+/// Under this share the slots are well again, with room for what comes meanwhile; ending more is not needed.
+const ENOUGH: f64 = 70.0;
+/// Ending so few that this share is still taken would not cure.
+const LEAST: f64 = 80.0;
 
 /// The probe.
 pub struct IdleSessions(Signature, Arc<Eyes>);
@@ -40,8 +42,13 @@ impl IdleSessions {
             ),
             Field::new("owner", Type::Text, "their owner: user/application"),
             Field::new("count", Type::Int, "how many"),
+            Field::new(
+                "needed",
+                Type::Int,
+                "how many have to go to come under 80 % of the usable slots",
+            ),
         ];
-        let about = "Finds plain idle sessions of the biggest owner, oldest first, as many as bring the server under 75 % of \
+        let about = "Finds plain idle sessions of the biggest owner, oldest first, as many as bring the server under 70 % of \
                      its usable slots. A pooler's own connections and ours are left out.";
         Self(probe("pg.idle_sessions@1", about, params, outputs), eyes)
     }
@@ -78,12 +85,7 @@ impl Probe for IdleSessions {
             .unwrap_or_default();
         let theirs = owners.remove(&owner).unwrap_or_default();
         let (used, usable, _) = slots(activity);
-        #[allow(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss
-        )]
-        let wanted = used.saturating_sub((usable as f64 * ENOUGH / 100.0) as usize);
+        let (wanted, needed) = (above(used, usable, ENOUGH), above(used, usable, LEAST));
         let may_go = theirs.len().saturating_sub(leave);
         let mut idle: Vec<&Session> = theirs
             .into_iter()
@@ -102,8 +104,20 @@ impl Probe for IdleSessions {
             "sessions": exact.iter().map(|s| s.freeze().to_value()).collect::<Vec<_>>(),
             "owner": owner,
             "count": exact.len(),
+            "needed": needed,
         })))
     }
+}
+
+/// How many of the used slots lie above a share of the usable ones.
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)]
+fn above(used: usize, usable: usize, percent: f64) -> usize {
+    // One less than the line, so that what is left lies under it.
+    used.saturating_sub(((usable as f64 * percent / 100.0).ceil() as usize).saturating_sub(1))
 }
 
 fn pooled(snapshot: &Snapshot) -> Vec<i32> {

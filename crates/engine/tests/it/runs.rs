@@ -219,3 +219,29 @@ async fn an_edited_journal_is_found() {
         "a truncated journal is not opened"
     );
 }
+
+#[tokio::test]
+async fn the_story_tells_many_alike_in_one_line_and_what_differs_by_itself() {
+    let dir = tempfile::tempdir().expect("dir");
+    let things = world(6);
+    let engine = engine(dir.path(), &things);
+    let id = plan(&engine, &book("thing.end@1", "escalate"), "daemon")
+        .await
+        .plan
+        .id;
+    engine.approve(&id, "bo", None).expect("approves");
+    things.lock().expect("lock").things.insert(6, 9);
+    engine
+        .drive(&id, Starter::Person, &Stop::default())
+        .await
+        .expect("drives");
+    let entries = engine.journal().of_run(&id).expect("reads");
+    let story = muster_engine::story::timeline(&entries);
+    let folded: Vec<_> = story.iter().filter(|l| l.through > l.entry).collect();
+    assert_eq!(folded.len(), 1, "{story:#?}");
+    assert!(folded[0].text.contains("done 5 times"), "{}", folded[0].text);
+    assert_eq!(folded[0].through - folded[0].entry, 9);
+    let after = story.iter().find(|l| l.entry == folded[0].through + 1);
+    assert!(after.is_some_and(|l| l.text.contains("About to")), "{after:?}");
+    assert!(story.iter().any(|l| l.text.contains("skipped")), "{story:#?}");
+}

@@ -177,10 +177,8 @@ fn show(story: &Value) {
             "person" => text.cyan().to_string(),
             _ => text,
         };
-        print::line(format!(
-            "{} {text} {}",
-            at.dimmed(),
-            format!("[{}]", field(e, "entry")).dimmed()
-        ));
+        let cite = serde_json::from_value::<muster_model::TimelineEntry>(e.clone())
+            .map_or_else(|_| format!("[{}]", field(e, "entry")), |line| line.cite());
+        print::line(format!("{} {text} {}", at.dimmed(), cite.dimmed()));
     }
 }

@@ -262,6 +262,13 @@ async fn tour(fleet: Fleet) {
     let _ = run(with_config("incident show")).status().await;
     say("approving, as a person would; then it is carried out and proven:");
     let _ = run(with_config("approve")).status().await;
+    for _ in 0..20 {
+        let answer = run(with_config("incident list --json")).output().await;
+        if answer.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains("repaired and proven")) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
     say("the postmortem, every sentence citing its journal entry:");
     let _ = run(with_config("incident postmortem")).status().await;
     say("done; the fleet goes away now");

@@ -75,6 +75,7 @@ fn incident(id: &str, finding: &Finding, findings: Vec<Finding>) -> Incident {
 fn line(entry: u64, ago: u64, who: &str, tone: &str, text: &str) -> TimelineEntry {
     TimelineEntry {
         entry,
+        through: entry,
         at: before(ago),
         who: who.into(),
         text: text.into(),

@@ -31,7 +31,7 @@ fn lines(entries: &[TimelineEntry], today: Time) -> Markup {
                     span.what {
                         (prose(&e.text))
                         " "
-                        span.cite title={ "journal entry " (e.entry) } { "[" (e.entry) "]" }
+                        span.cite title={ "journal entry " (e.entry) } { (e.cite()) }
                         @if e.who != "daemon" { span.who { " " (e.who) } }
                     }
                 }
@@ -60,6 +60,7 @@ mod tests {
         let many: Vec<TimelineEntry> = (0..100)
             .map(|n| TimelineEntry {
                 entry: n,
+                through: n,
                 ..story.timeline[0].clone()
             })
             .collect();

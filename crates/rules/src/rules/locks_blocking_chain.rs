@@ -1,5 +1,6 @@
 //! `locks.blocking_chain`: sessions wait for a lock that another holds.
 
+use muster_model::snapshot::Session;
 use muster_model::{Severity, Span, Subject, lock_graph};
 use serde_json::json;
 
@@ -91,7 +92,7 @@ pub(super) fn tree(c: &mut Context<'_>, ddl: bool) {
         );
         let (subject, summary) = match &graph.ddl {
             Some(d) => (
-                Subject::new("session", d.pid),
+                owner(sessions.iter().find(|s| s.pid == d.pid)),
                 format!(
                     "{} sessions queue behind a DDL on {} (session {}) that waits for {holder}; cancelling the DDL frees {}",
                     d.behind.len(),
@@ -101,7 +102,7 @@ pub(super) fn tree(c: &mut Context<'_>, ddl: bool) {
                 ),
             ),
             None => (
-                Subject::new("session", root.pid),
+                owner(root.session.as_ref()),
                 format!(
                     "{waiters} sessions wait for {holder}, the longest for {}; {} frees {}",
                     oldest.human(),
@@ -131,6 +132,17 @@ pub(super) fn tree(c: &mut Context<'_>, ddl: bool) {
         }));
         c.findings.push(f);
     }
+}
+
+/// Who holds the lock, in words that survive a reconnect: a relapse is the same trouble.
+fn owner(session: Option<&Session>) -> Subject {
+    Subject::new(
+        "owner",
+        session.map_or_else(
+            || "prepared transaction".to_owned(),
+            |s| format!("{}/{}", s.user.as_deref().unwrap_or("?"), s.application),
+        ),
+    )
 }
 
 #[cfg(test)]
