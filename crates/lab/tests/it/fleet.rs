@@ -28,11 +28,17 @@ fn processes(dir: &Path) -> Vec<String> {
         .collect()
 }
 
-fn shared_memory() -> usize {
-    std::fs::read_to_string("/proc/sysvipc/shm")
-        .expect("shm")
-        .lines()
-        .count()
+/// The id of the primary's segment of shared memory: the second word of line 7 of its `postmaster.pid`.
+fn segment(fleet: &Fleet) -> String {
+    let file = fleet.data("a").join("postmaster.pid");
+    let text = std::fs::read_to_string(file).expect("runs");
+    let line = text.lines().nth(6).expect("a line for the shared memory");
+    line.split_whitespace().nth(1).expect("an id").to_owned()
+}
+
+fn segment_exists(id: &str) -> bool {
+    let all = std::fs::read_to_string("/proc/sysvipc/shm").expect("shm");
+    all.lines().any(|l| l.split_whitespace().nth(1) == Some(id))
 }
 
 async fn number(fleet: &Fleet, server: &str, sql: &str) -> i64 {
