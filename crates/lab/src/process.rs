@@ -33,7 +33,8 @@ impl ProcessId {
     /// Whether this very process is alive (a zombie is not).
     #[must_use]
     pub fn alive(&self) -> bool {
-        let Some(pid) = Pid::from_raw(self.pid) else {
+        // Not a number of a process: 0 and below would mean whole groups.
+        let Some(pid) = (self.pid > 0).then(|| Pid::from_raw(self.pid)).flatten() else {
             return false;
         };
         test_kill_process(pid).is_ok() && started(self.pid) == self.started && !zombie(self.pid)

@@ -215,7 +215,8 @@ pub fn postmaster(fleet: &Fleet, server: &str) -> Option<ProcessId> {
     }
     let text = std::fs::read_to_string(fleet.data(server).join("postmaster.pid")).ok()?;
     let mut lines = text.lines();
-    let pid: i32 = lines.next()?.trim().parse().ok()?;
+    // A standalone backend (initdb's) writes its number below zero.
+    let pid: i32 = lines.next()?.trim().parse::<i32>().ok()?.checked_abs()?;
     let data = lines.next()?;
     let process = ProcessId::of(pid);
     // The number may be somebody else's by now: its command line must name this folder.

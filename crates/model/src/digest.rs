@@ -69,6 +69,16 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    proptest::proptest! {
+        /// A plan is digested before it is stored and again after it was read: every number must survive the text.
+        #[test]
+        fn the_text_of_any_number_reads_back_as_the_same_text(x in proptest::num::f64::NORMAL) {
+            let text = canonical_json(&json!({"x": x}));
+            let back: Value = serde_json::from_str(&text).expect("reads");
+            proptest::prop_assert_eq!(canonical_json(&back), text);
+        }
+    }
+
     #[test]
     fn key_order_does_not_matter_and_values_do() {
         assert_eq!(

@@ -59,7 +59,7 @@ fn the_check_itself_finds_what_is_wrong() {
         .into_iter()
         .find(|s| s.name == "pg.idle_sessions@1")
         .expect("signature");
-    let good = serde_json::json!({"sessions": [], "owner": "app/x", "count": 0});
+    let good = serde_json::json!({"sessions": [], "owner": "app/x", "count": 0, "needed": 0});
     let good = good.as_object().expect("object");
     exact(&signature, good);
     let mut missing = good.clone();

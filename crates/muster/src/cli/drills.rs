@@ -22,6 +22,9 @@ pub struct DrillArgs {
     /// All drills
     #[arg(long)]
     pub all: bool,
+    /// Only the drills of these very names, not all of a runbook or fault
+    #[arg(long)]
+    pub only: bool,
     /// How often each, every time on a fresh fleet
     #[arg(long, default_value_t = 1)]
     pub repeat: u32,
@@ -45,7 +48,7 @@ fn chosen(args: &DrillArgs) -> Result<Vec<Drill>, Failure> {
     for name in &args.names {
         let hits: Vec<&Drill> = all
             .iter()
-            .filter(|d| d.id == *name || d.runbook == *name || d.fault.name == *name)
+            .filter(|d| d.id == *name || (!args.only && (d.runbook == *name || d.fault.name == *name)))
             .collect();
         if hits.is_empty() {
             let known: Vec<&str> = all.iter().map(|d| d.id.as_str()).collect();

@@ -263,7 +263,7 @@ async fn tour(fleet: Fleet) {
     say("approving, as a person would; then it is carried out and proven:");
     let _ = run(with_config("approve")).status().await;
     for _ in 0..20 {
-        let answer = run(with_config("incident list --json")).output().await;
+        let answer = run(with_config("incident show --json")).output().await;
         if answer.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains("repaired and proven")) {
             break;
         }

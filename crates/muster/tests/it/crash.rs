@@ -1,0 +1,120 @@
+//! kill -9 of the daemon before and after every append to its journal during `pool-exhausted`: the next daemon comes to
+//! the same end, and nobody is ended twice.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::stage::{Stage, pooled, until};
+
+/// How many fleets at once; they mostly wait.
+const LANES: usize = 6;
+/// No run of this drill has so many appends; a bound, so that the test ends.
+const AT_MOST: usize = 60;
+
+/// Kills at one append, lets a new daemon go on; `None` when the run was over before that append.
+async fn killed_at(point: &str) -> Option<Vec<Value>> {
+    let mut stage = Stage::new(pooled(2)).await?;
+    let mut daemon = stage
+        .daemon(&[("MUSTER_TEST_KILL_AT_APPEND", point.to_owned())])
+        .await;
+    stage.test.inject("idle-in-transaction-leak", &[]).await;
+    let mut killed = false;
+    let journal = until(&format!("the run is over, killed at {point}"), async || {
+        if daemon.child.try_wait().expect("waits").is_some() {
+            killed = true;
+            daemon = stage.daemon(&[]).await;
+        }
+        let runs = stage.muster(&["runs", "list", "--json"]).await;
+        let runs: Value = serde_json::from_str(&runs.out).unwrap_or_default();
+        let state = |r: &Value, s: &str| r["state"]["state"] == s;
+        let all = runs.as_array().cloned().unwrap_or_default();
+        if let Some(r) = all.iter().find(|r| state(r, "waiting_approval")) {
+            // It may be killed at this very word; then it is said again.
+            let id = r["id"].as_str().unwrap_or_default();
+            stage.muster(&["approve", "--yes", id]).await;
+        }
+        let proven = all.iter().any(|r| state(r, "ended") && r["outcome"] == "proven");
+        let busy = all.iter().any(|r| !state(r, "ended"));
+        if !proven || busy {
+            return None;
+        }
+        let text = stage.muster(&["journal", "export"]).await;
+        Some(
+            text.out
+                .lines()
+                .filter_map(|l| serde_json::from_str(l).ok())
+                .collect::<Vec<Value>>(),
+        )
+    })
+    .await;
+    let verify = stage.muster(&["journal", "verify"]).await;
+    assert!(verify.out.contains("unbroken"), "killed at {point}: {verify:?}");
+    let check = stage.muster(&["check"]).await;
+    assert_eq!(check.code, 0, "killed at {point}: {check:?}");
+    daemon.signal(Signal::TERM);
+    daemon.ended().await;
+    killed.then_some(journal)
+}
+
+/// What must hold in the end, wherever it was killed.
+fn same_end(point: &str, journal: &[Value]) {
+    let events =
+        |name: &str| -> Vec<&Value> { journal.iter().filter(|e| e["event"]["event"] == name).collect() };
+    let target = |e: &&Value| e["place"]["target"].to_string();
+    let mut intents: Vec<String> = events("intent").iter().map(target).collect();
+    intents.sort();
+    let before = intents.len();
+    intents.dedup();
+    assert_eq!(
+        (before, intents.len()),
+        (2, 2),
+        "killed at {point}: each session once: {intents:?}"
+    );
+    let ended = events("ended");
+    let proven: Vec<_> = ended
+        .iter()
+        .filter(|e| e["event"]["outcome"] == "proven")
+        .collect();
+    assert_eq!(proven.len(), 1, "killed at {point}");
+    let strange: Vec<_> = ended
+        .iter()
+        .filter(|e| {
+            !["proven", "declined", "nothing"].contains(&e["event"]["outcome"].as_str().unwrap_or_default())
+        })
+        .collect();
+    assert!(strange.is_empty(), "killed at {point}: {strange:?}");
+    assert_eq!(events("incident_opened").len(), 1, "killed at {point}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_every_append_it_comes_to_the_same_end() {
+    if Stage::new(pooled(2)).await.is_none() {
+        return;
+    }
+    let over = [Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false))];
+    let lane = async |lane: usize| {
+        let mut points = 0;
+        for number in (1..=AT_MOST).filter(|n| n % LANES == lane) {
+            for (over, sign) in over.iter().zip(["", "+"]) {
+                if over.load(Ordering::Relaxed) {
+                    continue;
+                }
+                let point = format!("{sign}{number}");
+                match killed_at(&point).await {
+                    Some(journal) => {
+                        same_end(&point, &journal);
+                        points += 1;
+                    }
+                    None => over.store(true, Ordering::Relaxed),
+                }
+            }
+        }
+        points
+    };
+    let lanes = (0..LANES).map(lane);
+    let points: usize = futures::future::join_all(lanes).await.into_iter().sum();
+    assert!(points >= 20, "only {points} points were tried");
+}

@@ -1,0 +1,11 @@
+//! What a user sees and what must never happen, on real servers, through the program itself.
+
+mod bad_input;
+mod crash;
+mod daemon;
+mod documents;
+mod drills;
+mod fleet;
+mod full_disk;
+mod shapes;
+mod stage;
