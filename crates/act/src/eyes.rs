@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use muster_engine::CodeError;
 use muster_engine::clock::{Clock, SystemClock};
-use muster_model::snapshot::{Pool, PoolerView, ServerView, Session};
+use muster_model::snapshot::{PoolerView, ServerView};
 use muster_model::{Record, Scope, Snapshot, Span, Type};
 use muster_observe::{Cadence, Observer};
 use muster_reach::{Estate, Server};
@@ -53,12 +53,23 @@ pub(crate) fn unreadable(scope: &Scope, reason: &str) -> CodeError {
     }
 }
 
+fn no_primary(scope: &Scope, snapshot: &Snapshot) -> CodeError {
+    let mut reason = "no server of it says that it is the primary".to_owned();
+    for server in snapshot.servers.iter().filter(|s| !s.answers()) {
+        let why = snapshot
+            .gap("activity", &server.address)
+            .map_or("it does not answer", |g| g.reason.as_str());
+        reason.push_str(&format!("; {}: {why}", server.address));
+    }
+    unreadable(scope, &reason)
+}
+
 /// The server that a scope means: the one it names, else the primary.
 pub(crate) fn server_of<'a>(scope: &Scope, snapshot: &'a Snapshot) -> Result<&'a ServerView, CodeError> {
     let server = snapshot
         .server(&scope.target)
         .or_else(|| snapshot.primary())
-        .ok_or_else(|| unreadable(scope, "no server of it says that it is the primary"))?;
+        .ok_or_else(|| no_primary(scope, snapshot))?;
     if server.answers() {
         return Ok(server);
     }
@@ -119,35 +130,6 @@ pub(crate) fn pooler_of<'a>(scope: &Scope, snapshot: &'a Snapshot) -> Result<&'a
         target: pooler.address.clone(),
         reason: why.to_owned(),
     })
-}
-
-/// The server and the sessions behind a pool's connections, by process id.
-pub(crate) fn behind<'a>(
-    snapshot: &'a Snapshot,
-    pooler: &'a PoolerView,
-    pool: &Pool,
-) -> Option<(&'a ServerView, Vec<&'a Session>)> {
-    let state = &pooler.state.as_ref()?.value;
-    let pids: Vec<i32> = state
-        .servers_of(pool)
-        .map(|s| s.remote_pid)
-        .filter(|p| *p > 0)
-        .collect();
-    let database = state.databases.iter().find(|d| d.name == pool.database)?;
-    let at = |s: &&ServerView| s.endpoint.rsplit(':').next() == Some(database.port.to_string().as_str());
-    let server = snapshot.servers.iter().find(at).or_else(|| snapshot.primary())?;
-    let activity = &server.activity.as_ref()?.value;
-    if !activity.sees_all || !server.answers() {
-        return None;
-    }
-    Some((
-        server,
-        activity
-            .sessions
-            .iter()
-            .filter(|s| pids.contains(&s.pid))
-            .collect(),
-    ))
 }
 
 /// An input of type duration.

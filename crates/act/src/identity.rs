@@ -113,6 +113,18 @@ pub(crate) async fn identify(
         .collect())
 }
 
+/// Whether it is still in the same transaction and statement. Times are compared by their distance from the session's
+/// start, so that the difference between two clocks does not matter.
+fn same_story(seen: &Session, now: &SessionId) -> bool {
+    let then = |t: Option<muster_model::Time>| t.map(|t| t.micros() - seen.backend_start.micros());
+    let here = |t: Option<i64>| t.map(|t| t - now.backend_start);
+    let statement = then(seen.query_start) == here(now.query_start);
+    then(seen.xact_start) == here(now.xact_start)
+        && statement
+        // Of an active session it is the start of the statement, to the microsecond or a little later.
+        && (now.state == "active" || then(seen.state_change) == here(now.state_change))
+}
+
 /// The exact identities of sessions that were seen in a snapshot; those that changed meanwhile are left out.
 pub(crate) async fn exact(
     session: &PgSession,
@@ -135,12 +147,7 @@ pub(crate) async fn exact(
         .filter_map(|s| {
             let mut id = now.iter().find(|n| n.pid == s.pid)?.clone();
             let same_state = s.state.as_deref() == Some(id.state.as_str());
-            // An idle session that went back to work and idles again is another story: its age starts anew.
-            let age = server
-                .activity
-                .as_ref()
-                .map(|p| p.taken_at.since(s.state_change.unwrap_or(p.taken_at)).millis());
-            let same_story = id.state == "active" || age.is_none_or(|a| id.age_ms + 500 >= a);
+            let same_story = same_story(s, &id);
             id.behind_pooler = state.and_then(|st| st.client_of(s.pid)).map(|c| {
                 if c.application.is_empty() {
                     c.addr.clone()

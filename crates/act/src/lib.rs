@@ -12,7 +12,7 @@ pub mod probes;
 pub mod survey;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 use muster_engine::Catalogue;
 use muster_model::{Protect, Signature};
@@ -21,11 +21,13 @@ use muster_reach::Estate;
 pub use page::reference_page;
 pub use survey::Surveys;
 
+/// What the config protects, by cluster; shared, so that a reload counts at once.
+pub type Protected = Arc<RwLock<BTreeMap<String, Protect>>>;
+
 /// All probes and actions over an estate.
 #[must_use]
-pub fn catalogue(estate: &Arc<Estate>, protect: BTreeMap<String, Protect>) -> Catalogue {
+pub fn catalogue(estate: &Arc<Estate>, protect: Protected) -> Catalogue {
     let eyes = Arc::new(eyes::Eyes::new(estate.clone()));
-    let protect = Arc::new(protect);
     Catalogue::new()
         .probe(probes::pool::PoolProbe::new(eyes.clone()))
         .probe(probes::idle_in_transaction::IdleInTransaction::new(eyes.clone()))
@@ -41,5 +43,5 @@ pub fn catalogue(estate: &Arc<Estate>, protect: BTreeMap<String, Protect>) -> Ca
 #[must_use]
 pub fn signatures() -> Vec<Signature> {
     let limits = muster_reach::Limits::default();
-    catalogue(&Estate::new(Vec::new(), &limits), BTreeMap::new()).signatures()
+    catalogue(&Estate::new(Vec::new(), &limits), Protected::default()).signatures()
 }

@@ -263,7 +263,14 @@ impl Engine {
     /// # Errors
     /// When it is not a plan of this journal or is over.
     pub fn reject(&self, id: &str, by: &str, why: &str) -> Result<Run, EngineError> {
-        let (plan, _) = self.signable(id)?;
+        let (plan, run) = self.signable(id)?;
+        if !matches!(run.state, RunState::WaitingApproval | RunState::Ready) {
+            return Err(EngineError::Refused(Refusal {
+                guard: "state",
+                why: format!("run {id} has begun; what was done would be left unproven"),
+                remedy: format!("`muster runs cancel {id} --why …` stops it in order"),
+            }));
+        }
         let place = Place::run(id, plan.incident.as_deref());
         self.append(
             by,
@@ -309,6 +316,35 @@ impl Engine {
             ));
         }
         Ok((plan, run))
+    }
+
+    /// Ends a plan that nobody started in time; whether it did.
+    ///
+    /// # Errors
+    /// When the journal cannot be read or written.
+    pub fn expire(&self, id: &str) -> Result<bool, EngineError> {
+        let (plan, run) = self.run(id)?;
+        let begun = matches!(run.state, RunState::Running | RunState::Parked | RunState::Ended);
+        if begun || self.now() <= plan.expires_at {
+            return Ok(false);
+        }
+        let place = Place::run(id, plan.incident.as_deref());
+        let why = "nobody started it in time";
+        self.end(&place, crate::journal::DAEMON, RunOutcome::Expired, why)?;
+        Ok(true)
+    }
+
+    /// The step whose question a run waits for, with the question.
+    ///
+    /// # Errors
+    /// When there is no such run, or the journal cannot be read.
+    pub fn asked(&self, id: &str) -> Result<Option<(String, String)>, EngineError> {
+        let entries = self.journal.of_run(id)?;
+        let plan = plan_of(&entries).ok_or_else(|| EngineError::NoSuchRun(id.to_owned()))?;
+        Ok(match next(plan, &entries, self.now()) {
+            Next::Ask { step, question } => Some((step, question)),
+            _ => None,
+        })
     }
 
     /// Asks a run to stop; what was done is undone where it can be.
@@ -450,12 +486,9 @@ impl Engine {
         {
             return Err(EngineError::AlreadyDriven(id.to_owned()));
         }
-        let result = self.drive_owned(id, starter, stop).await;
-        self.driving
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .remove(id);
-        result
+        // Also when this future is dropped or panics: else nobody could ever go on with the run.
+        let _driving = Driving(self, id);
+        self.drive_owned(id, starter, stop).await
     }
 
     async fn drive_owned(&self, id: &str, starter: Starter, stop: &Stop) -> Result<Driven, EngineError> {
@@ -789,12 +822,28 @@ impl Engine {
     }
 
     fn past(&self) -> Result<Vec<Past>, EngineError> {
+        // A run that never started had no effect; of those that did, what is older than two days counts for no guard unless
+        // it is still open.
+        let mut runs: Vec<(String, bool)> = Vec::new();
+        let old = |at: Time| self.now().since(at) > Span::from_mins(2 * 24 * 60);
+        for e in self.journal.of_kind("started")? {
+            runs.push((e.place.run.clone(), old(e.at)));
+        }
+        let ended: BTreeSet<String> = self
+            .journal
+            .of_kind("ended")?
+            .into_iter()
+            .map(|e| e.place.run)
+            .collect();
         let mut out = Vec::new();
-        for e in self.journal.of_kind("planned")? {
-            let Event::Planned { plan } = &e.event else {
+        for (id, old) in runs {
+            if old && ended.contains(&id) {
                 continue;
-            };
-            out.push(past(plan, &self.journal.of_run(&plan.id)?));
+            }
+            let entries = self.journal.of_run(&id)?;
+            if let Some(plan) = plan_of(&entries) {
+                out.push(past(plan, &entries));
+            }
         }
         Ok(out)
     }
@@ -811,6 +860,20 @@ impl Engine {
             return fold(plan, entries, true);
         }
         run
+    }
+}
+
+/// A run that is driven here, until this is dropped.
+struct Driving<'a>(&'a Engine, &'a str);
+
+impl Drop for Driving<'_> {
+    fn drop(&mut self) {
+        let mut driving = self
+            .0
+            .driving
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        driving.remove(self.1);
     }
 }
 

@@ -85,12 +85,23 @@ pub fn absorb(
 ) -> Vec<Change> {
     let mut changes = Vec::new();
     let mut taken = vec![false; sight.roots.len()];
-    for incident in open {
-        let root = (0..sight.roots.len()).find(|i| !taken[*i] && same(incident, &sight.roots[*i]));
+    // Exact causes first: a finding in common must not take the root of another incident.
+    let mut root_of = vec![None; open.len()];
+    for fits in [exactly as fn(&Incident, &Root) -> bool, same] {
+        for (n, incident) in open.iter().enumerate() {
+            if root_of[n].is_none()
+                && let Some(i) =
+                    (0..sight.roots.len()).find(|i| !taken[*i] && fits(incident, &sight.roots[*i]))
+            {
+                taken[i] = true;
+                root_of[n] = Some(i);
+            }
+        }
+    }
+    for (incident, root) in open.iter().zip(root_of) {
         let run = runs.iter().find(|r| r.incident == incident.id);
         match root {
             Some(i) => {
-                taken[i] = true;
                 changes.push(still(incident, &sight.roots[i], run, sight.at));
             }
             None => changes.extend(gone(incident, run, sight)),
@@ -104,10 +115,18 @@ pub fn absorb(
     changes
 }
 
-/// The same incident: the same cause, or a finding in common (its cause may have been named better since).
+/// The very cause.
+fn exactly(incident: &Incident, root: &Root) -> bool {
+    incident.cause.kind == root.cause.kind
+        && incident.cause.subject == root.cause.subject
+        && incident.target == root.cause.target
+}
+
+/// A finding in common: its cause may have been named better since.
 fn same(incident: &Incident, root: &Root) -> bool {
-    if incident.cause.kind == root.cause.kind && incident.cause.subject == root.cause.subject {
-        return incident.target == root.cause.target;
+    // After a proof a mere warning nearby is not a relapse.
+    if incident.resolution.is_some() && !root.opens {
+        return false;
     }
     let keys: Vec<String> = incident.findings.iter().map(Finding::key).collect();
     std::iter::once(&root.cause)
@@ -164,9 +183,11 @@ fn still(incident: &Incident, root: &Root, run: Option<&LastRun>, at: Time) -> C
         kind: root.cause.kind.clone(),
         subject: root.cause.subject.clone(),
     };
-    if cause != now.cause {
+    // Once something was done the incident keeps the name of what was repaired.
+    let acted = now.first_action_at.is_some() || run.is_some_and(|r| r.first_action_at.is_some());
+    if cause != now.cause && !acted {
         what.push(format!("the cause is now {} ({})", cause.kind, cause.subject));
-        now.cause = cause;
+        now.cause = cause.clone();
         now.target.clone_from(&root.cause.target);
     }
     let mut symptoms: Vec<String> = now.symptoms.clone();
@@ -195,7 +216,9 @@ fn still(incident: &Incident, root: &Root, run: Option<&LastRun>, at: Time) -> C
         now.state = state;
     }
     now.first_action_at = now.first_action_at.or(run.and_then(|r| r.first_action_at));
-    now.finding = root.cause.clone();
+    if cause == now.cause {
+        now.finding = root.cause.clone();
+    }
     now.findings = std::iter::once(root.cause.clone())
         .chain(root.symptoms.iter().cloned())
         .collect();

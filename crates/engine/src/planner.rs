@@ -37,6 +37,8 @@ pub struct Request<'a> {
     pub valid: Span,
     /// For runbooks that call others.
     pub library: &'a Library,
+    /// The answer that is on record already: the same again is not written down again.
+    pub known: Option<PlanResult>,
 }
 
 /// A plan and what the guards said of it.
@@ -46,6 +48,8 @@ pub struct Planned {
     pub plan: Plan,
     /// A guard's refusal at plan time; such a plan never starts.
     pub refused: Option<Refusal>,
+    /// Whether it was written down; `false` only for an answer that is on record already.
+    pub journaled: bool,
 }
 
 impl Engine {
@@ -118,6 +122,17 @@ impl Engine {
         plan = serde_json::from_value(serde_json::to_value(&plan).unwrap_or_default())
             .unwrap_or(plan)
             .sealed();
+        if request
+            .known
+            .as_ref()
+            .is_some_and(|k| k.same_answer(&plan.result))
+        {
+            return Ok(Planned {
+                plan,
+                refused: None,
+                journaled: false,
+            });
+        }
         let place = Place::run(&plan.id, plan.incident.as_deref());
         self.append(
             &request.requested_by,
@@ -150,7 +165,11 @@ impl Engine {
             }
             (None, PlanResult::Changes) => {}
         }
-        Ok(Planned { plan, refused })
+        Ok(Planned {
+            plan,
+            refused,
+            journaled: true,
+        })
     }
 
     fn finish_plan(

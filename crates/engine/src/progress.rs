@@ -443,6 +443,7 @@ fn unwind(plan: &Plan, entries: &[Entry], outcome: RunOutcome, why: &str) -> Nex
 fn finish(plan: &Plan, entries: &[Entry], proven: Option<String>) -> Next {
     let mut done = 0;
     let mut skipped = 0;
+    let mut failed = 0;
     let mut acts = false;
     for step in &plan.steps {
         if let StepPlan::Action { targets, .. } = &step.plan {
@@ -451,10 +452,16 @@ fn finish(plan: &Plan, entries: &[Entry], proven: Option<String>) -> Next {
                 match tried(step, target, entries, false).0 {
                     Tried::Done(_) => done += 1,
                     Tried::NotDone(_) => skipped += 1,
-                    _ => {}
+                    _ => failed += 1,
                 }
             }
         }
+    }
+    if acts && done == 0 && failed > 0 {
+        return end(
+            RunOutcome::Escalated,
+            &format!("{failed} failed and none was done; look at each of them"),
+        );
     }
     if acts && done == 0 {
         let tail = proven.map(|p| format!("; {p}")).unwrap_or_default();
@@ -480,9 +487,9 @@ fn end(outcome: RunOutcome, detail: &str) -> Next {
     }
 }
 
-/// How long a proof must hold: the longest of the plan's own hold, 10 s and twice the observed refill time; at most 60 s.
+/// How long a proof must hold: the longest of the plan's own hold, 10 s, and twice the observed refill time up to 60 s.
 #[must_use]
 pub fn hold_for(asked: Span, refill: Option<Span>) -> Span {
     let twice = refill.map_or(Span::ZERO, |r| Span::from_millis(r.millis().saturating_mul(2)));
-    asked.max(twice).max(Span::from_secs(10)).min(Span::from_secs(60))
+    asked.max(twice.max(Span::from_secs(10)).min(Span::from_secs(60)))
 }

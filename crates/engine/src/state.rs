@@ -4,7 +4,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::journal::{Journal, JournalError};
@@ -73,6 +73,8 @@ impl StateDir {
             .mode(0o700)
             .create(path)
             .map_err(unusable)?;
+        // Also one that was there before: the journal names sessions and people.
+        std::fs::set_permissions(path, PermissionsExt::from_mode(0o700)).map_err(unusable)?;
         let mut lock = OpenOptions::new()
             .read(true)
             .write(true)

@@ -269,7 +269,7 @@ pub fn postmortem(incident: &Incident, entries: &[Entry], evidence: &[Evidence])
             e.seq
         );
     }
-    if let Some(e) = entries.iter().find(|e| {
+    if let Some(e) = entries.iter().rev().find(|e| {
         matches!(
             &e.event,
             Event::Verified {

@@ -9,6 +9,10 @@ use crate::progress::hold_for;
 
 /// How often a cured condition may come back before the proof is refuted early.
 const RELAPSES: u32 = 2;
+/// Two looks further apart than this (a suspended machine, a server that hangs) do not hold a window together.
+const GAP: Span = Span::from_secs(10);
+/// Fewer looks than this prove nothing, however far apart.
+const LOOKS: u32 = 3;
 
 /// One look at all conditions.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +44,8 @@ pub struct Watch {
     relapses: u32,
     refill: Option<Span>,
     last: Option<Look>,
+    looked: Option<Time>,
+    looks: u32,
 }
 
 impl Watch {
@@ -54,12 +60,22 @@ impl Watch {
             relapses: 0,
             refill: None,
             last: None,
+            looked: None,
+            looks: 0,
         }
     }
 
     /// Takes one look; `Some` when the proof is over, with how long the conditions held at its end.
     pub fn see(&mut self, now: Time, look: Look) -> Option<(Verdict, Span)> {
+        if self.looked.is_some_and(|t| now.since(t) > GAP) {
+            self.since = None;
+        }
+        self.looked = Some(now);
         let held = self.since.map_or(Span::ZERO, |s| now.since(s));
+        if self.since.is_none() {
+            self.looks = 0;
+        }
+        self.looks += 1;
         match &look {
             Look::Gone { .. } => {
                 self.since.get_or_insert(now);
@@ -77,6 +93,7 @@ impl Watch {
         let hold = hold_for(self.hold, self.refill);
         if let (Some(since), Some(Look::Gone { seen })) = (self.since, &self.last)
             && now.since(since) >= hold
+            && self.looks >= LOOKS
         {
             let detail = format!("held for {}: {seen}", now.since(since).human());
             return Some((Verdict::Proven { detail }, now.since(since)));
@@ -154,22 +171,32 @@ mod tests {
 
     #[test]
     fn gone_for_the_whole_window_is_proven_and_not_a_second_earlier() {
-        assert_eq!(run(&[(0, 't'), (2, 'g'), (11, 'g')]), None);
+        assert_eq!(run(&[(0, 't'), (2, 'g'), (6, 'g'), (11, 'g')]), None);
         assert!(matches!(
-            run(&[(0, 't'), (2, 'g'), (12, 'g')]),
+            run(&[(0, 't'), (2, 'g'), (6, 'g'), (12, 'g')]),
             Some((Verdict::Proven { .. }, _))
         ));
     }
 
     #[test]
+    fn two_looks_with_a_hole_between_them_prove_nothing() {
+        assert_eq!(
+            run(&[(0, 'g'), (12, 'g')]),
+            None,
+            "it may have been there in between"
+        );
+        assert_eq!(run(&[(0, 'g'), (10, 'g')]), None, "two looks are too few");
+    }
+
+    #[test]
     fn one_relapse_lengthens_the_window_and_two_refute() {
         assert_eq!(
-            run(&[(0, 'g'), (8, 't'), (9, 'g'), (24, 'g')]),
+            run(&[(0, 'g'), (8, 't'), (9, 'g'), (17, 'g'), (24, 'g')]),
             None,
             "16 s are asked after a refill of 8 s"
         );
         assert!(matches!(
-            run(&[(0, 'g'), (8, 't'), (9, 'g'), (25, 'g')]),
+            run(&[(0, 'g'), (8, 't'), (9, 'g'), (17, 'g'), (25, 'g')]),
             Some((Verdict::Proven { .. }, _))
         ));
         assert!(matches!(

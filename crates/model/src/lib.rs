@@ -15,6 +15,7 @@ pub mod outcome;
 pub mod plan;
 pub mod policy;
 pub mod pool_verdict;
+pub mod pooled;
 pub mod run;
 pub mod signature;
 pub mod snapshot;

@@ -104,9 +104,11 @@ pub fn build(sessions: &[Session], waits: &[LockWait]) -> LockGraph {
         own.or_else(|| sessions.iter().find(|s| s.pid == pid).and_then(|s| s.query_start))
     };
     let oldest = edges.keys().filter_map(|p| since(*p)).min();
+    // Only in the biggest tree: cancelling a DDL elsewhere would leave the trouble as it is.
+    let biggest = roots.first().map(|r| r.waiters.clone()).unwrap_or_default();
     let ddl = waits
         .iter()
-        .filter(|w| w.mode == "AccessExclusiveLock" && w.locktype == "relation")
+        .filter(|w| w.mode == "AccessExclusiveLock" && w.locktype == "relation" && biggest.contains(&w.pid))
         .filter_map(|w| {
             let behind = waiters_of.get(&w.pid)?.clone();
             Some(Ddl {
@@ -176,6 +178,19 @@ impl LockGraph {
             };
         };
         let idle = session.idle_in_transaction();
+        if !idle && session.state.as_deref() != Some("active") {
+            return Lever {
+                kind: "none",
+                pid: None,
+                frees,
+                person: format!(
+                    "session {} holds its lock outside a transaction (an advisory lock of the session): ask its owner, or \
+                     end it by hand: {}",
+                    root.pid,
+                    person(session, "pg_terminate_backend")
+                ),
+            };
+        }
         let (kind, function) = if idle {
             ("terminate_idle_holder", "pg_terminate_backend")
         } else {

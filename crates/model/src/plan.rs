@@ -63,6 +63,24 @@ impl PlanResult {
             Self::Report { .. } => "report",
         }
     }
+
+    /// Whether both say that nothing is to be done, and for the same reason; the values that were seen may differ.
+    #[must_use]
+    pub fn same_answer(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Nothing { .. }, Self::Nothing { .. }) => true,
+            (
+                Self::Declined {
+                    step: a, named: x, ..
+                },
+                Self::Declined {
+                    step: b, named: y, ..
+                },
+            ) => (a, x) == (b, y),
+            (Self::Report { verdict: a, .. }, Self::Report { verdict: b, .. }) => a == b,
+            _ => false,
+        }
+    }
 }
 
 /// What may be touched at most.

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
-use muster_act::Surveys;
+use muster_act::{Protected, Surveys};
 use muster_engine::clock::SystemClock;
 use muster_engine::state::{StateDir, StateError};
 use muster_engine::{ClusterRules, Engine};
-use muster_model::{Finding, Record, Remedy, Signature, digest_of};
+use muster_model::{Finding, Protect, Record, Remedy, Signature, digest_of};
 use muster_reach::{Estate, Limits};
 use muster_runbooks::{Library, Problem, Runbook};
 
@@ -42,10 +42,10 @@ pub const BUILT_IN: [(&str, &str); 5] = [
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// A runbook is wrong.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    #[error("{}", first(&.0.iter().map(ToString::to_string).collect::<Vec<_>>()))]
     Runbooks(Vec<Problem>),
     /// Runbooks do not fit together.
-    #[error("{}", .0.join("\n"))]
+    #[error("{}", first(.0))]
     Library(Vec<String>),
     /// The state.
     #[error(transparent)]
@@ -64,6 +64,8 @@ pub struct App {
     pub engine: Engine,
     /// The owned state folder.
     pub state: StateDir,
+    /// Who may not be touched; the actions look at it again before each effect.
+    pub protect: Protected,
 }
 
 impl App {
@@ -79,12 +81,9 @@ impl App {
             config.clusters.iter().map(|c| c.reach.clone()).collect(),
             &Limits::default(),
         );
-        let protect = config
-            .clusters
-            .iter()
-            .map(|c| (c.reach.name.clone(), c.protect.clone()))
-            .collect();
-        let catalogue = muster_act::catalogue(&estate, protect);
+        let protect = Protected::default();
+        *lock(&protect) = protected(&config);
+        let catalogue = muster_act::catalogue(&estate, protect.clone());
         let practice = config
             .clusters
             .iter()
@@ -99,6 +98,7 @@ impl App {
             library: RwLock::new(Arc::new(library)),
             engine,
             state,
+            protect,
         }))
     }
 
@@ -120,22 +120,33 @@ impl App {
             .clone()
     }
 
-    /// Takes over a new config. Policy, thresholds, cadence and runbooks change at once; clusters and state need a restart.
+    /// Takes over a new config. Policy, `protect`, thresholds and runbooks change at once; the rest needs a restart.
     ///
     /// # Errors
     /// When its runbooks are wrong; then nothing changes.
     pub fn reload(&self, config: Resolved) -> Result<Vec<String>, AppError> {
         let library = library(&config)?;
         let mut notes = Vec::new();
-        let names = |c: &Resolved| {
-            c.clusters
+        let fixed = |c: &Resolved| {
+            let clusters: Vec<String> = c
+                .clusters
                 .iter()
-                .map(|c| format!("{:?}", c.reach))
-                .collect::<Vec<_>>()
+                .map(|c| format!("{:?} {}", c.reach, c.practice))
+                .collect();
+            (
+                clusters,
+                c.listen,
+                c.state_dir.clone(),
+                format!("{:?}", c.cadence),
+            )
         };
-        if names(&config) != names(&self.config()) || config.listen != self.config().listen {
-            notes.push("changes of clusters, logins and `listen` need a restart".to_owned());
+        if fixed(&config) != fixed(&self.config()) {
+            notes.push(
+                "changes of clusters, logins, `listen`, `state_dir`, `drill` and `collect` need a restart"
+                    .to_owned(),
+            );
         }
+        *lock(&self.protect) = protected(&config);
         self.engine.reload(rules(&config));
         *self
             .library
@@ -199,6 +210,25 @@ pub fn library(config: &Resolved) -> Result<Library, AppError> {
     }
     library.check().map_err(AppError::Library)?;
     Ok(library)
+}
+
+fn lock(protect: &Protected) -> std::sync::RwLockWriteGuard<'_, BTreeMap<String, Protect>> {
+    protect.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn protected(config: &Resolved) -> BTreeMap<String, Protect> {
+    let of = |c: &crate::config::ClusterSettings| (c.reach.name.clone(), c.protect.clone());
+    config.clusters.iter().map(of).collect()
+}
+
+/// The first of many, as one line.
+fn first(all: &[String]) -> String {
+    let more = if all.len() > 1 {
+        format!(" (and {} more)", all.len() - 1)
+    } else {
+        String::new()
+    };
+    format!("{}{more}", all.first().map_or("", String::as_str))
 }
 
 fn yaml_files(folder: &Path) -> Vec<PathBuf> {

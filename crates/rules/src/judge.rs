@@ -159,7 +159,7 @@ fn health(snapshot: &Snapshot, findings: &[Finding], unknown: &[Unknown]) -> Vec
         .map(|(address, reach)| {
             let worst = findings
                 .iter()
-                .filter(|f| f.target == *address)
+                .filter(|f| f.target == *address && !f.pending)
                 .map(|f| f.severity)
                 .max();
             let blind = unknown.iter().any(|u| u.target == *address)

@@ -1,6 +1,7 @@
 //! Pools with the sessions behind them, and when they are in trouble: shared by the four rules about pools.
 
 use muster_model::pool_verdict::{self, PoolVerdict};
+use muster_model::pooled::behind;
 use muster_model::snapshot::{Pool, PoolerView, Session};
 use muster_model::{Severity, Snapshot, Span, Subject, Time};
 use serde_json::{Value, json};
@@ -62,39 +63,6 @@ impl Trouble<'_> {
     }
 }
 
-/// The sessions behind a pool; `None` when they cannot be seen.
-pub(crate) fn behind<'a>(
-    snapshot: &'a Snapshot,
-    pooler: &PoolerView,
-    pool: &Pool,
-) -> Option<Vec<&'a Session>> {
-    let state = &pooler.state.as_ref()?.value;
-    let database = state.databases.iter().find(|d| d.name == pool.database)?;
-    let port = database.port.to_string();
-    let server = snapshot
-        .servers
-        .iter()
-        .find(|s| s.endpoint.rsplit(':').next() == Some(port.as_str()))
-        .or_else(|| snapshot.primary())?;
-    let activity = server
-        .activity
-        .as_ref()
-        .filter(|a| a.value.sees_all && server.answers())?;
-    let pids: Vec<i32> = state
-        .servers_of(pool)
-        .map(|s| s.remote_pid)
-        .filter(|p| *p > 0)
-        .collect();
-    Some(
-        activity
-            .value
-            .sessions
-            .iter()
-            .filter(|s| pids.contains(&s.pid))
-            .collect(),
-    )
-}
-
 /// All pools whose clients wait for long enough to say so.
 pub(crate) fn troubled<'a>(c: &mut Context<'_>, snapshot: &'a Snapshot) -> Vec<Trouble<'a>> {
     const KIND: &str = "pool.exhausted";
@@ -113,7 +81,7 @@ pub(crate) fn troubled<'a>(c: &mut Context<'_>, snapshot: &'a Snapshot) -> Vec<T
             if pool.cl_waiting == 0 {
                 continue;
             }
-            let sessions = behind(snapshot, pooler, pool);
+            let sessions = behind(snapshot, pooler, pool).map(|(_, sessions)| sessions);
             let database = state.value.databases.iter().find(|d| d.name == pool.database);
             let verdict = pool_verdict::judge(pool, database, sessions.as_deref(), now);
             let sessions = sessions.unwrap_or_default();

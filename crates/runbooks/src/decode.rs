@@ -406,7 +406,8 @@ impl Decoder<'_> {
                     .all(|k| values.iter().any(|(n, _)| n == k)),
                 _ => false,
             });
-            if !recorded {
+            // A step that could not be read may have been the one.
+            if !recorded && !self.problems.any_error() {
                 self.problems.error(
                     "no-verdict",
                     at("steps"),

@@ -3,7 +3,6 @@
 //! The identity is checked in the statement that acts. A cancel is only sent where it works: for a session that idles in
 //! its transaction it would return true and change nothing.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +14,7 @@ use muster_model::{
 };
 use muster_reach::{Estate, PgSession, ReachError, Server};
 
+use crate::Protected;
 use crate::exclude;
 use crate::eyes::span;
 use crate::identity::{SessionId, identify};
@@ -23,22 +23,24 @@ const TERMINATE: &str = include_str!("../sql/terminate.sql");
 const CANCEL: &str = include_str!("../sql/cancel.sql");
 const MAX_CONNECTIONS: &str = "SELECT pg_catalog.current_setting('max_connections')::int8 AS n";
 const NO_UNDO: &str = "no undo: a session cannot be brought back; its client reconnects";
+const NO_UNDO_CANCEL: &str =
+    "no undo: the statement is rolled back; the session stays, and its client may run it again";
 
 /// Ends sessions or statements.
 pub struct End {
     signature: Signature,
     estate: Arc<Estate>,
-    protect: Arc<BTreeMap<String, Protect>>,
+    protect: Protected,
     whole: bool,
 }
 
 impl End {
     /// `pg.terminate_backend@1`.
     #[must_use]
-    pub fn terminate(estate: Arc<Estate>, protect: Arc<BTreeMap<String, Protect>>) -> Self {
+    pub fn terminate(estate: Arc<Estate>, protect: Protected) -> Self {
         let about = "Ends one session by its exact identity and waits until it is gone.";
         Self {
-            signature: signature("pg.terminate_backend@1", about, "5s"),
+            signature: signature("pg.terminate_backend@1", about, "5s", NO_UNDO),
             estate,
             protect,
             whole: true,
@@ -47,11 +49,11 @@ impl End {
 
     /// `pg.cancel_backend@1`.
     #[must_use]
-    pub fn cancel(estate: Arc<Estate>, protect: Arc<BTreeMap<String, Protect>>) -> Self {
+    pub fn cancel(estate: Arc<Estate>, protect: Protected) -> Self {
         let about =
             "Cancels the running statement of one session by its exact identity and looks that it stopped.";
         Self {
-            signature: signature("pg.cancel_backend@1", about, "2s"),
+            signature: signature("pg.cancel_backend@1", about, "2s", NO_UNDO_CANCEL),
             estate,
             protect,
             whole: false,
@@ -64,6 +66,14 @@ impl End {
             .and_then(|c| c.server(&id.server))
             .cloned()
             .ok_or_else(|| format!("{} is not in the config", id.server))
+    }
+
+    fn protected(&self, scope: &Scope) -> Protect {
+        let all = self
+            .protect
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        all.get(&scope.cluster).cloned().unwrap_or_default()
     }
 
     async fn now(session: &PgSession, id: &SessionId) -> Result<Option<SessionId>, ReachError> {
@@ -103,6 +113,10 @@ impl End {
         Ok(rows.first().is_some_and(|r| r.get::<_, bool>("sent")))
     }
 
+    fn no_undo(&self) -> &'static str {
+        if self.whole { NO_UNDO } else { NO_UNDO_CANCEL }
+    }
+
     /// The statement for a person who does it by hand.
     fn by_hand(&self, id: &SessionId) -> String {
         let function = if self.whole {
@@ -110,18 +124,29 @@ impl End {
         } else {
             "pg_cancel_backend"
         };
+        let (column, since) = if self.whole {
+            ("state_change", id.state_change)
+        } else {
+            ("query_start", id.query_start)
+        };
+        let micros = |column: &str, value: Option<i64>| {
+            let value = value.map_or("NULL".to_owned(), |v| v.to_string());
+            format!("(extract(epoch FROM {column}) * 1000000)::int8 IS NOT DISTINCT FROM {value}")
+        };
         format!(
-            "SELECT {function}(pid) FROM pg_stat_activity WHERE pid = {} AND (extract(epoch FROM backend_start) * \
-             1000000)::int8 = {} AND state = '{}' AND usename = '{}';",
+            "SELECT {function}(pid) FROM pg_stat_activity WHERE pid = {} AND {} AND {} AND {} AND state = '{}' AND usename = \
+             '{}' AND backend_type = 'client backend';",
             id.pid,
-            id.backend_start,
+            micros("backend_start", Some(id.backend_start)),
+            micros("xact_start", id.xact_start),
+            micros(column, since),
             id.state.replace('\'', "''"),
             id.user.replace('\'', "''")
         )
     }
 }
 
-fn signature(name: &str, about: &str, wait: &str) -> Signature {
+fn signature(name: &str, about: &str, wait: &str, undo: &str) -> Signature {
     Signature {
         name: name.to_owned(),
         kind: Kind::Action,
@@ -133,7 +158,7 @@ fn signature(name: &str, about: &str, wait: &str) -> Signature {
         params: vec![Field::new("wait", Type::Duration, "how long to wait for the effect").or(wait)],
         outputs: Vec::new(),
         target: Some("session".to_owned()),
-        undo: Some(format!("none: {}", NO_UNDO.trim_start_matches("no undo: "))),
+        undo: Some(format!("none: {}", undo.trim_start_matches("no undo: "))),
     }
 }
 
@@ -150,13 +175,13 @@ impl Action for End {
         _: &Record,
         targets: &[FrozenTarget],
     ) -> Result<ActionPlan, CodeError> {
-        let protect = self.protect.get(&scope.cluster).cloned().unwrap_or_default();
+        let protect = self.protected(scope);
         let mut plan = ActionPlan {
             targets: Vec::new(),
             facts: Vec::new(),
             blast: Blast::default(),
             undo: UndoPlan::None {
-                why: NO_UNDO.to_owned(),
+                why: self.no_undo().to_owned(),
             },
             missing_privileges: Vec::new(),
         };
@@ -216,9 +241,16 @@ impl Action for End {
             if reach.can_act() {
                 let capability = reach.acting().await.map_err(unreadable)?.capability().clone();
                 let own = users.iter().all(|u| *u == capability.user);
-                if !capability.signal && !capability.superuser && !own {
+                let mut needs = |role: &str| {
                     plan.missing_privileges
-                        .push(format!("GRANT pg_signal_backend TO {};", capability.user));
+                        .push(format!("GRANT {role} TO {};", capability.user));
+                };
+                if !capability.signal && !capability.superuser && !own {
+                    needs("pg_signal_backend");
+                }
+                // Without it the state of others is not shown, and what cannot be seen must not count as gone.
+                if !capability.monitor && !capability.superuser {
+                    needs("pg_monitor");
                 }
             }
         }
@@ -242,6 +274,23 @@ impl Action for End {
                 Err(e) => return failed(format!("{e}; nothing was sent")),
             },
         };
+        // What nobody may touch can have changed since the plan: the config's list, a backup that took the session over.
+        match Self::now(&session, &id).await {
+            Err(e) => return failed(format!("{e}; nothing was sent")),
+            Ok(Some(now)) => {
+                if let Some(why) = exclude::reason(&now, &self.protected(scope)) {
+                    return Outcome::NotDone { why };
+                }
+            }
+            Ok(None) if !sees(&session, &id) => {
+                return failed("this login does not see the sessions of others; nothing was sent".to_owned());
+            }
+            Ok(None) => {
+                return Outcome::NotDone {
+                    why: changed(&id, None),
+                };
+            }
+        }
         match self.act(&session, &id).await {
             Ok(true) => {}
             Ok(false) => {
@@ -301,6 +350,9 @@ impl Action for End {
         };
         match Self::now(&session, &id).await {
             Err(e) => unknown(e.to_string()),
+            Ok(None) if !sees(&session, &id) => {
+                unknown("this login does not see the sessions of others, or it is another cluster".to_owned())
+            }
             Ok(now) if self.happened(&id, now.as_ref()) => Observation::Done {
                 detail: format!("{}: not there any more", target.label),
             },
@@ -312,9 +364,18 @@ impl Action for End {
 
     async fn undo(&self, _: &Scope, _: &Record, _: &FrozenTarget) -> Outcome {
         Outcome::NotDone {
-            why: NO_UNDO.to_owned(),
+            why: self.no_undo().to_owned(),
         }
     }
+}
+
+/// Whether a session that is not seen is not there: the login sees all, on the very cluster.
+fn sees(session: &PgSession, id: &SessionId) -> bool {
+    let c = session.capability();
+    (c.monitor || c.superuser)
+        && c.system_identifier
+            .as_deref()
+            .is_none_or(|s| s == id.system_identifier)
 }
 
 /// What is different from the plan, as far as it can be said.

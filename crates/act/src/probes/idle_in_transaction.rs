@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use muster_engine::{CodeError, Probe};
+use muster_model::pooled::behind;
 use muster_model::snapshot::Session;
 use muster_model::{Field, Record, Scope, Signature, Span, Type};
 use serde_json::json;
 
 use super::probe;
-use crate::eyes::{Eyes, behind, pooler_of, record, server_of, sessions_of, span, text, texts};
+use crate::eyes::{Eyes, pooler_of, record, server_of, sessions_of, span, text, texts};
 use crate::identity::exact;
 
 /// The probe.

@@ -67,6 +67,12 @@ impl Probe for IdleSessions {
         let server = server_of(scope, &snapshot)?;
         let activity = sessions_of(server)?;
         let now = server.activity.as_ref().map_or(snapshot.taken_at, |a| a.taken_at);
+        if let Some(blind) = snapshot.poolers.iter().find(|p| p.state.is_none()) {
+            return Err(CodeError::Unreadable {
+                target: blind.address.clone(),
+                reason: "its connections cannot be told from those of applications".to_owned(),
+            });
+        }
         let pooled = pooled(&snapshot);
         let owner_of = |s: &Session| format!("{}/{}", s.user.as_deref().unwrap_or("?"), s.application);
         let mut owners: BTreeMap<String, Vec<&Session>> = BTreeMap::new();

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use muster_engine::{CodeError, Probe};
+use muster_model::pooled::behind;
 use muster_model::snapshot::{Pool, PoolerView};
 use muster_model::{Field, Record, Scope, Signature, Snapshot, Span, Type, pool_verdict};
 use serde_json::json;
 
 use super::probe;
-use crate::eyes::{Eyes, behind, pooler_of, record, text};
+use crate::eyes::{Eyes, pooler_of, record, text};
 
 /// The probe.
 pub struct PoolProbe(Signature, Arc<Eyes>);

@@ -60,7 +60,13 @@ impl Desk {
             caches: Vec::new(),
         };
         let estate = Estate::new(vec![config], &Limits::default());
-        let catalogue = muster_act::catalogue(&estate, BTreeMap::from([("shop".to_owned(), protect)]));
+        let catalogue = muster_act::catalogue(
+            &estate,
+            Arc::new(std::sync::RwLock::new(BTreeMap::from([(
+                "shop".to_owned(),
+                protect,
+            )]))),
+        );
         Self {
             estate,
             catalogue,

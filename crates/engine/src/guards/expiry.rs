@@ -1,10 +1,20 @@
 //! An old plan describes an old world. Expiry is enforced when the plan is read, not by a clean-up.
 
+use muster_model::Span;
+
 use super::{Facts, Phase, Refusal};
 
+/// How long after its expiry a run that began in time may still change something.
+const FINISH_WITHIN: Span = Span::from_mins(15);
+
 pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
-    if facts.phase == Phase::Change || facts.now <= facts.plan.expires_at {
-        // A run that started in time may finish; each change checks its target's identity anyway.
+    // A run that started in time may finish soon after; one that was interrupted for long describes an old world.
+    let until = if facts.phase == Phase::Change {
+        facts.plan.expires_at.plus(FINISH_WITHIN)
+    } else {
+        facts.plan.expires_at
+    };
+    if facts.now <= until {
         return Ok(());
     }
     Err(Refusal::new(
@@ -33,5 +43,7 @@ mod tests {
         assert!(check(&f).is_err());
         f.phase = Phase::Change;
         assert_eq!(check(&f), Ok(()), "a run that started in time may finish");
+        f.now = at(901 + 15 * 60);
+        assert!(check(&f).is_err(), "but not days later");
     }
 }

@@ -255,10 +255,18 @@ impl Journal {
             path: self.path.clone(),
             what,
         };
-        let (count, head) = self.head()?;
+        // Rows and head of one moment: an entry that is written in between is no tampering.
+        let (count, head, rows) = loop {
+            let before = self.head()?;
+            let rows = self.raw("WHERE ?1 = '' ORDER BY seq", "")?;
+            let after = self.head()?;
+            if before == after {
+                break (after.0, after.1, rows);
+            }
+        };
         let mut prev = GENESIS.to_owned();
         let mut seen = 0;
-        for raw in self.raw("WHERE ?1 = '' ORDER BY seq", "")? {
+        for raw in rows {
             seen += 1;
             if raw.seq != seen {
                 return Err(broken(format!(
@@ -455,6 +463,9 @@ fn kind_of(event_text: &str) -> String {
 }
 
 fn cannot_read(path: &Path, e: &rusqlite::Error) -> JournalError {
+    if full(path) {
+        return cannot_write(path, e);
+    }
     JournalError::CannotRead {
         path: path.to_owned(),
         reason: e.to_string(),
@@ -462,8 +473,19 @@ fn cannot_read(path: &Path, e: &rusqlite::Error) -> JournalError {
 }
 
 fn cannot_write(path: &Path, e: &rusqlite::Error) -> JournalError {
+    let reason = if full(path) {
+        "the disk is full".to_owned()
+    } else {
+        e.to_string()
+    };
     JournalError::CannotWrite {
         path: path.to_owned(),
-        reason: e.to_string(),
+        reason,
     }
+}
+
+/// Whether the disk has no room for even a small database: SQLite says only "disk I/O error" then.
+fn full(path: &Path) -> bool {
+    let dir = path.parent().unwrap_or(path);
+    rustix::fs::statvfs(dir).is_ok_and(|v| v.f_bavail.saturating_mul(v.f_frsize) < 64 * 1024)
 }

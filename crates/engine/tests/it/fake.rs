@@ -337,6 +337,7 @@ pub(crate) async fn plan(engine: &Engine, text: &str, by: &str) -> Planned {
         incident: None,
         valid: VALID,
         library: &Library::default(),
+        known: None,
     };
     engine.plan(&runbook, request).await.expect("plans")
 }

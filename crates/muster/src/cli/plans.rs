@@ -234,6 +234,11 @@ async fn carry_out(s: &Session, plan: &Value, as_json: bool) -> Result<u8, Failu
     let answer = s
         .call("POST", "/api/v1/plans/apply", json!({"plan": plan}))
         .await?;
+    going(s, &answer, as_json).await
+}
+
+/// After a start was asked for: refused, waiting, or followed to its end.
+async fn going(s: &Session, answer: &Value, as_json: bool) -> Result<u8, Failure> {
     if let Some(r) = answer.get("refused").filter(|r| !r.is_null()) {
         let message = format!("guard `{}` refuses: {}", field(r, "guard"), field(r, "why"));
         return Err(Failure::new(REFUSED, message, field(r, "remedy")));
@@ -268,11 +273,21 @@ async fn follow(s: &Session, id: &str, as_json: bool) -> Result<Run, Failure> {
             }
             told = lines.len();
         }
+        if let Some(question) = answer["asks"].as_str() {
+            if as_json {
+                print::json(&answer["run"]);
+            } else {
+                print::line(format!(
+                    "Run {} asks: {question} Answer with `muster approve {}`.",
+                    run.id, run.id
+                ));
+            }
+            return Ok(run);
+        }
         if matches!(
             run.state,
-            RunState::Ended | RunState::WaitingApproval | RunState::Parked | RunState::Ready
-        ) && settled(&run)
-        {
+            RunState::Ended | RunState::WaitingApproval | RunState::Parked
+        ) {
             if as_json {
                 print::json(&answer["run"]);
             }
@@ -280,10 +295,6 @@ async fn follow(s: &Session, id: &str, as_json: bool) -> Result<Run, Failure> {
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
-}
-
-fn settled(run: &Run) -> bool {
-    !matches!(run.state, RunState::Ready)
 }
 
 /// `muster run`.
@@ -339,15 +350,16 @@ pub async fn approve(s: &Session, id: &str, yes: bool, as_json: bool) -> Result<
     let answer = s
         .call("POST", &format!("/api/v1/runs/{}/approve", plan.id), json!({}))
         .await?;
-    let run: Run = read(&answer)?;
-    if run.state == RunState::WaitingApproval {
-        print::note(format!("Approved by {}; another approval is needed.", s.who));
-        return Ok(WAITING);
-    }
+    let run: Run = read(&answer["run"])?;
     if !as_json {
-        print::line(format!("Approved by {}.", s.who.bold()));
+        let more = if run.state == RunState::WaitingApproval {
+            " Another approval is needed."
+        } else {
+            ""
+        };
+        print::line(format!("Approved by {}.{more}", s.who.bold()));
     }
-    Ok(of_run(&follow(s, &plan.id, as_json).await?))
+    going(s, &answer, as_json).await
 }
 
 /// `muster reject`.
@@ -430,10 +442,15 @@ pub async fn runs(s: &Session, command: RunsCommand, as_json: bool) -> Result<u8
     let answer = s
         .call("POST", &format!("/api/v1/runs/{id}/{verb}"), json!({"why": why}))
         .await?;
-    let run: Run = read(&answer)?;
     if verb == "resume" {
-        return Ok(of_run(&follow(s, &run.id, as_json).await?));
+        return going(s, &answer, as_json).await;
     }
+    let answer = if verb == "cancel" {
+        answer["run"].clone()
+    } else {
+        answer
+    };
+    let run: Run = read(&answer)?;
     if as_json {
         print::json(&answer);
     } else {

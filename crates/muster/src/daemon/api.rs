@@ -110,15 +110,28 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
                     .of_run(&run.id)
                     .map_err(EngineError::from)?,
             );
-            Ok(json!({"plan": plan, "run": run, "timeline": timeline}))
+            let asks = w.app.engine.asked(&run.id)?.map(|(_, question)| question);
+            Ok(json!({"plan": plan, "run": run, "timeline": timeline, "asks": asks}))
         }
         ("POST", ["api", "v1", "plans"]) => plan(w, &who, body).await,
         ("POST", ["api", "v1", "plans", "apply"]) => apply(w, caller, body).await,
         ("POST", ["api", "v1", "runs", id, "approve"]) => {
             let (plan, run) = run_of(w, id)?;
-            let step = waiting_step(&plan, &run);
-            let run = w.app.engine.approve(&plan.id, &who, step.as_deref())?;
-            go_on(w, caller, &run.id).await
+            let begun = matches!(
+                run.state,
+                muster_model::RunState::Running | muster_model::RunState::Parked
+            );
+            // Only the question that is being asked now can be answered.
+            let step = w.app.engine.asked(&plan.id)?.map(|(step, _)| step);
+            if begun && step.is_none() {
+                return Err(ApiError::new(
+                    409,
+                    format!("run {} is at work and asks nothing now", plan.id),
+                    format!("`muster runs show {}` follows it", plan.id),
+                ));
+            }
+            w.app.engine.approve(&plan.id, &who, step.as_deref())?;
+            go_on(w, caller, &plan.id).await
         }
         ("POST", ["api", "v1", "runs", id, "reject"]) => {
             let (plan, _) = run_of(w, id)?;
@@ -127,12 +140,8 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
             Ok(json!(run))
         }
         ("POST", ["api", "v1", "runs", id, "cancel"]) => {
-            let (plan, run) = run_of(w, id)?;
+            let (plan, _) = run_of(w, id)?;
             w.app.engine.cancel(&plan.id, &who, &why())?;
-            if matches!(run.state, muster_model::RunState::Running) {
-                w.changed();
-                return Ok(json!(run_of(w, &plan.id)?.1));
-            }
             go_on(w, caller, &plan.id).await
         }
         ("POST", ["api", "v1", "runs", id, "abandon"]) => {
@@ -216,29 +225,65 @@ fn run_of(w: &Watch, id: &str) -> Result<(Plan, Run), ApiError> {
     pick.map(|i| runs.swap_remove(i)).ok_or_else(none)
 }
 
-/// The `approve` step that a running run waits at.
-fn waiting_step(plan: &Plan, run: &Run) -> Option<String> {
-    if !matches!(
+/// Starts a run or goes on with it; at once with what keeps it from starting.
+async fn go_on(w: &Arc<Watch>, caller: &Caller, id: &str) -> Answer {
+    let (plan, run) = w.app.engine.run(id)?;
+    if caller.inline {
+        return Ok(driven(&w.app.engine.drive(id, Starter::Person, &w.stop).await?));
+    }
+    let begun = matches!(
         run.state,
         muster_model::RunState::Running | muster_model::RunState::Parked
-    ) {
-        return None;
+    );
+    let clear = begun
+        || w.app
+            .engine
+            .judge(&plan, guards::Phase::Start, Starter::Person)
+            .await?
+            .is_ok();
+    if clear {
+        // The guards have answered; the work goes on in the background.
+        w.drive(id, Starter::Person).await;
+        w.changed();
+        return Ok(json!({"run": w.app.engine.run(id)?.1, "refused": Value::Null, "waiting": Value::Null}));
     }
-    let pending = |id: &str| run.steps.iter().any(|s| s.id == id && s.outcome == "pending");
-    plan.steps
-        .iter()
-        .find(|s| matches!(s.plan, muster_model::StepPlan::Approve { .. }) && pending(&s.id))
-        .map(|s| s.id.clone())
+    // In a task of its own: a client that goes away must not stop it half-way.
+    let (watch, id) = (w.clone(), id.to_owned());
+    let task = tokio::spawn(async move { watch.app.engine.drive(&id, Starter::Person, &watch.stop).await });
+    let done = task
+        .await
+        .map_err(|e| ApiError::new(500, e.to_string(), "please report this"))?;
+    w.changed();
+    Ok(driven(&done?))
 }
 
-async fn go_on(w: &Arc<Watch>, caller: &Caller, id: &str) -> Answer {
-    if caller.inline {
-        let driven = w.app.engine.drive(id, Starter::Person, &w.stop).await?;
-        return Ok(json!(driven.run()));
+/// The parameters of a request: text, numbers and truth values.
+fn given_params(body: &Value) -> Result<BTreeMap<String, String>, ApiError> {
+    let wrong = |what: String| ApiError::new(400, what, "send {\"params\": {\"name\": \"value\"}}");
+    let map = match body.get("params") {
+        None | Some(Value::Null) => return Ok(BTreeMap::new()),
+        Some(Value::Object(map)) => map,
+        Some(other) => return Err(wrong(format!("`params` is {other}, not an object"))),
+    };
+    map.iter()
+        .map(|(name, value)| match value {
+            Value::String(text) => Ok((name.clone(), text.clone())),
+            Value::Number(_) | Value::Bool(_) => Ok((name.clone(), value.to_string())),
+            other => Err(wrong(format!("parameter `{name}` is {other}, not a value"))),
+        })
+        .collect()
+}
+
+fn target_of(body: &Value) -> Result<Option<&str>, ApiError> {
+    match body.get("target") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(other) => Err(ApiError::new(
+            400,
+            format!("`target` is {other}, not text"),
+            "`muster config show` lists the targets",
+        )),
     }
-    w.drive(id, Starter::Person).await;
-    w.changed();
-    Ok(json!(w.app.engine.run(id)?.1))
 }
 
 async fn check(w: &Watch, target: Option<&str>) -> Answer {
@@ -260,18 +305,22 @@ async fn check(w: &Watch, target: Option<&str>) -> Answer {
             continue;
         };
         let observer = muster_observe::Observer::new(cluster.clone(), config.cadence);
+        // Three looks in a second: as many misses as make a server down.
         let first = observer.pass(w.app.engine.now(), true).await;
-        let (state, _) = judge(&RuleState::default(), &first, &settings.thresholds, Mode::Check);
-        tokio::time::sleep(Span::from_secs(1).duration()).await;
-        let second = observer.pass(w.app.engine.now(), true).await;
-        let (_, judged) = judge(&state, &second, &settings.thresholds, Mode::Check);
-        let mut told = correlate(&second, &judged.findings);
+        let (mut state, mut judged) = judge(&RuleState::default(), &first, &settings.thresholds, Mode::Check);
+        let mut last = first;
+        for _ in 0..2 {
+            tokio::time::sleep(Span::from_millis(510).duration()).await;
+            last = observer.pass(w.app.engine.now(), true).await;
+            (state, judged) = judge(&state, &last, &settings.thresholds, Mode::Check);
+        }
+        let mut told = correlate(&last, &judged.findings);
         for root in &mut told.roots {
             w.app.remedies(std::slice::from_mut(&mut root.cause));
             w.app.remedies(&mut root.symptoms);
         }
         findings.extend(told.all());
-        gaps.extend(second.gaps.clone());
+        gaps.extend(last.gaps.clone());
         unknown.extend(judged.unknown);
         unknown.extend(
             judged
@@ -284,8 +333,8 @@ async fn check(w: &Watch, target: Option<&str>) -> Answer {
                     why: "it cannot be read".into(),
                 }),
         );
-        cost = json!(second.cost);
-        taken_at = second.taken_at;
+        cost = json!(last.cost);
+        taken_at = last.taken_at;
     }
     if let Some(only) = only.filter(|o| !clusters.contains(o)) {
         findings.retain(|f| f.target == only);
@@ -384,12 +433,9 @@ async fn plan(w: &Arc<Watch>, who: &str, body: &Value) -> Answer {
         )
     })?;
     let (settings, target) = config
-        .target(body.get("target").and_then(Value::as_str))
+        .target(target_of(body)?)
         .map_err(|e| ApiError::new(400, e, "`muster config show` lists the targets"))?;
-    let given: BTreeMap<String, String> = body
-        .get("params")
-        .and_then(|p| serde_json::from_value(p.clone()).ok())
-        .unwrap_or_default();
+    let given = given_params(body)?;
     let params = muster_runbooks::params(runbook, &given).map_err(|p| {
         ApiError::new(
             400,
@@ -405,6 +451,7 @@ async fn plan(w: &Arc<Watch>, who: &str, body: &Value) -> Answer {
         incident: body.get("incident").and_then(Value::as_str).map(str::to_owned),
         valid: config.plan_valid,
         library: &library,
+        known: None,
     };
     let planned = w.app.engine.plan(runbook, request).await?;
     w.changed();
@@ -443,26 +490,7 @@ async fn apply(w: &Arc<Watch>, caller: &Caller, body: &Value) -> Answer {
     if run.state == muster_model::RunState::Ended {
         return Ok(json!({"run": run, "refused": Value::Null, "waiting": Value::Null}));
     }
-    if caller.inline {
-        return Ok(driven(
-            &w.app.engine.drive(&plan.id, Starter::Person, &w.stop).await?,
-        ));
-    }
-    // The guards answer at once; the work goes on in the background.
-    match w
-        .app
-        .engine
-        .judge(&plan, guards::Phase::Start, Starter::Person)
-        .await?
-    {
-        Ok(()) => {
-            w.drive(&plan.id, Starter::Person).await;
-            Ok(json!({"run": w.app.engine.run(&plan.id)?.1, "refused": Value::Null, "waiting": Value::Null}))
-        }
-        Err(_) => Ok(driven(
-            &w.app.engine.drive(&plan.id, Starter::Person, &w.stop).await?,
-        )),
-    }
+    go_on(w, caller, &plan.id).await
 }
 
 fn driven(driven: &muster_engine::Driven) -> Value {

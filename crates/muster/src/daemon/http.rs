@@ -169,7 +169,9 @@ async fn api(
                 .get("x-muster-token")
                 .and_then(|v| v.to_str().ok())
                 .unwrap_or_default();
-            if method != Method::GET && !same(given, token) {
+            // The journal and the evidence name sessions, owners and statements: not for everybody on this machine.
+            let raw = uri.path().starts_with("/api/v1/journal") || uri.path().ends_with("/evidence");
+            if (method != Method::GET || raw) && !same(given, token) {
                 return answer(
                     401,
                     &json!({"error": "the token is missing or wrong", "remedy": "it is in the file approval.token of the state folder"}),
@@ -197,7 +199,8 @@ fn answer(status: u16, value: &Value) -> Response {
 
 /// Compares in a time that does not tell how much was right.
 fn same(given: &str, token: &str) -> bool {
-    given.len() == token.len()
+    !token.is_empty()
+        && given.len() == token.len()
         && given
             .bytes()
             .zip(token.bytes())

@@ -22,6 +22,8 @@ pub struct Opened {
     pub incident: Incident,
     /// Why it wants one now.
     pub why: &'static str,
+    /// A plan that is ready and waits for nothing but its start.
+    pub ready: Option<String>,
 }
 
 #[derive(Default)]
@@ -55,7 +57,7 @@ impl Desk {
             else {
                 continue;
             };
-            kept.incidents.insert(incident.id.clone(), incident);
+            kept.incidents.insert(incident.id.clone(), light(incident));
         }
         for e in engine.journal().of_kind("planned")? {
             if let Some(i) = kept.incidents.get_mut(&e.place.incident)
@@ -137,10 +139,14 @@ impl Desk {
         for incident in &open {
             runs.extend(last_run(app, incident)?);
         }
+        let runs: Vec<LastRun> = runs;
         let mut wanting = Vec::new();
         for change in absorb(&open, &runs, &sight, &mut || new_id("i")) {
             write(app, &change)?;
             let incident = change.incident().clone();
+            // At once: what is journaled must be known, or the next look would open it again.
+            kept.incidents
+                .insert(incident.id.clone(), light(incident.clone()));
             if let Change::Opened(i) = &change {
                 freeze(app, i, snapshot, told, EvidenceMoment::Onset)?;
             }
@@ -158,8 +164,12 @@ impl Desk {
                 (_, Some((RunState::Ended, Some(outcome)))) if seen_now && again(outcome) => {
                     Some("still there")
                 }
+                (_, Some((RunState::Ready, _))) if seen_now => Some("ready to start"),
                 _ => None,
             };
+            let ready = run
+                .filter(|r| r.state == RunState::Ready)
+                .and(incident.runs.last().cloned());
             if let Some(why) = why
                 && incident.state != IncidentState::Resolved
                 && retry_due(kept.tried.get(&incident.id).copied(), sight.at)
@@ -169,9 +179,9 @@ impl Desk {
                 wanting.push(Opened {
                     incident: incident.clone(),
                     why,
+                    ready,
                 });
             }
-            kept.incidents.insert(incident.id.clone(), incident);
         }
         Ok(wanting)
     }
@@ -198,10 +208,11 @@ impl Desk {
     /// When it cannot be written, or there is none that is open.
     pub fn resolve(&self, app: &App, id: &str, by: &str, why: &str) -> Result<Incident, EngineError> {
         let mut kept = self.lock();
-        let incident = kept
+        let mut incident = kept
             .incidents
-            .get_mut(id)
+            .get(id)
             .filter(|i| is_open(i))
+            .cloned()
             .ok_or_else(|| EngineError::NoSuchRun(id.to_owned()))?;
         incident.state = IncidentState::Resolved;
         incident.resolved_at = Some(app.engine.now());
@@ -211,7 +222,8 @@ impl Desk {
             why: format!("{by}: {why}"),
         };
         app.engine.append(by, &Place::incident(id), event)?;
-        Ok(incident.clone())
+        kept.incidents.insert(id.to_owned(), light(incident.clone()));
+        Ok(incident)
     }
 }
 
@@ -228,11 +240,31 @@ fn again(outcome: RunOutcome) -> bool {
     )
 }
 
+/// Of an incident that is over, the findings stay in the journal only: a daemon runs for months.
+fn light(mut incident: Incident) -> Incident {
+    if !is_open(&incident) {
+        incident.findings.clear();
+    }
+    incident
+}
+
+/// The run that says how an incident stands: the last one that did or will do something, else the very last.
 fn last_run(app: &App, incident: &Incident) -> Result<Option<LastRun>, EngineError> {
     let library = app.library();
     let mut last = None;
-    for id in &incident.runs {
-        let (plan, run) = app.engine.run(id)?;
+    for id in incident.runs.iter().rev().take(5) {
+        let (plan, mut run) = app.engine.run(id)?;
+        // Nobody started it in time: a fresh look is needed, and a fresh plan.
+        if run.state != RunState::Ended && app.engine.now() > plan.expires_at && app.engine.expire(id)? {
+            run = app.engine.run(id)?.1;
+        }
+        let idle = matches!(
+            run.outcome,
+            Some(RunOutcome::Nothing | RunOutcome::Declined | RunOutcome::Reported | RunOutcome::Expired)
+        );
+        if idle && last.is_some() {
+            continue;
+        }
         let settle = library.get(&plan.runbook.id).map_or(Span::ZERO, |r| r.settle);
         last = Some(LastRun {
             incident: incident.id.clone(),
@@ -242,6 +274,9 @@ fn last_run(app: &App, incident: &Incident) -> Result<Option<LastRun>, EngineErr
             first_action_at: run.first_action_at,
             settle,
         });
+        if !idle {
+            break;
+        }
     }
     Ok(last)
 }

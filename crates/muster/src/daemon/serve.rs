@@ -48,18 +48,26 @@ pub fn token(state: &Path) -> Result<String, ServeError> {
         path: path.display().to_string(),
         reason: e.to_string(),
     };
-    if let Ok(text) = std::fs::read_to_string(&path) {
-        let _ = std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600));
+    // Only a whole one counts: a file that a full disk or a kill left empty would let everybody in.
+    let whole = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    if let Ok(text) = std::fs::read_to_string(&path)
+        && whole(text.trim())
+    {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(fail)?;
         return Ok(text.trim().to_owned());
     }
     let text: String = (0..32).map(|_| format!("{:02x}", rand::random::<u8>())).collect();
+    let new = state.join("approval.token.new");
+    let _ = std::fs::remove_file(&new);
     let mut file = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(&path)
+        .open(&new)
         .map_err(fail)?;
     std::io::Write::write_all(&mut file, text.as_bytes()).map_err(fail)?;
+    file.sync_all().map_err(fail)?;
+    std::fs::rename(&new, &path).map_err(fail)?;
     Ok(text)
 }
 
@@ -152,7 +160,7 @@ impl Daemon {
         watch.recover().await;
         let mut watchers = tokio::task::JoinSet::new();
         for cluster in watch.app.estate.clusters() {
-            watchers.spawn(watch.clone().cluster(cluster.name.clone()));
+            watchers.spawn(watched(watch.clone(), cluster.name.clone()));
         }
         tracing::info!(%address, "muster watches");
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
@@ -182,6 +190,19 @@ impl Daemon {
         tasks.shutdown().await;
         let _ = std::fs::remove_file(watch.app.state_file(SOCKET));
         Ok(())
+    }
+}
+
+/// Watches a cluster until the stop. Should the watcher panic, the picture would stay as it was, and look healthy: it is
+/// begun anew, and said.
+async fn watched(watch: Arc<Watch>, cluster: String) {
+    while !watch.stop.is_set() {
+        let task = tokio::spawn(watch.clone().cluster(cluster.clone()));
+        if let Err(e) = task.await {
+            tracing::error!(%cluster, error = %e, "the watcher of a cluster broke down and is begun anew; please report this");
+            write(&watch.pictures).remove(&cluster);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
     }
 }
 

@@ -5,9 +5,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use muster_engine::{Driven, Starter, Stop};
-use muster_model::{
-    Autopilot, Finding, Health, Incident, IncidentState, PlanResult, RunState, Snapshot, Time,
-};
+use muster_model::{Autopilot, Finding, Incident, IncidentState, PlanResult, RunState, Snapshot, Time};
 use muster_observe::Observer;
 use muster_rules::{Correlated, Mode, RuleState, correlate, judge};
 use tokio::sync::watch;
@@ -66,13 +64,27 @@ impl Watch {
         let mut runs = self.runs.lock().await;
         while runs.try_join_next().is_some() {}
         runs.spawn(async move {
-            match watch.app.engine.drive(&id, starter, &watch.stop).await {
+            let mut pause = Duration::from_secs(1);
+            // A run whose journal cannot be written now (a full disk) goes on when it can be; nobody else would do it.
+            let driven = loop {
+                match watch.app.engine.drive(&id, starter, &watch.stop).await {
+                    Err(e @ muster_engine::EngineError::Journal(_)) if !watch.stop.is_set() => {
+                        tracing::error!(run = %id, error = %e, "run cannot go on; tried again");
+                        tokio::time::sleep(pause).await;
+                        pause = (pause * 2).min(Duration::from_secs(60));
+                    }
+                    other => break other,
+                }
+            };
+            match driven {
                 Ok(Driven::Ended(run)) => {
                     tracing::info!(run = %id, outcome = run.outcome.map_or("", muster_model::RunOutcome::word), detail = %run.detail, "run ended");
                 }
                 Ok(Driven::Waiting(_, what)) => tracing::info!(run = %id, %what, "run waits"),
                 Ok(Driven::Refused(_, r)) => tracing::warn!(run = %id, guard = r.guard, why = %r.why, "run refused"),
                 Ok(Driven::Parked(_)) => tracing::info!(run = %id, "run parked"),
+                // It is at work already, and reads what was asked of it by itself.
+                Err(muster_engine::EngineError::AlreadyDriven(_)) => {}
                 Err(e) => tracing::error!(run = %id, error = %e, "run cannot go on"),
             }
             watch.changed();
@@ -81,11 +93,16 @@ impl Watch {
 
     /// Goes on with the runs that were at work when the last daemon ended.
     pub async fn recover(self: &Arc<Self>) {
-        let Ok(runs) = self.app.engine.runs() else { return };
-        for (_, run) in runs {
-            if matches!(run.state, RunState::Running | RunState::Parked) {
+        let runs = match self.app.engine.runs() {
+            Ok(runs) => runs,
+            Err(e) => return tracing::error!(error = %e, "runs of before cannot be read, so none goes on"),
+        };
+        for (plan, run) in runs {
+            // A plan that changes nothing may lack only the word that it is over.
+            let untold = run.state != RunState::Ended && plan.result != PlanResult::Changes;
+            if matches!(run.state, RunState::Running | RunState::Parked) || untold {
                 tracing::info!(run = %run.id, "going on with a run of before");
-                self.drive(&run.id, Starter::Person).await;
+                self.drive(&run.id, starter_of(&plan, &run)).await;
             }
         }
     }
@@ -131,6 +148,7 @@ impl Watch {
         }
         let (state, judged) = judge(&state, &snapshot, &settings.thresholds, Mode::Watch);
         let mut told = correlate(&snapshot, &judged.findings);
+        let blind = blind(&snapshot, &judged.unknown);
         for root in &mut told.roots {
             self.app.remedies(std::slice::from_mut(&mut root.cause));
             self.app.remedies(&mut root.symptoms);
@@ -148,22 +166,27 @@ impl Watch {
                 .collect(),
             autopilot: settings.autopilot,
         };
-        let opened = self
-            .desk
-            .absorb(&self.app, &snapshot, &told, blind(&picture.health));
+        let opened = self.desk.absorb(&self.app, &snapshot, &told, blind);
         write(&self.pictures).insert(name.to_owned(), picture);
         write(&self.told).insert(name.to_owned(), told);
         match opened {
             Ok(opened) => {
+                write(&self.notices).retain(|n| !n.starts_with(UNWRITABLE));
                 for o in opened {
-                    self.propose(settings.autopilot, &o).await;
+                    match &o.ready {
+                        Some(run) if settings.autopilot == Autopilot::Act => {
+                            self.drive(run, Starter::Autopilot).await;
+                        }
+                        Some(_) => {}
+                        None => self.propose(settings.autopilot, &o).await,
+                    }
                 }
             }
             Err(e) => {
                 tracing::error!(error = %e, "incidents cannot be written; nothing is started until they can");
-                *write(&self.notices) = vec![format!(
-                    "The journal cannot be written: {e}. Nothing is changed anywhere."
-                )];
+                let mut notices = write(&self.notices);
+                notices.retain(|n| !n.starts_with(UNWRITABLE));
+                notices.push(format!("{UNWRITABLE}: {e}. Nothing is changed anywhere."));
             }
         }
         self.changed();
@@ -196,9 +219,11 @@ impl Watch {
             incident: Some(incident.id.clone()),
             valid: self.app.config().plan_valid,
             library: &library,
+            known: self.answered(incident),
         };
         match self.app.engine.plan(runbook, request).await {
             Err(e) => tracing::warn!(runbook = %runbook.id, error = %e, "cannot be planned now"),
+            Ok(planned) if !planned.journaled => {}
             Ok(planned) => {
                 self.desk.planned(&incident.id, &planned.plan.id);
                 if let Some(r) = planned.refused {
@@ -214,18 +239,49 @@ impl Watch {
         }
     }
 
+    /// What the last plan said, unless that is an hour old: then it is worth saying again.
+    fn answered(&self, incident: &Incident) -> Option<PlanResult> {
+        let (plan, _) = self.app.engine.run(incident.runs.last()?).ok()?;
+        let age = self.app.engine.now().since(plan.created_at);
+        (age < muster_model::Span::from_mins(60)).then_some(plan.result)
+    }
+
     fn needed(&self, plan: &muster_model::Plan) -> usize {
         muster_engine::guards::approvals_needed(plan, &self.app.engine.rules(&plan.scope.cluster).policy)
     }
 }
 
-/// Addresses whose picture is not complete.
-fn blind(health: &[(String, Health)]) -> Vec<String> {
-    health
+/// How the notice about a full disk begins; it goes away when the disk has room again.
+const UNWRITABLE: &str = "The journal cannot be written";
+
+/// Addresses whose picture is not complete: of what is not seen there nobody may say that it went away.
+fn blind(snapshot: &Snapshot, unknown: &[muster_rules::Unknown]) -> Vec<String> {
+    use muster_model::snapshot::Reach;
+    let servers = snapshot
+        .servers
         .iter()
-        .filter(|(_, h)| *h == Health::Unknown)
-        .map(|(a, _)| a.clone())
-        .collect()
+        .filter(|s| !s.answers())
+        .map(|s| &s.address);
+    let poolers = snapshot.poolers.iter().map(|p| (&p.address, &p.reach));
+    let caches = snapshot.caches.iter().map(|c| (&c.address, &c.reach));
+    let others = poolers.chain(caches).filter(|(_, r)| !matches!(r, Reach::Up));
+    let mut out: Vec<String> = servers
+        .chain(others.map(|(a, _)| a))
+        .chain(unknown.iter().map(|u| &u.target))
+        .cloned()
+        .collect();
+    out.sort();
+    out.dedup();
+    out
+}
+
+/// On whose word a run of before goes on: on nobody's new one.
+fn starter_of(plan: &muster_model::Plan, run: &muster_model::Run) -> Starter {
+    if plan.requested_by == muster_engine::journal::DAEMON && run.approvals.is_empty() {
+        Starter::Autopilot
+    } else {
+        Starter::Person
+    }
 }
 
 /// A lock whose holder panicked still holds the newest value.

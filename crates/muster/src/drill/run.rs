@@ -195,6 +195,7 @@ impl Stage<'_> {
             incident: None,
             valid: Span::from_mins(15),
             library: &library,
+            known: None,
         };
         self.watch
             .app

@@ -62,8 +62,8 @@ pub(super) fn rule(c: &mut Context<'_>) {
             Subject::new("server", &server.name),
             *since,
             format!(
-                "{role}, {}, does not answer: {word} fails: {reason}",
-                server.address
+                "{role}, {} at {}, does not answer: {word} fails: {reason}",
+                server.address, server.endpoint
             ),
         );
         f.pending = !sure;

@@ -146,7 +146,9 @@
         body: JSON.stringify({ by, why }),
       });
       if (answer.ok) {
-        say(run, verb === "approve" ? "Approved." : "Rejected.", false);
+        const body = await answer.json().catch(() => ({}));
+        const held = body.refused ? "It does not start: " + body.refused.why + ". " + body.refused.remedy : body.waiting ? "It waits: " + body.waiting + "." : "";
+        say(run, (verb === "approve" ? "Approved. " : "Rejected. ") + held, Boolean(body.refused));
         return;
       }
       // A refused token is asked for again; the name stays.
