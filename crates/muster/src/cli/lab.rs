@@ -173,11 +173,12 @@ pub async fn lab(command: LabCommand, as_json: bool) -> Result<u8, Failure> {
             if as_json {
                 print::json(&json!(report));
             } else {
-                print::line(format!(
-                    "Stopped {}; removed {}.",
-                    report.stopped.join(", "),
-                    report.removed
-                ));
+                let stopped = if report.stopped.is_empty() {
+                    "Nothing of it ran".to_owned()
+                } else {
+                    format!("Stopped {}", report.stopped.join(", "))
+                };
+                print::line(format!("{stopped}; removed {}.", report.removed));
             }
         }
         LabCommand::Status(place) => {

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use super::exit::{CONFIG, Failure};
+use super::exit::{CONFIG, Failure, WAITING};
 use crate::app::App;
 use crate::config::{self, Resolved};
 use crate::daemon::api::{Caller, handle};
@@ -21,6 +22,7 @@ pub struct Session {
     /// Who calls.
     pub who: String,
     local: OnceCell<Arc<Watch>>,
+    asked_daemon: AtomicBool,
 }
 
 /// Reads the config of a command.
@@ -66,6 +68,7 @@ impl Session {
             config,
             who: os_user(),
             local: OnceCell::new(),
+            asked_daemon: AtomicBool::new(false),
         })
     }
 
@@ -80,7 +83,16 @@ impl Session {
     /// The refusal, with what to do.
     pub async fn call(&self, method: &str, path: &str, body: Value) -> Result<Value, Failure> {
         if let Some(stream) = socket::connect(&self.config.state_dir).await {
+            self.asked_daemon.store(true, Ordering::Relaxed);
             return Ok(socket::call(stream, &self.who, method, path, &body).await?);
+        }
+        // What a daemon began only a daemon goes on with: this command must not take its place half-way.
+        if self.asked_daemon.load(Ordering::Relaxed) {
+            return Err(Failure::new(
+                WAITING,
+                "the daemon went away meanwhile; its runs stay at a journaled point",
+                "start it again with `muster watch`, then look with `muster runs show`",
+            ));
         }
         let watch = self
             .local

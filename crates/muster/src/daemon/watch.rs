@@ -100,7 +100,9 @@ impl Watch {
         for (plan, run) in runs {
             // A plan that changes nothing may lack only the word that it is over.
             let untold = run.state != RunState::Ended && plan.result != PlanResult::Changes;
-            if matches!(run.state, RunState::Running | RunState::Parked) || untold {
+            // Approved, and stopped before the first step: the word was given, so it counts (until the plan expires).
+            let said = run.state == RunState::Ready && !run.approvals.is_empty();
+            if matches!(run.state, RunState::Running | RunState::Parked) || untold || said {
                 tracing::info!(run = %run.id, "going on with a run of before");
                 self.drive(&run.id, starter_of(&plan, &run)).await;
             }
