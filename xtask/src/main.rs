@@ -21,7 +21,7 @@ const USAGE: &str = "\
 cargo xtask COMMAND
 
   up [ARGS…]                 provide the programs, build, and start a real local fleet with `muster up`
-  test [--no-lint] [FILTERS…]
+  test [--no-lint] [--allow-missing] [FILTERS…]
                              provide the programs, then format, lint and run every test
   provide                    find or fetch PostgreSQL, PgBouncer and Redis
   tidy                       the laws of the house and its checks

@@ -115,12 +115,14 @@ impl Kind {
                     .to_owned(),
             ],
             Self::Runbook => vec![
-                format!("`muster runbook lint runbooks/{name}.yaml`"),
+                format!("`muster runbook lint runbooks/{name}.yaml` must say nothing"),
+                "crates/muster/src/app.rs: its line in `BUILT_IN`".to_owned(),
                 "`cargo xtask new-drill NAME`: every runbook has a drill".to_owned(),
             ],
             Self::Drill => vec![
                 "crates/lab/src/faults/: the fault, when the lab does not have it yet".to_owned(),
-                format!("`muster drill {name}`"),
+                "crates/muster/src/drill.rs: its line in `BUILT_IN`".to_owned(),
+                format!("`muster drill {name} --only`"),
             ],
         };
         steps.push("`cargo xtask docs`, then `cargo xtask tidy`".to_owned());

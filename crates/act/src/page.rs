@@ -26,6 +26,14 @@ pub fn reference_page(s: &Signature) -> String {
         if fields.is_empty() {
             continue;
         }
+        if title == "Outputs" {
+            let _ = writeln!(out, "## {title}\n\n| name | type | meaning |\n|---|---|---|");
+            for f in fields {
+                let _ = writeln!(out, "| `{}` | `{}` | {} |", f.name, f.ty.name(), f.about);
+            }
+            out.push('\n');
+            continue;
+        }
         let _ = writeln!(
             out,
             "## {title}\n\n| name | type | default | meaning |\n|---|---|---|---|"
@@ -33,12 +41,12 @@ pub fn reference_page(s: &Signature) -> String {
         for f in fields {
             let default = match &f.default {
                 Some(v) => v.as_str().map_or_else(|| v.to_string(), str::to_owned),
-                None if f.optional => "may be left out".to_owned(),
+                None if f.optional => "optional".to_owned(),
                 None => "–".to_owned(),
             };
             let _ = writeln!(
                 out,
-                "| `{}` | {} | {default} | {} |",
+                "| `{}` | `{}` | {default} | {} |",
                 f.name,
                 f.ty.name(),
                 f.about

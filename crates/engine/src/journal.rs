@@ -17,7 +17,7 @@ pub use store::{Journal, JournalError};
 pub const DAEMON: &str = "daemon";
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[allow(clippy::large_enum_variant)]
 pub enum Event {
@@ -170,7 +170,7 @@ pub enum Event {
 }
 
 /// To what an entry belongs. Empty text means: to nothing of that kind.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Place {
     /// Run.
     pub run: String,
@@ -225,7 +225,7 @@ impl Place {
 }
 
 /// One entry.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Entry {
     /// Position, from 1, without gaps.
     pub seq: u64,

@@ -18,24 +18,23 @@ pub mod setup;
 pub mod state;
 pub mod up;
 
-/// Muster runs PostgreSQL runbooks for real.
+/// Muster runs PostgreSQL runbooks for real. Start with `muster up`.
 #[derive(Debug, Parser)]
 #[command(
     name = "muster",
     version,
-    about,
     max_term_width = 100,
     disable_help_subcommand = true
 )]
 pub struct Cli {
-    /// Config file (also MUSTER_CONFIG; default ./muster.yaml)
+    /// Config file (also MUSTER_CONFIG; else ./muster.yaml, else that of the fleet of `muster up`)
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Print JSON
     #[arg(long, global = true)]
     pub json: bool,
-    /// Log as JSON
-    #[arg(long, global = true, hide = true)]
+    /// Log as JSON; MUSTER_LOG=debug says more
+    #[arg(long, global = true)]
     pub log_json: bool,
     /// What to do
     #[command(subcommand)]
@@ -59,7 +58,14 @@ pub enum Command {
         target: Option<String>,
     },
     /// Make a plan; exit 2 when it would change something
-    Plan(plans::PlanArgs),
+    Plan {
+        /// What to plan
+        #[command(flatten)]
+        plan: plans::PlanArgs,
+        /// Write the plan to a file, for `muster apply`
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// Carry out a plan that this state issued
     Apply {
         /// File that `muster plan -o` wrote, or the plan's id
@@ -70,43 +76,43 @@ pub enum Command {
         /// What to plan
         #[command(flatten)]
         plan: plans::PlanArgs,
-        /// Do not ask
+        /// Do not ask (needed with --json)
         #[arg(long, short)]
         yes: bool,
         /// Plan and show only
         #[arg(long)]
         dry_run: bool,
     },
-    /// Runs
+    /// Follow and steer runs
     #[command(subcommand)]
     Runs(plans::RunsCommand),
-    /// Approve a plan; the newest that waits when no id is given
+    /// Sign a plan; it is shown first, and then carried out
     Approve {
-        /// Id of the run
-        #[arg(default_value = "latest")]
+        /// Id of the run; without it the newest that waits, else the newest
+        #[arg(default_value = "latest", hide_default_value = true)]
         id: String,
-        /// Do not show the plan first
+        /// Neither show nor ask
         #[arg(long, short)]
         yes: bool,
     },
     /// Say no to a plan
     Reject {
-        /// Id of the run
-        #[arg(default_value = "latest")]
+        /// Id of the run; without it the newest that waits, else the newest
+        #[arg(default_value = "latest", hide_default_value = true)]
         id: String,
-        /// Why
+        /// Reason, for the journal
         #[arg(long, default_value = "no reason given")]
         why: String,
     },
-    /// How a finding came about: what was seen, which rule, what was ruled out
+    /// How a finding came about: what was seen, which rule, what was ruled out (while `muster watch` runs)
     Explain {
         /// Kind or subject of the finding
         finding: String,
     },
-    /// Incidents
+    /// List and tell incidents
     #[command(subcommand)]
     Incident(incidents::IncidentCommand),
-    /// Runbooks
+    /// List, show and check runbooks
     #[command(subcommand)]
     Runbook(runbooks::RunbookCommand),
     /// Practise a runbook on a fleet of its own, with controls
@@ -114,21 +120,21 @@ pub enum Command {
     /// Real local fleets and faults
     #[command(subcommand)]
     Lab(lab::LabCommand),
-    /// The config
+    /// Show or check the config
     #[command(subcommand)]
     Config(setup::ConfigCommand),
-    /// The journal
+    /// Verify or export the journal
     #[command(subcommand)]
     Journal(state::JournalCommand),
     /// Stop all changes; looking goes on
     Freeze {
-        /// Why
-        #[arg(long, default_value = "no reason given")]
+        /// Reason, for the journal
+        #[arg(long, alias = "why", default_value = "no reason given")]
         reason: String,
     },
     /// Allow changes again
     Unfreeze,
-    /// Passed drills
+    /// List or import Proofs: drills that were passed
     #[command(subcommand)]
     Proof(state::ProofCommand),
     /// Write the generated reference pages and schemas, or check that they are up to date
@@ -174,7 +180,7 @@ async fn dispatch(cli: Cli) -> Result<u8, exit::Failure> {
         Command::Up(args) => up::up(&args).await,
         Command::Watch { standby } => setup::watch(cli.config.as_deref(), standby).await,
         Command::Check { target } => state::check(&open()?, target.as_deref(), cli.json).await,
-        Command::Plan(args) => plans::plan(&open()?, &args, cli.json).await,
+        Command::Plan { plan, output } => plans::plan(&open()?, &plan, output.as_deref(), cli.json).await,
         Command::Apply { plan } => plans::apply(&open()?, &plan, cli.json).await,
         Command::Run { plan, yes, dry_run } => plans::run(&open()?, &plan, yes, dry_run, cli.json).await,
         Command::Runs(command) => plans::runs(&open()?, command, cli.json).await,

@@ -121,7 +121,7 @@ impl Drill {
         );
         let _ = writeln!(out, "| | |\n|---|---|");
         let _ = writeln!(out, "| fault | `{}{}` |", self.fault.name, params(&self.fault));
-        let _ = writeln!(out, "| there when | `{}` |", self.manifest);
+        let _ = writeln!(out, "| counts from when | `{}` |", self.manifest);
         let _ = writeln!(out, "| must end | {expect} |");
         let _ = writeln!(
             out,
@@ -132,11 +132,15 @@ impl Drill {
         let look = &self.lookalike;
         let _ = writeln!(
             out,
-            "| look-alike | `{}{}` while `{}`: must be left alone and named `{}` |",
+            "| look-alike | `{}{}` while `{}`: {} |",
             look.fault.name,
             params(&look.fault),
             look.manifest,
-            look.named
+            if look.named == "nothing" {
+                "the plan must find nothing to do".to_owned()
+            } else {
+                format!("must be left alone and named `{}`", look.named)
+            }
         );
         let _ = writeln!(
             out,

@@ -28,8 +28,8 @@ pub fn reference_page(runbook: &Runbook, signatures: &[Signature]) -> String {
     if runbook.settle > Span::ZERO {
         let _ = writeln!(
             out,
-            "After the proof the incident stays open for {} and watches for a relapse.\n",
-            runbook.settle
+            "After the proof the incident stays `mitigating` for {}, watched for a relapse.\n",
+            runbook.settle.human()
         );
     }
     if !runbook.params.is_empty() {
@@ -41,7 +41,7 @@ pub fn reference_page(runbook: &Runbook, signatures: &[Signature]) -> String {
             let bound = |v: &Option<serde_json::Value>| v.as_ref().map_or("–".to_owned(), plain);
             let _ = writeln!(
                 out,
-                "| `{}` | {} | {} | {} … {} | {} |",
+                "| `{}` | `{}` | {} | {} … {} | {} |",
                 p.name,
                 p.ty.name(),
                 bound(&p.default),
@@ -105,12 +105,16 @@ fn sentence(body: &StepBody, signatures: &[Signature]) -> String {
                 .and_then(|s| s.undo.clone())
                 .unwrap_or_default();
             format!(
-                "does `{uses}`{each}{}: at most {} targets and {} %, {} first, at most {} errors. Undo: {undo}.",
+                "does `{uses}`{each}{}: at most {} targets and {} % of all there could be; {} first, then twice as many each \
+                 time; {}. Undo: {undo}.",
                 inputs(with),
                 limits.max_targets,
                 limits.max_percent,
                 limits.canary,
-                limits.max_errors
+                match limits.max_errors {
+                    0 => "stops at the first error".to_owned(),
+                    n => format!("stops after more than {n} errors"),
+                }
             )
         }
         StepBody::Verify { checks, hold, within } => {
@@ -123,7 +127,7 @@ fn sentence(body: &StepBody, signatures: &[Signature]) -> String {
         StepBody::Approve { question } => format!("waits for a person: {question}"),
         StepBody::Wait { span } => format!("waits {span}."),
         StepBody::Call { runbook, with } => format!("does what `{runbook}` says{}.", inputs(with)),
-        StepBody::Record { values } => format!("writes into the incident{}.", inputs(values)),
+        StepBody::Record { values } => format!("reports{}.", inputs(values)),
     }
 }
 

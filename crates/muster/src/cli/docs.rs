@@ -20,7 +20,7 @@ pub fn generated() -> Result<Vec<(PathBuf, String)>, Failure> {
     let mut page = |path: String, text: String| out.push((PathBuf::from(path), text));
     for c in muster_observe::collectors() {
         let text = format!(
-            "# {}\n\nCollector · every {} · needs {}\n\n{}\n\nReads: {}.\n\nWithout what it needs, this is a gap: {}.\n",
+            "# {}\n\nCollector · every {} · needs {}\n\n{}\n\nReads: {}.\n\nWhat it may not read becomes a gap: {}.\n",
             c.name, c.cadence, c.needs, c.about, c.reads, c.gap
         );
         page(format!("docs/reference/collectors/{}.md", c.name), text);
@@ -72,6 +72,38 @@ pub fn generated() -> Result<Vec<(PathBuf, String)>, Failure> {
     for drill in crate::drill::built_in()? {
         page(format!("docs/reference/drills/{}.md", drill.id), drill.page());
     }
+    let mut titles: Vec<(String, String)> = out
+        .iter()
+        .filter(|(path, _)| path.file_name().is_some_and(|n| n != "README.md"))
+        .map(|(path, text)| {
+            let path = path
+                .strip_prefix("docs/reference")
+                .unwrap_or(path)
+                .display()
+                .to_string();
+            let title = text
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .trim_start_matches("# ")
+                .to_owned();
+            (path, title)
+        })
+        .collect();
+    titles.sort();
+    let mut index = String::from(
+        "# Reference\n\nGenerated from the code by `cargo xtask docs`; a test fails when a page is old.\n",
+    );
+    let mut folder = String::new();
+    for (path, title) in &titles {
+        let here = path.split('/').next().unwrap_or_default();
+        if here != folder {
+            folder = here.to_owned();
+            let _ = write!(index, "\n## {}{}\n\n", here[..1].to_uppercase(), &here[1..]);
+        }
+        let _ = writeln!(index, "- [{title}]({path})");
+    }
+    out.push((PathBuf::from("docs/reference/README.md"), index));
     let mut schema = |name: &str, value: Value| {
         let text = serde_json::to_string_pretty(&value).unwrap_or_default() + "\n";
         out.push((PathBuf::from(format!("schema/{name}.json")), text));
@@ -81,6 +113,10 @@ pub fn generated() -> Result<Vec<(PathBuf, String)>, Failure> {
     schema("finding", json!(schemars::schema_for!(muster_model::Finding)));
     schema("plan", json!(schemars::schema_for!(muster_model::Plan)));
     schema("incident", json!(schemars::schema_for!(muster_model::Incident)));
+    schema(
+        "journal",
+        json!(schemars::schema_for!(muster_engine::journal::Entry)),
+    );
     schema("check", crate::shapes::check());
     schema("incident-list", crate::shapes::incident_list());
     schema("drill", crate::shapes::drill());

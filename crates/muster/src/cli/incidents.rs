@@ -13,7 +13,7 @@ use super::session::Session;
 /// What about incidents.
 #[derive(Debug, Subcommand)]
 pub enum IncidentCommand {
-    /// List them
+    /// List incidents
     List,
     /// Tell the story of one in order
     Show {
@@ -23,16 +23,16 @@ pub enum IncidentCommand {
     },
     /// Write something down
     Note {
-        /// Id
+        /// Id of the incident, or `latest`
         id: String,
-        /// What
+        /// Text of the note
         text: String,
     },
     /// Close one by hand
     Resolve {
-        /// Id
+        /// Id of the incident, or `latest`
         id: String,
-        /// Why
+        /// Reason, for the journal
         #[arg(long)]
         why: String,
     },

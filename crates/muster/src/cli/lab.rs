@@ -27,7 +27,7 @@ pub enum LabCommand {
         /// Parameter, name=value
         #[arg(long, short, value_name = "NAME=VALUE")]
         param: Vec<String>,
-        /// When it ends by itself
+        /// How long it lasts
         #[arg(long = "for", default_value = "10m", value_name = "SPAN")]
         lasts: String,
         /// List the faults

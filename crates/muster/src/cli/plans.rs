@@ -1,7 +1,7 @@
 //! Plans and runs: make, show, approve, carry out, look back.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -21,43 +21,40 @@ pub struct PlanArgs {
     /// Cluster, or one of its servers or poolers
     #[arg(long, short)]
     pub target: Option<String>,
-    /// Parameter, name=value
+    /// Parameter, name=value; may be repeated
     #[arg(long, short, value_name = "NAME=VALUE")]
     pub param: Vec<String>,
-    /// Write the plan to a file
-    #[arg(long, short)]
-    pub output: Option<PathBuf>,
 }
 
 /// What about runs.
 #[derive(Debug, Subcommand)]
 pub enum RunsCommand {
-    /// List them
+    /// List runs
     List,
     /// Show one with its plan and what happened
     Show {
-        /// Id
-        #[arg(default_value = "latest")]
+        /// Id; without it the newest that waits, else the newest
+        #[arg(default_value = "latest", hide_default_value = true)]
         id: String,
     },
     /// Go on with one that was stopped
     Resume {
-        /// Id
+        /// Id of the run
         id: String,
     },
     /// Stop one; what was done is undone where it can be
     Cancel {
-        /// Id
+        /// Id of the run
         id: String,
-        /// Why
+        /// Reason, for the journal
         #[arg(long)]
         why: String,
     },
     /// Give up on one that cannot go on; its effects stay
     Abandon {
-        /// Id
+        /// Id of the run
         id: String,
-        /// Why
+        /// Reason, for the journal
         #[arg(long)]
         why: String,
     },
@@ -97,10 +94,10 @@ async fn make(s: &Session, args: &PlanArgs) -> Result<Value, Failure> {
 ///
 /// # Errors
 /// When no plan can be made.
-pub async fn plan(s: &Session, args: &PlanArgs, as_json: bool) -> Result<u8, Failure> {
+pub async fn plan(s: &Session, args: &PlanArgs, output: Option<&Path>, as_json: bool) -> Result<u8, Failure> {
     let answer = make(s, args).await?;
     let plan: Plan = read(&answer["plan"])?;
-    if let Some(path) = &args.output {
+    if let Some(path) = output {
         let text = serde_json::to_string_pretty(&plan).unwrap_or_default();
         std::fs::write(path, text).map_err(|e| {
             Failure::new(
@@ -114,7 +111,7 @@ pub async fn plan(s: &Session, args: &PlanArgs, as_json: bool) -> Result<u8, Fai
         print::json(&answer);
     } else {
         show_plan(&plan);
-        if let Some(path) = &args.output {
+        if let Some(path) = output {
             print::note(format!(
                 "written to {}; carry it out with `muster apply {}`",
                 path.display(),
@@ -137,8 +134,9 @@ pub async fn plan(s: &Session, args: &PlanArgs, as_json: bool) -> Result<u8, Fai
     })
 }
 
-/// A plan for people.
+/// A plan for people. Where Muster may not act, with the statements for a person who does it by hand.
 pub fn show_plan(plan: &Plan) {
+    let by_hand = !plan.facts.can_act;
     print::line(format!(
         "{}  {} on {}",
         plan.runbook.title.bold(),
@@ -180,6 +178,9 @@ pub fn show_plan(plan: &Plan) {
                 print::line(format!("      {}", blast.summary));
                 for t in targets {
                     print::line(format!("      · {}", t.label));
+                    if by_hand && let Some(sql) = t.json.get("by_hand").and_then(Value::as_str) {
+                        print::line(format!("        {}", sql.dimmed()));
+                    }
                 }
                 match undo {
                     UndoPlan::Inverse { how } => print::line(format!("      undo: {how}")),
@@ -209,7 +210,7 @@ pub fn show_plan(plan: &Plan) {
 /// # Errors
 /// When it is refused.
 pub async fn apply(s: &Session, what: &str, as_json: bool) -> Result<u8, Failure> {
-    let plan: Value = if std::path::Path::new(what).exists() {
+    let plan: Value = if Path::new(what).exists() {
         let text = std::fs::read_to_string(what).map_err(|e| {
             Failure::new(
                 1,
@@ -327,7 +328,14 @@ pub async fn run(
             0
         });
     }
-    if !yes && !as_json {
+    if !yes && as_json {
+        return Err(Failure::new(
+            USAGE,
+            "with --json nobody can be asked",
+            "add --yes, or use `muster plan` and `muster apply`",
+        ));
+    }
+    if !yes {
         let asked = inquire::Confirm::new("Go ahead?").with_default(false).prompt();
         if !asked.unwrap_or(false) {
             print::line("Left alone.");
@@ -346,6 +354,14 @@ pub async fn approve(s: &Session, id: &str, yes: bool, as_json: bool) -> Result<
     let plan: Plan = read(&answer["plan"])?;
     if !as_json && !yes {
         show_plan(&plan);
+        // At a terminal a person may still think again; a script has said what it wants.
+        if std::io::IsTerminal::is_terminal(&std::io::stdin()) {
+            let asked = inquire::Confirm::new("Sign it?").with_default(false).prompt();
+            if !asked.unwrap_or(false) {
+                print::line("Not signed.");
+                return Ok(WAITING);
+            }
+        }
     }
     let answer = s
         .call("POST", &format!("/api/v1/runs/{}/approve", plan.id), json!({}))

@@ -80,11 +80,31 @@ impl Reader<'_> {
         let listen_text = self.value(tree, "", "listen", "127.0.0.1:7432", Some("MUSTER_LISTEN"));
         let listen = self.listen(&listen_text, tree.get("listen").map_or(tree.at(), Tree::at))?;
         let overrides = self.thresholds(tree.get("thresholds"), "thresholds");
+        for rule in muster_rules::catalogue() {
+            for key in rule.keys {
+                let set = overrides
+                    .0
+                    .get(rule.kind)
+                    .is_some_and(|k| k.contains_key(key.key));
+                if !set {
+                    let name = format!("thresholds.{}.{}", rule.kind, key.key);
+                    self.show(&name, key.default, "default".to_owned());
+                }
+            }
+        }
         let policy = self.policy(tree.get("policy"));
         let cadence = self.cadence(tree.get("collect"));
         let plan_valid = match tree.get("plan_valid") {
-            Some(t) => self.problems.parsed(t, "plan_valid", "a duration such as 15m")?,
-            None => muster_engine::planner::VALID,
+            Some(t) => {
+                let valid: Span = self.problems.parsed(t, "plan_valid", "a duration such as 15m")?;
+                self.show("plan_valid", &valid.to_string(), self.origin(t.at()));
+                valid
+            }
+            None => {
+                let valid = muster_engine::planner::VALID;
+                self.show("plan_valid", &valid.to_string(), "default".to_owned());
+                valid
+            }
         };
         let mut runbooks = Vec::new();
         if let Some(list) = tree.get("runbooks")
@@ -93,7 +113,17 @@ impl Reader<'_> {
             for item in &items {
                 if let Some(text) = self.problems.text(item, "runbooks") {
                     self.show("runbooks", &text, self.origin(item.at()));
-                    runbooks.push(self.path(&text));
+                    let folder = self.path(&text);
+                    if !folder.is_dir() {
+                        let message = format!("there is no folder {}", folder.display());
+                        self.problems.error(
+                            "runbooks",
+                            item.at(),
+                            message,
+                            Some("make it, or take the line out".to_owned()),
+                        );
+                    }
+                    runbooks.push(folder);
                 }
             }
         }
@@ -151,7 +181,6 @@ impl Reader<'_> {
 
     fn policy(&mut self, tree: Option<&Tree>) -> Policy {
         let mut policy = Policy::default();
-        let Some(tree) = tree else { return policy };
         const KEYS: [&str; 7] = [
             "reversible",
             "disruptive",
@@ -161,18 +190,15 @@ impl Reader<'_> {
             "solo",
             "runbooks",
         ];
-        if self.problems.map(tree, "policy", &KEYS).is_none() {
+        if tree.is_some_and(|t| self.problems.map(t, "policy", &KEYS).is_none()) {
             return policy;
         }
-        policy.reversible = self.decision(tree.get("reversible"), "policy.reversible", policy.reversible);
-        policy.disruptive = self.decision(tree.get("disruptive"), "policy.disruptive", policy.disruptive);
-        policy.irreversible = self.decision(
-            tree.get("irreversible"),
-            "policy.irreversible",
-            policy.irreversible,
-        );
+        let get = |key: &str| tree.and_then(|t| t.get(key));
+        policy.reversible = self.decision(get("reversible"), "policy.reversible", policy.reversible);
+        policy.disruptive = self.decision(get("disruptive"), "policy.disruptive", policy.disruptive);
+        policy.irreversible = self.decision(get("irreversible"), "policy.irreversible", policy.irreversible);
         if !matches!(policy.irreversible, Decision::TwoPerson | Decision::Never) {
-            let at = tree.get("irreversible").map_or(tree.at(), Tree::at);
+            let at = get("irreversible").or(tree).map_or(At::default(), Tree::at);
             let help = Some("write `two_person` or `never`".to_owned());
             self.problems.error(
                 "policy",
@@ -181,16 +207,13 @@ impl Reader<'_> {
                 help,
             );
         }
-        policy.require_proof = self.flag(
-            tree.get("require_proof"),
-            "policy.require_proof",
-            policy.require_proof,
-        );
-        policy.solo = self.flag(tree.get("solo"), "policy.solo", policy.solo);
-        if let Some(t) = tree.get("approvers") {
-            policy.approvers = self.texts(t, "policy.approvers");
+        policy.require_proof = self.flag(get("require_proof"), "policy.require_proof", policy.require_proof);
+        policy.solo = self.flag(get("solo"), "policy.solo", policy.solo);
+        match get("approvers") {
+            Some(t) => policy.approvers = self.texts(t, "policy.approvers"),
+            None => self.show("policy.approvers", "nobody", "default".to_owned()),
         }
-        if let Some(Tree::Map { entries, .. }) = tree.get("runbooks") {
+        if let Some(Tree::Map { entries, .. }) = get("runbooks") {
             for (id, _, value) in entries {
                 let key = format!("policy.runbooks.{id}");
                 let decision = self.decision(Some(value), &key, Decision::Auto);
@@ -202,7 +225,7 @@ impl Reader<'_> {
 
     fn decision(&mut self, tree: Option<&Tree>, key: &str, default: Decision) -> Decision {
         let Some(tree) = tree else {
-            self.show(key, &format!("{default:?}").to_lowercase(), "default".to_owned());
+            self.show(key, decided(default), "default".to_owned());
             return default;
         };
         let text = tree.text().unwrap_or_default();
@@ -249,23 +272,23 @@ impl Reader<'_> {
 
     fn cadence(&mut self, tree: Option<&Tree>) -> Cadence {
         let mut cadence = Cadence::default();
-        let Some(tree) = tree else { return cadence };
-        if self
-            .problems
-            .map(tree, "collect", &["activity", "replication", "settings"])
-            .is_some()
-        {
-            for (key, slot) in [
-                ("activity", &mut cadence.activity),
-                ("replication", &mut cadence.replication),
-                ("settings", &mut cadence.settings),
-            ] {
-                if let Some(t) = tree.get(key)
-                    && let Some(span) = self.problems.parsed::<Span>(t, key, "a duration such as 1s")
-                {
-                    *slot = span.max(Span::from_millis(200));
-                }
+        const KEYS: [&str; 3] = ["activity", "replication", "settings"];
+        if tree.is_some_and(|t| self.problems.map(t, "collect", &KEYS).is_none()) {
+            return cadence;
+        }
+        for (key, slot) in [
+            ("activity", &mut cadence.activity),
+            ("replication", &mut cadence.replication),
+            ("settings", &mut cadence.settings),
+        ] {
+            let mut origin = "default".to_owned();
+            if let Some(t) = tree.and_then(|t| t.get(key))
+                && let Some(span) = self.problems.parsed::<Span>(t, key, "a duration such as 1s")
+            {
+                *slot = span.max(Span::from_millis(200));
+                origin = self.origin(t.at());
             }
+            self.show(&format!("collect.{key}"), &slot.to_string(), origin);
         }
         cadence
     }
@@ -385,6 +408,11 @@ impl Reader<'_> {
                 }
             }
         }
+        for key in ["environment"] {
+            if tree.get(key).is_some() {
+                self.warnings.push(format!("{at}.{key} is not used yet"));
+            }
+        }
         let practice = self.flag(tree.get("drill"), &format!("{at}.drill"), false);
         let own = self.thresholds(tree.get("thresholds"), &format!("{at}.thresholds"));
         let thresholds = muster_rules::defaults().overlaid(overrides).overlaid(&own);
@@ -403,7 +431,8 @@ impl Reader<'_> {
     }
 
     fn server(&mut self, cluster: &str, tree: &Tree, taken: &mut Vec<String>) -> Option<ServerConfig> {
-        const KEYS: [&str; 10] = [
+        const KEYS: [&str; 11] = [
+            "act_password_credential",
             "name",
             "url",
             "act",
@@ -418,6 +447,9 @@ impl Reader<'_> {
         self.problems.map(tree, "a server", &KEYS)?;
         let (name, address) = self.member(cluster, tree, taken)?;
         let key = format!("clusters.{cluster}.servers.{name}");
+        if tree.get("host").is_some() {
+            self.warnings.push(format!("{key}.host is not used yet"));
+        }
         let observe = self.login(tree, &key, "url", "password")?;
         let act = match tree.get("act") {
             Some(_) => Some(self.login(tree, &key, "act", "act_password")?),
@@ -663,6 +695,15 @@ impl Reader<'_> {
             value: value.to_owned(),
             origin,
         });
+    }
+}
+
+fn decided(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Auto => "auto",
+        Decision::Approve => "approve",
+        Decision::TwoPerson => "two_person",
+        Decision::Never => "never",
     }
 }
 

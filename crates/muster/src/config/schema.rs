@@ -16,7 +16,7 @@ pub fn schema() -> Value {
     let server = object(
         json!(["name", "url"]),
         json!({"name": text, "url": text, "act": text, "password_file": text, "act_password_file": text,
-            "password_env": text, "act_password_env": text, "password_credential": text, "passfile": text,
+            "password_env": text, "act_password_env": text, "password_credential": text, "act_password_credential": text, "passfile": text,
             "host": {"type": "object"}}),
     );
     let pooler = object(

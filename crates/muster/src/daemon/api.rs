@@ -190,7 +190,7 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
         _ => Err(ApiError::new(
             404,
             format!("there is nothing at {method} {path}"),
-            "see docs/reference/api.md",
+            "the page is at /; README.md lists what can be asked",
         )),
     }
 }

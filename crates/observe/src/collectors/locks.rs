@@ -14,7 +14,7 @@ pub const INFO: CollectorInfo = CollectorInfo {
     name: "locks",
     about: "Every wait for a lock: its kind, mode, relation and since when. Asked only while somebody waits.",
     reads: "pg_locks where not granted; pg_class and pg_namespace for the relation's name, in its own database once per wait",
-    needs: "nothing",
+    needs: "CONNECT on a database, for the names of its relations only",
     cadence: "1 s",
     gap: "names of relations in databases that the login may not connect to (their oid is shown)",
 };
