@@ -35,8 +35,11 @@ pub fn catalogue(estate: &Arc<Estate>, protect: Protected) -> Catalogue {
         .probe(probes::idle_sessions::IdleSessions::new(eyes.clone()))
         .probe(probes::blocking::Blocking::new(eyes.clone()))
         .probe(probes::replication::ReplicationProbe::new(eyes))
-        .action(actions::end::End::terminate(estate.clone(), protect.clone()))
-        .action(actions::end::End::cancel(estate.clone(), protect))
+        .action(actions::terminate_backend::action(
+            estate.clone(),
+            protect.clone(),
+        ))
+        .action(actions::cancel_backend::action(estate.clone(), protect))
 }
 
 /// The signatures of everything, without an estate.

@@ -1,4 +1,4 @@
-//! Ending a session (`pg.terminate_backend@1`) or its statement (`pg.cancel_backend@1`).
+//! What ending a session and cancelling its statement have in common: everything but the statement that acts.
 //!
 //! The identity is checked in the statement that acts. A cancel is only sent where it works: for a session that idles in
 //! its transaction it would return true and change nothing.
@@ -19,44 +19,39 @@ use crate::exclude;
 use crate::eyes::span;
 use crate::identity::{SessionId, identify};
 
-const TERMINATE: &str = include_str!("../sql/terminate.sql");
-const CANCEL: &str = include_str!("../sql/cancel.sql");
 const MAX_CONNECTIONS: &str = "SELECT pg_catalog.current_setting('max_connections')::int8 AS n";
-const NO_UNDO: &str = "no undo: a session cannot be brought back; its client reconnects";
-const NO_UNDO_CANCEL: &str =
-    "no undo: the statement is rolled back; the session stays, and its client may run it again";
+
+/// What makes one of the two actions: data, told in its own file.
+pub(super) struct Way {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    /// How long to wait for the effect.
+    pub(super) wait: &'static str,
+    pub(super) no_undo: &'static str,
+    /// The acting statement, with the identity in its WHERE.
+    pub(super) sql: &'static str,
+    /// Whether the session ends, or only its statement.
+    pub(super) whole: bool,
+    pub(super) function: &'static str,
+    pub(super) verb: &'static str,
+    pub(super) seen: &'static str,
+}
 
 /// Ends sessions or statements.
 pub struct End {
+    way: &'static Way,
     signature: Signature,
     estate: Arc<Estate>,
     protect: Protected,
-    whole: bool,
 }
 
 impl End {
-    /// `pg.terminate_backend@1`.
-    #[must_use]
-    pub fn terminate(estate: Arc<Estate>, protect: Protected) -> Self {
-        let about = "Ends one session by its exact identity and waits until it is gone.";
+    pub(super) fn new(way: &'static Way, estate: Arc<Estate>, protect: Protected) -> Self {
         Self {
-            signature: signature("pg.terminate_backend@1", about, "5s", NO_UNDO),
+            way,
+            signature: signature(way),
             estate,
             protect,
-            whole: true,
-        }
-    }
-
-    /// `pg.cancel_backend@1`.
-    #[must_use]
-    pub fn cancel(estate: Arc<Estate>, protect: Protected) -> Self {
-        let about =
-            "Cancels the running statement of one session by its exact identity and looks that it stopped.";
-        Self {
-            signature: signature("pg.cancel_backend@1", about, "2s", NO_UNDO_CANCEL),
-            estate,
-            protect,
-            whole: false,
         }
     }
 
@@ -85,20 +80,20 @@ impl End {
     fn happened(&self, id: &SessionId, now: Option<&SessionId>) -> bool {
         match now {
             None => true,
-            Some(n) if self.whole => n.backend_start != id.backend_start,
+            Some(n) if self.way.whole => n.backend_start != id.backend_start,
             Some(n) => n.state != "active" || n.query_start != id.query_start,
         }
     }
 
     async fn act(&self, session: &PgSession, id: &SessionId) -> Result<bool, ReachError> {
-        let (sql, third) = if self.whole {
-            (TERMINATE, id.state_change)
+        let third = if self.way.whole {
+            id.state_change
         } else {
-            (CANCEL, id.query_start)
+            id.query_start
         };
         let rows = session
             .query(
-                sql,
+                self.way.sql,
                 &[
                     &id.pid,
                     &id.backend_start,
@@ -113,18 +108,10 @@ impl End {
         Ok(rows.first().is_some_and(|r| r.get::<_, bool>("sent")))
     }
 
-    fn no_undo(&self) -> &'static str {
-        if self.whole { NO_UNDO } else { NO_UNDO_CANCEL }
-    }
-
     /// The statement for a person who does it by hand.
     fn by_hand(&self, id: &SessionId) -> String {
-        let function = if self.whole {
-            "pg_terminate_backend"
-        } else {
-            "pg_cancel_backend"
-        };
-        let (column, since) = if self.whole {
+        let function = self.way.function;
+        let (column, since) = if self.way.whole {
             ("state_change", id.state_change)
         } else {
             ("query_start", id.query_start)
@@ -146,19 +133,20 @@ impl End {
     }
 }
 
-fn signature(name: &str, about: &str, wait: &str, undo: &str) -> Signature {
+fn signature(way: &Way) -> Signature {
     Signature {
-        name: name.to_owned(),
+        name: way.name.to_owned(),
         kind: Kind::Action,
         risk: Risk::Disruptive,
         about: format!(
-            "{about} Never a superuser's, a walsender's, a backup's, a worker's or our own session, nor one whose commit \
-             waits for a standby. A session that changed since the plan is skipped."
+            "{} Never a superuser's, a walsender's, a backup's, a worker's or our own session, nor one whose commit waits \
+             for a standby. A session that changed since the plan is skipped.",
+            way.about
         ),
-        params: vec![Field::new("wait", Type::Duration, "how long to wait for the effect").or(wait)],
+        params: vec![Field::new("wait", Type::Duration, "how long to wait for the effect").or(way.wait)],
         outputs: Vec::new(),
         target: Some("session".to_owned()),
-        undo: Some(format!("none: {}", undo.trim_start_matches("no undo: "))),
+        undo: Some(format!("none: {}", way.no_undo.trim_start_matches("no undo: "))),
     }
 }
 
@@ -181,7 +169,7 @@ impl Action for End {
             facts: Vec::new(),
             blast: Blast::default(),
             undo: UndoPlan::None {
-                why: self.no_undo().to_owned(),
+                why: self.way.no_undo.to_owned(),
             },
             missing_privileges: Vec::new(),
         };
@@ -189,7 +177,7 @@ impl Action for End {
         let mut server = None;
         for target in targets {
             let id = SessionId::thaw(target)?;
-            if !self.whole && id.state != "active" {
+            if !self.way.whole && id.state != "active" {
                 return Err(CodeError::Input {
                     name: target.label.clone(),
                     reason: "a cancel changes nothing in a session that runs no statement".to_owned(),
@@ -213,11 +201,7 @@ impl Action for End {
             }
             server = Some(id);
         }
-        let verb = if self.whole {
-            "ends"
-        } else {
-            "cancels the statements of"
-        };
+        let verb = self.way.verb;
         plan.blast.targets = targets.len() as u64;
         if let Some(id) = &server {
             let reach = self.server(scope, id).map_err(|reason| CodeError::Input {
@@ -311,11 +295,7 @@ impl Action for End {
         loop {
             match Self::now(&session, &id).await {
                 Ok(now) if self.happened(&id, now.as_ref()) => {
-                    let what = if self.whole {
-                        "the session is gone"
-                    } else {
-                        "the statement stopped"
-                    };
+                    let what = self.way.seen;
                     return Outcome::Done {
                         detail: format!("{}: {what}", target.label),
                     };
@@ -364,7 +344,7 @@ impl Action for End {
 
     async fn undo(&self, _: &Scope, _: &Record, _: &FrozenTarget) -> Outcome {
         Outcome::NotDone {
-            why: self.no_undo().to_owned(),
+            why: self.way.no_undo.to_owned(),
         }
     }
 }

@@ -198,12 +198,13 @@ impl Daemon {
 /// Asks until there is an answer, for at most two minutes.
 pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_mins(2);
+    let mut tick = tokio::time::interval(Duration::from_millis(150));
     loop {
+        tick.tick().await;
         if let Some(answer) = ask().await {
             return answer;
         }
         assert!(Instant::now() < deadline, "not in two minutes: {what}");
-        tokio::time::sleep(Duration::from_millis(150)).await;
     }
 }
 
