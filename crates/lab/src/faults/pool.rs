@@ -111,11 +111,21 @@ pub(super) async fn flood(
     config.application_name("lab-flood");
     let leave = usize::try_from(record.number("leave")).unwrap_or(0);
     let mut held = Vec::new();
-    while let Ok(client) = connect(&config).await {
-        held.push(client);
+    // Many at once: a flood that rises for long is another fault, a slow leak.
+    loop {
+        let wave = futures::future::join_all((0..20).map(|_| connect(&config))).await;
+        let refused = wave.iter().any(Result::is_err);
+        held.extend(wave.into_iter().flatten());
+        if refused {
+            break;
+        }
         if held.len() > 5000 {
             return Err(LabError::Fault("the flood found no limit".into()));
         }
+    }
+    // The last few, one by one, until really nobody gets in.
+    while let Ok(client) = connect(&config).await {
+        held.push(client);
     }
     held.truncate(held.len().saturating_sub(leave));
     until.await;

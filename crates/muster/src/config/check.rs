@@ -32,7 +32,10 @@ pub async fn check(resolved: &Resolved, estate: &Estate) -> Vec<Checked> {
             let user = user_of(&config.observe.url);
             out.push(match server.observing().await {
                 Err(e) => failed(&server.address, "observe", &e, create_observer(&user)),
-                Ok(session) => observer(&server.address, session.capability()),
+                Ok(session) => {
+                    let c = session.capability();
+                    unless_full(c, observer(&server.address, c))
+                }
             });
             let Some(act) = &config.act else {
                 out.push(line(
@@ -56,16 +59,9 @@ pub async fn check(resolved: &Resolved, estate: &Estate) -> Vec<Checked> {
                     if !c.monitor && !c.superuser {
                         fix.push(format!("GRANT pg_monitor TO {};", quoted(&c.user)));
                     }
-                    reserved(c, &mut fix);
+                    let state = if fix.is_empty() { "ok" } else { "failed" };
                     let detail = format!("logged in as {}", c.user);
-                    let bad = !fix.is_empty();
-                    line(
-                        &server.address,
-                        "act",
-                        if bad { "failed" } else { "ok" },
-                        &detail,
-                        fix,
-                    )
+                    unless_full(c, line(&server.address, "act", state, &detail, fix))
                 }
             });
         }
@@ -98,7 +94,6 @@ fn observer(address: &str, c: &muster_reach::Capability) -> Checked {
     if !c.monitor && !c.superuser {
         fix.push(format!("GRANT pg_monitor TO {};", quoted(&c.user)));
     }
-    reserved(c, &mut fix);
     if !fix.is_empty() {
         return line(
             address,
@@ -134,13 +129,22 @@ fn observer(address: &str, c: &muster_reach::Capability) -> Checked {
     )
 }
 
-fn reserved(c: &muster_reach::Capability, fix: &mut Vec<String>) {
+/// From PostgreSQL 16 on a login can get in when all other slots are taken. Without that Muster works, but a restart of it
+/// at the wrong moment leaves it outside: a warning.
+fn unless_full(c: &muster_reach::Capability, mut checked: Checked) -> Checked {
     if c.version_num >= 160_000 && !c.reserved && !c.superuser {
-        fix.push(format!(
+        checked.fix.push(format!(
             "GRANT pg_use_reserved_connections TO {};",
             quoted(&c.user)
         ));
+        if checked.state == "ok" {
+            checked.state = "warning";
+            checked
+                .detail
+                .push_str("; it cannot log in when all slots are taken (that takes `reserved_connections` above 0 as well)");
+        }
     }
+    checked
 }
 
 fn failed(address: &str, what: &str, e: &ReachError, create: Vec<String>) -> Checked {

@@ -123,3 +123,38 @@ async fn config_check_prints_the_exact_lines_that_are_missing_and_they_are_enoug
         assert!(!ok.out.contains("failed"), "{ok:?}");
     }
 }
+
+#[tokio::test]
+async fn the_configs_of_the_guide_are_accepted_and_shown_in_full() {
+    let guide = std::fs::read_to_string(root().join("docs/guides/configuration.md")).expect("guide");
+    let configs: Vec<&str> = guide
+        .split("```yaml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap_or_default())
+        .collect();
+    assert_eq!(configs.len(), 2);
+    let dir = tempfile::tempdir().expect("dir");
+    for folder in ["secrets", "runbooks"] {
+        std::fs::create_dir(dir.path().join(folder)).expect("dir");
+    }
+    for secret in ["muster", "muster_act", "redis"] {
+        let path = dir.path().join("secrets").join(secret);
+        std::fs::write(&path, "x").expect("writes");
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("sets");
+    }
+    let file = dir.path().join("muster.yaml");
+    for config in configs {
+        std::fs::write(&file, config).expect("writes");
+        let said = crate::stage::muster(Some(&file), &["config", "show"]).await;
+        assert_eq!(said.code, 0, "{said:?}");
+        for key in [
+            "policy.disruptive",
+            "policy.approvers",
+            "collect.activity",
+            "plan_valid",
+            "thresholds.locks.idle_in_transaction.age",
+        ] {
+            assert!(said.out.contains(key), "{key}: {said:?}");
+        }
+    }
+}
