@@ -1,4 +1,5 @@
-//! `bench observe`: what collection costs the server and Muster, beside the postgres exporter at the same cadence.
+//! `bench observe`: what collection costs the server and Muster, beside the postgres exporter at the same cadence;
+//! `bench watch`: what the whole daemon costs while nothing happens.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -84,6 +85,64 @@ pub async fn observe(seconds: u64) -> Result<u8, Failure> {
         ));
     }
     Ok(0)
+}
+
+/// What the daemon costs while nothing happens: a whole idle fleet, all collectors, rules, journal and page.
+///
+/// # Errors
+/// When the fleet or the daemon does not start.
+pub async fn watch(seconds: u64) -> Result<u8, Failure> {
+    let opts = options(default_dir("bench"), None)?;
+    let fleet = start(&opts).await?;
+    let result = idle(&fleet, seconds).await;
+    muster_lab::down(&fleet.dir).await?;
+    let (percent, peak) = result?;
+    print::line(format!(
+        "`muster watch` on an idle fleet of {} servers and a pooler for {seconds} s, PostgreSQL {}: {percent:.2} % of one core, \
+         {peak:.1} MB at most",
+        fleet.servers.len(),
+        fleet.pg.version
+    ));
+    Ok(0)
+}
+
+async fn idle(fleet: &Fleet, seconds: u64) -> Result<(f64, f64), Failure> {
+    let file = crate::cli::up::write_config(fleet, None)?;
+    let fail = |e: std::io::Error| Failure::new(1, format!("`muster watch` does not start: {e}"), "");
+    let mut child = tokio::process::Command::new(std::env::current_exe().map_err(fail)?)
+        .args(["watch", "--config"])
+        .arg(&file)
+        .env("MUSTER_LISTEN", "127.0.0.1:0")
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(fail)?;
+    let pid = child.id().and_then(|p| i32::try_from(p).ok()).unwrap_or(0);
+    // Its start is not what is measured.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let (began, before) = (Instant::now(), cpu(pid));
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    let percent = (cpu(pid) - before) * 100.0 / began.elapsed().as_secs_f64();
+    let peak = procfs::process::Process::new(pid)
+        .and_then(|p| p.status())
+        .ok()
+        .and_then(|s| s.vmhwm);
+    let ended = child.try_wait().map_err(fail)?;
+    let _ = child.kill().await;
+    match (ended, peak) {
+        (None, Some(kilobytes)) => {
+            #[allow(clippy::cast_precision_loss)]
+            let megabytes = kilobytes as f64 / 1024.0;
+            Ok((percent, megabytes))
+        }
+        _ => Err(Failure::new(
+            1,
+            "`muster watch` ended while it was measured",
+            "start it by hand to see why",
+        )),
+    }
 }
 
 async fn measure(fleet: &Fleet, seconds: u64) -> Result<Vec<Row>, Failure> {

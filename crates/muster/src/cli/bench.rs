@@ -9,10 +9,11 @@ use super::exit::{Failure, USAGE};
 pub async fn bench(name: &str, seconds: u64) -> Result<u8, Failure> {
     match name {
         "observe" => crate::bench::observe(seconds).await,
+        "watch" => crate::bench::watch(seconds).await,
         other => Err(Failure::new(
             USAGE,
             format!("there is no benchmark `{other}`"),
-            "there is: observe",
+            "there are: observe, watch",
         )),
     }
 }
