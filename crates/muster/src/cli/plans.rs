@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use muster_model::{Plan, PlanResult, Run, RunState, StepPlan, UndoPlan};
+use muster_model::{Plan, PlanResult, Run, RunState, StepPlan, TimelineEntry, UndoPlan};
 use owo_colors::OwoColorize;
 use serde_json::{Value, json};
 
@@ -267,12 +267,12 @@ async fn follow(s: &Session, id: &str, as_json: bool) -> Result<Run, Failure> {
         let answer = s.call("GET", &format!("/api/v1/runs/{id}"), json!({})).await?;
         let run: Run = read(&answer["run"])?;
         if !as_json {
-            let lines = answer["timeline"].as_array().cloned().unwrap_or_default();
-            for line in lines.iter().skip(told) {
-                let at = field(line, "at").get(11..19).unwrap_or_default().to_owned();
-                print::line(format!("{} {}", at.dimmed(), field(line, "text")));
+            // By entry, not by line: many alike become one line as they go on.
+            let lines: Vec<TimelineEntry> = read(&answer["timeline"])?;
+            for line in lines.iter().filter(|l| l.through > told) {
+                print::line(format!("{} {}", line.at.clock().dimmed(), line.text));
             }
-            told = lines.len();
+            told = lines.last().map_or(told, |l| l.through);
         }
         if let Some(question) = answer["asks"].as_str() {
             if as_json {

@@ -142,7 +142,10 @@ pub async fn up(args: &UpArgs) -> Result<u8, Failure> {
             fleet.dir.display()
         ));
     } else {
-        muster_lab::down(&fleet.dir).await?;
+        // Somebody may have taken it down meanwhile, and started another one in its place.
+        if Fleet::open(&fleet.dir).is_ok_and(|now| now.id == fleet.id) {
+            muster_lab::down(&fleet.dir).await?;
+        }
         print::note("the fleet is gone");
     }
     Ok(0)

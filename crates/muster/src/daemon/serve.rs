@@ -80,10 +80,13 @@ pub struct Daemon {
     loopback: TcpListener,
     socket: UnixListener,
     token: String,
+    /// In the foreground of a terminal: when that goes away, so does everything.
+    foreground: bool,
 }
 
 impl Daemon {
-    /// Opens the doors. `next_free`: take the next free port when the one of the config is taken.
+    /// Opens the doors. `next_free`, for `muster up`: take the next free port when the one of the config is taken, and end with
+    /// the terminal.
     ///
     /// # Errors
     /// When a door cannot be opened.
@@ -125,6 +128,7 @@ impl Daemon {
             loopback,
             socket,
             token,
+            foreground: next_free,
         })
     }
 
@@ -139,6 +143,7 @@ impl Daemon {
             loopback,
             socket,
             token,
+            foreground,
         } = self;
         let fail = |e: std::io::Error| ServeError::File {
             path: "signals".to_owned(),
@@ -170,7 +175,12 @@ impl Daemon {
                 _ = term.recv() => break,
                 _ = int.recv() => break,
                 () = &mut until => break,
-                _ = hup.recv() => reload(&watch),
+                _ = hup.recv() => {
+                    if foreground {
+                        break;
+                    }
+                    reload(&watch);
+                }
             }
         }
         tracing::info!("stopping: runs are parked at a journaled point");

@@ -73,6 +73,9 @@ fn one(story: &Story, today: Time) -> Markup {
     }
 }
 
+/// So many symptoms of one kind are told; of the rest only how many.
+const ALIKE: usize = 3;
+
 /// Symptoms with their own sentence where a finding has one.
 pub(super) fn symptoms(story: &Story) -> Markup {
     let i = &story.incident;
@@ -83,7 +86,8 @@ pub(super) fn symptoms(story: &Story) -> Markup {
                 @for kind in &i.symptoms {
                     @let told: Vec<&Finding> = i.findings.iter().filter(|f| &f.kind == kind).collect();
                     @if told.is_empty() { li { code { (kind) } } }
-                    @for f in told { li { code { (kind) } " " (f.summary) span.muted { " · " (f.target) } } }
+                    @for f in told.iter().take(ALIKE) { li { code { (kind) } " " (f.summary) span.muted { " · " (f.target) } } }
+                    @if told.len() > ALIKE { li.muted { "and " (told.len() - ALIKE) " more of " code { (kind) } } }
                 }
             }
         }
