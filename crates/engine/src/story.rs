@@ -207,7 +207,11 @@ fn planned(plan: &muster_model::Plan) -> String {
         }
         PlanResult::Nothing { why } => format!("`{}` looked: nothing to do: {why}.", plan.runbook.id),
         PlanResult::Declined { why, named, .. } => {
-            let named = named.as_ref().map(|n| format!(" It is {n}.")).unwrap_or_default();
+            let named = named
+                .as_ref()
+                .filter(|n| *n != "ok")
+                .map(|n| format!(" It is {n}."))
+                .unwrap_or_default();
             format!("`{}` declined: {why}.{named}", plan.runbook.id)
         }
         PlanResult::Report { summary, verdict } => {

@@ -148,7 +148,7 @@ pub fn show_plan(plan: &Plan) {
         PlanResult::Nothing { why } => return print::line(format!("Nothing to do: {why}.")),
         PlanResult::Declined { why, named, .. } => {
             print::line(format!("Declined: {why}."));
-            if let Some(named) = named {
+            if let Some(named) = named.as_ref().filter(|n| *n != "ok") {
                 print::line(format!("It is {}.", coloured(named)));
             }
             return;

@@ -152,3 +152,30 @@ async fn who_went_back_to_work_between_plan_and_apply_survives() {
         .unwrap_or_default();
     assert_eq!(last["outcome"], "proven", "{last:#}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_server_and_a_small_pool_are_declined_by_their_names() {
+    let faults: [(&str, &[(&str, &str)], &str); 2] = [
+        ("slow-server", &[], "pool.slow_server"),
+        ("pool-too-small", &[("clients", "40")], "pool.too_small"),
+    ];
+    for (fault, params, name) in faults {
+        let Some(mut stage) = Stage::new(pooled(10)).await else {
+            return;
+        };
+        stage.test.inject(fault, params).await;
+        let said = until("it is declined", async || {
+            let said = stage
+                .muster(&["plan", "pool-exhausted", "-t", "lab/bouncer", "--json"])
+                .await;
+            let plan = &said.json()["plan"]["result"];
+            // In the first moments the pool may still cope.
+            (plan["result"] == "declined" && plan["named"] == name).then_some(said.code)
+        })
+        .await;
+        assert_eq!(said, 0, "nothing is to be done here");
+        let runs = stage.muster(&["runs", "list", "--json"]).await.json();
+        let acted = |r: &Value| !r["first_action_at"].is_null();
+        assert!(!runs.as_array().expect("runs").iter().any(acted), "{runs:#}");
+    }
+}

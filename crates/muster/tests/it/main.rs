@@ -9,3 +9,4 @@ mod fleet;
 mod full_disk;
 mod shapes;
 mod stage;
+mod up;
