@@ -155,15 +155,14 @@ async fn who_went_back_to_work_between_plan_and_apply_survives() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_server_and_a_small_pool_are_declined_by_their_names() {
-    let faults: [(&str, &[(&str, &str)], &str); 2] = [
-        ("slow-server", &[], "pool.slow_server"),
-        ("pool-too-small", &[("clients", "40")], "pool.too_small"),
-    ];
-    for (fault, params, name) in faults {
+    for (fault, params, name) in [
+        ("slow-server", vec![], "pool.slow_server"),
+        ("pool-too-small", vec![("clients", "40")], "pool.too_small"),
+    ] {
         let Some(mut stage) = Stage::new(pooled(10)).await else {
             return;
         };
-        stage.test.inject(fault, params).await;
+        stage.test.inject(fault, &params).await;
         let said = until("it is declined", async || {
             let said = stage
                 .muster(&["plan", "pool-exhausted", "-t", "lab/bouncer", "--json"])
