@@ -211,7 +211,7 @@ mod tests {
     /// For the eye: the page and its assets, as files to open in a browser.
     #[test]
     fn the_page_can_be_looked_at() {
-        let dir = std::env::temp_dir().join("muster-page");
+        let dir = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/page"));
         std::fs::create_dir_all(dir.join("assets")).expect("a folder for the page");
         let local = |html: String| {
             html.replace("\"/assets/", "\"assets/")

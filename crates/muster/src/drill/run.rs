@@ -96,6 +96,25 @@ impl Stage<'_> {
             .map(|_| ())
     }
 
+    /// The same, and Muster sees it so: what it still thinks of the fault before must not be read as the next one's.
+    async fn settled(&self) -> Result<(), String> {
+        self.settle().await?;
+        let since = self.watch.app.engine.now();
+        let deadline = tokio::time::Instant::now() + LIMIT;
+        while tokio::time::Instant::now() < deadline {
+            let well = crate::daemon::watch::read(&self.watch.pictures)
+                .get("lab")
+                .is_some_and(|p| {
+                    p.snapshot.taken_at > since && p.snapshot.servers.iter().all(|s| s.answers())
+                });
+            if well {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Err("Muster does not see the whole fleet after the fault was healed".to_owned())
+    }
+
     async fn play(&self, repeat: u32) -> Result<Row, String> {
         let mut row = Row {
             drill: self.drill.id.clone(),
@@ -137,11 +156,11 @@ impl Stage<'_> {
         (row.acked_writes, row.lost_writes) = (audit.acknowledged, audit.lost);
         self.heal(&injected).await?;
         drop(oracle);
-        self.settle().await?;
+        self.settled().await?;
 
         (self.say)("control: without us it stays");
         self.persists(&mut row, took).await?;
-        self.settle().await?;
+        self.settled().await?;
 
         (self.say)("control: the look-alike is left alone");
         self.lookalike(&mut row).await?;
