@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use async_trait::async_trait;
 use muster_model::{
-    Approval, Autopilot, Outcome, Plan, Policy, Record, Run, RunOutcome, RunState, Scope, Span, StepPlan,
-    Time,
+    Approval, Autopilot, Plan, Policy, Record, Run, RunOutcome, RunState, Scope, Span, StepPlan, Time,
 };
 
 use crate::catalogue::{Catalogue, CodeError};
@@ -567,7 +566,7 @@ impl Engine {
                         )?;
                         continue;
                     }
-                    self.apply(&plan, &place.step(&step), &who, &target, attempt)
+                    self.effect(&plan, &place.step(&step), &who, &target, attempt, false)
                         .await?;
                 }
                 Next::Undo {
@@ -575,7 +574,7 @@ impl Engine {
                     target,
                     attempt,
                 } => {
-                    self.undo(&plan, &place.step(&step), &who, &target, attempt)
+                    self.effect(&plan, &place.step(&step), &who, &target, attempt, true)
                         .await?;
                 }
                 Next::Observe {
@@ -700,54 +699,30 @@ impl Engine {
         Ok(())
     }
 
-    async fn apply(
+    /// One effect, or taking it back: the intent is on disk before, the outcome after.
+    async fn effect(
         &self,
         plan: &Plan,
         place: &Place,
         who: &str,
         target: &muster_model::FrozenTarget,
         attempt: u32,
+        undo: bool,
     ) -> Result<(), EngineError> {
         let (uses, with) = action_of(plan, &place.step)?;
         let action = self.catalogue.find_action(uses)?;
-        let at = place.attempt(&attempt_key(target, false), attempt);
-        self.append(
-            who,
-            &at,
-            Event::Intent {
-                target: target.clone(),
-                undo: false,
-            },
-        )?;
-        let outcome = action.apply(&plan.scope, with, target).await;
-        self.append(who, &at, Event::Tried { outcome, undo: false })?;
-        Ok(())
-    }
-
-    async fn undo(
-        &self,
-        plan: &Plan,
-        place: &Place,
-        who: &str,
-        target: &muster_model::FrozenTarget,
-        attempt: u32,
-    ) -> Result<(), EngineError> {
-        let (uses, with) = action_of(plan, &place.step)?;
-        let action = self.catalogue.find_action(uses)?;
-        let at = place.attempt(&attempt_key(target, true), attempt);
-        self.append(
-            who,
-            &at,
-            Event::Intent {
-                target: target.clone(),
-                undo: true,
-            },
-        )?;
-        let outcome = match action.undo(&plan.scope, with, target).await {
-            Outcome::NotDone { why } => Outcome::NotDone { why },
-            other => other,
+        let at = place.attempt(&attempt_key(target, undo), attempt);
+        let intent = Event::Intent {
+            target: target.clone(),
+            undo,
         };
-        self.append(who, &at, Event::Tried { outcome, undo: true })?;
+        self.append(who, &at, intent)?;
+        let outcome = if undo {
+            action.undo(&plan.scope, with, target).await
+        } else {
+            action.apply(&plan.scope, with, target).await
+        };
+        self.append(who, &at, Event::Tried { outcome, undo })?;
         Ok(())
     }
 

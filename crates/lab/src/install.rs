@@ -16,6 +16,21 @@ pub struct PgInstall {
     pub version: String,
 }
 
+/// Where `cargo xtask` unpacks programs: `MUSTER_CACHE_DIR`, as root `/var/cache/muster`, else the user's cache.
+#[must_use]
+pub fn cache_dir(env: &dyn Fn(&str) -> Option<std::ffi::OsString>) -> PathBuf {
+    if let Some(dir) = env("MUSTER_CACHE_DIR") {
+        return dir.into();
+    }
+    if rustix::process::geteuid().is_root() {
+        return "/var/cache/muster".into();
+    }
+    let home = || PathBuf::from(env("HOME").unwrap_or_else(|| "/tmp".into())).join(".cache");
+    env("XDG_CACHE_HOME")
+        .map_or_else(home, PathBuf::from)
+        .join("muster")
+}
+
 /// Finds PostgreSQL: override, installed (newest first), `pg_config`, then the unpacked wheel.
 ///
 /// # Errors

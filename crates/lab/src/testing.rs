@@ -19,21 +19,6 @@ pub struct TestFleet {
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
-/// Where `cargo xtask` unpacks programs: `MUSTER_CACHE_DIR`, as root `/var/cache/muster`, else the user's cache.
-#[must_use]
-pub fn cache_dir() -> PathBuf {
-    if let Some(dir) = std::env::var_os("MUSTER_CACHE_DIR") {
-        return dir.into();
-    }
-    if rustix::process::geteuid().is_root() {
-        return "/var/cache/muster".into();
-    }
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/tmp".into())).join(".cache");
-    std::env::var_os("XDG_CACHE_HOME")
-        .map_or_else(home, PathBuf::from)
-        .join("muster")
-}
-
 /// Options of a small fleet on a major version.
 #[must_use]
 pub fn small(major: u32) -> LabOptions {
@@ -43,7 +28,7 @@ pub fn small(major: u32) -> LabOptions {
         .collect();
     let mut options = LabOptions::new(
         PathBuf::from(format!("/var/tmp/muster-{uid}/t-{name}")),
-        cache_dir(),
+        crate::install::cache_dir(&|name| std::env::var_os(name)),
     );
     options.pg = PgChoice::Major(major);
     options.bindir = std::env::var_os("MUSTER_PG_BINDIR").map(PathBuf::from);

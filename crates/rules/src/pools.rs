@@ -7,6 +7,7 @@ use muster_model::{Severity, Snapshot, Span, Subject, Time};
 use serde_json::{Value, json};
 
 use crate::judge::Context;
+use crate::rules::{evidence, finding};
 
 /// A pool in trouble, judged.
 pub(crate) struct Trouble<'a> {
@@ -42,7 +43,7 @@ impl Trouble<'_> {
                     "pid": s.pid,
                     "state": s.state,
                     "age_ms": since.map_or(0, |t| now.since(t).millis()),
-                    "owner": format!("{}/{}", s.user.as_deref().unwrap_or("?"), s.application),
+                    "owner": s.owner(),
                     "client": client.map(|c| c.addr.clone()),
                     "query": s.query,
                 })
@@ -119,4 +120,23 @@ pub(crate) fn troubled<'a>(c: &mut Context<'_>, snapshot: &'a Snapshot) -> Vec<T
         }
     }
     out
+}
+
+/// Reports the pools in trouble whose verdict is `word`, as `kind`.
+pub(crate) fn name(c: &mut Context<'_>, kind: &'static str, word: &str) {
+    let snapshot = c.snapshot;
+    for t in troubled(c, snapshot).iter().filter(|t| t.verdict.word == word) {
+        let mut f = finding(
+            kind,
+            t.severity,
+            &t.pooler.address,
+            t.subject(),
+            t.since,
+            t.verdict.summary.clone(),
+        );
+        f.incident = t.incident;
+        f.evidence = evidence(t.evidence(snapshot.taken_at));
+        f.ruled_out.clone_from(&t.verdict.ruled_out);
+        c.findings.push(f);
+    }
 }

@@ -110,7 +110,7 @@ pub(crate) fn finding(
 }
 
 /// Evidence from a JSON object.
-fn evidence(value: Value) -> Record {
+pub(crate) fn evidence(value: Value) -> Record {
     match value {
         Value::Object(map) => map,
         _ => Record::new(),

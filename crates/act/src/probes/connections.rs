@@ -78,9 +78,7 @@ impl Probe for Connections {
             .iter()
             .filter(|s| s.is_client() && !s.application.starts_with("muster/"))
         {
-            let row = owners
-                .entry(format!("{}/{}", s.user.as_deref().unwrap_or("?"), s.application))
-                .or_default();
+            let row = owners.entry(s.owner()).or_default();
             row.0 += 1;
             match s.state.as_deref() {
                 Some("idle") => {

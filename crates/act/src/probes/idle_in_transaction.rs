@@ -90,12 +90,11 @@ impl Probe for IdleInTransaction {
             pooler = Some(found);
         }
         let now = server.activity.as_ref().map_or(snapshot.taken_at, |a| a.taken_at);
-        let owner = |s: &Session| format!("{}/{}", s.user.as_deref().unwrap_or("?"), s.application);
         let mut idle: Vec<&Session> = sessions
             .into_iter()
             .filter(|s| s.is_client() && s.idle_in_transaction() && !s.application.starts_with("muster/"))
             .filter(|s| s.state_change.is_some_and(|t| now.since(t) >= over))
-            .filter(|s| owners.as_ref().is_none_or(|o| o.contains(&owner(s))))
+            .filter(|s| owners.as_ref().is_none_or(|o| o.contains(&s.owner())))
             .collect();
         idle.sort_by_key(|s| s.state_change);
         let reach = self.1.server(scope, &server.address)?;

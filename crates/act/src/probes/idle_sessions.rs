@@ -74,7 +74,6 @@ impl Probe for IdleSessions {
             });
         }
         let pooled = pooled(&snapshot);
-        let owner_of = |s: &Session| format!("{}/{}", s.user.as_deref().unwrap_or("?"), s.application);
         let mut owners: BTreeMap<String, Vec<&Session>> = BTreeMap::new();
         for s in &activity.sessions {
             if s.is_client()
@@ -82,7 +81,7 @@ impl Probe for IdleSessions {
                 && !s.application.starts_with("muster/")
                 && !pooled.contains(&s.pid)
             {
-                owners.entry(owner_of(s)).or_default().push(s);
+                owners.entry(s.owner()).or_default().push(s);
             }
         }
         let named = text(with, "owner").map(str::to_owned);

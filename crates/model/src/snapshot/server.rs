@@ -137,6 +137,12 @@ pub struct Session {
 }
 
 impl Session {
+    /// Who it belongs to, in words that survive a reconnect: `user/application`.
+    #[must_use]
+    pub fn owner(&self) -> String {
+        format!("{}/{}", self.user.as_deref().unwrap_or("?"), self.application)
+    }
+
     /// Whether it is idle inside a transaction (an aborted one too).
     #[must_use]
     pub fn idle_in_transaction(&self) -> bool {

@@ -83,16 +83,7 @@ pub fn default_dir(name: &str) -> PathBuf {
 /// Where `cargo xtask` unpacks programs.
 #[must_use]
 pub fn cache_dir() -> PathBuf {
-    if let Some(dir) = std::env::var_os("MUSTER_CACHE_DIR") {
-        return dir.into();
-    }
-    if rustix::process::geteuid().is_root() {
-        return "/var/cache/muster".into();
-    }
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/tmp".into())).join(".cache");
-    std::env::var_os("XDG_CACHE_HOME")
-        .map_or_else(home, PathBuf::from)
-        .join("muster")
+    muster_lab::install::cache_dir(&|name| std::env::var_os(name))
 }
 
 /// Options of a whole fleet.

@@ -408,10 +408,8 @@ impl Reader<'_> {
                 }
             }
         }
-        for key in ["environment"] {
-            if tree.get(key).is_some() {
-                self.warnings.push(format!("{at}.{key} is not used yet"));
-            }
+        if tree.get("environment").is_some() {
+            self.warnings.push(format!("{at}.environment is not used yet"));
         }
         let practice = self.flag(tree.get("drill"), &format!("{at}.drill"), false);
         let own = self.thresholds(tree.get("thresholds"), &format!("{at}.thresholds"));

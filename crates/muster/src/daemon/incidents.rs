@@ -139,7 +139,6 @@ impl Desk {
         for incident in &open {
             runs.extend(last_run(app, incident)?);
         }
-        let runs: Vec<LastRun> = runs;
         let mut wanting = Vec::new();
         for change in absorb(&open, &runs, &sight, &mut || new_id("i")) {
             write(app, &change)?;

@@ -37,10 +37,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
         .filter(|t| t.verdict.word == pool_verdict::LEAK)
     {
         let leaked = t.sessions.iter().filter(|s| s.idle_in_transaction());
-        let owners: BTreeSet<String> = leaked
-            .clone()
-            .map(|s| format!("{}/{}", s.user.as_deref().unwrap_or("?"), s.application))
-            .collect();
+        let owners: BTreeSet<String> = leaked.clone().map(|s| s.owner()).collect();
         let since = leaked.filter_map(|s| s.state_change).fold(t.since, Time::min);
         let owners: Vec<String> = owners.into_iter().collect();
         let mut f = finding(
@@ -76,10 +73,7 @@ fn direct(c: &mut Context<'_>) {
             .filter(|s| s.is_client() && s.idle_in_transaction())
         {
             if let Some(t) = s.state_change.filter(|t| now.since(*t) >= age) {
-                owners
-                    .entry(format!("{}/{}", s.user.as_deref().unwrap_or("?"), s.application))
-                    .or_default()
-                    .push(t);
+                owners.entry(s.owner()).or_default().push(t);
             }
         }
         let usable = f64::from(a.max_connections.saturating_sub(a.reserved).max(1));

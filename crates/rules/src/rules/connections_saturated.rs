@@ -51,9 +51,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
         let severe = percent >= critical || full;
         let mut owners: BTreeMap<String, u32> = BTreeMap::new();
         for s in a.sessions.iter().filter(|s| s.is_client()) {
-            *owners
-                .entry(format!("{}/{}", s.user.as_deref().unwrap_or("?"), s.application))
-                .or_default() += 1;
+            *owners.entry(s.owner()).or_default() += 1;
         }
         let mut owners: Vec<(String, u32)> = owners.into_iter().collect();
         owners.sort_by_key(|(name, n)| (std::cmp::Reverse(*n), name.clone()));

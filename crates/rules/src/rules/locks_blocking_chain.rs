@@ -7,6 +7,25 @@ use serde_json::json;
 use super::{KeyInfo, RuleInfo, evidence, finding};
 use crate::judge::Context;
 
+/// Of both kinds of lock trees: with and without a DDL in the middle.
+pub(super) const KEYS: &[KeyInfo] = &[
+    KeyInfo {
+        key: "warning",
+        default: "1s",
+        about: "longest wait",
+    },
+    KeyInfo {
+        key: "critical",
+        default: "10s",
+        about: "longest wait: an incident",
+    },
+    KeyInfo {
+        key: "waiters",
+        default: "5",
+        about: "this many waiters make an incident",
+    },
+];
+
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
     kind: "locks.blocking_chain",
@@ -14,23 +33,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     about: "The tree of who waits for whom, by its root. A finding at `warning`; an incident at `waiters` waiters or at \
             `critical`. A queue behind a DDL is locks.ddl_queue instead.",
     needs: &["activity", "locks"],
-    keys: &[
-        KeyInfo {
-            key: "warning",
-            default: "1s",
-            about: "longest wait",
-        },
-        KeyInfo {
-            key: "critical",
-            default: "10s",
-            about: "longest wait: an incident",
-        },
-        KeyInfo {
-            key: "waiters",
-            default: "5",
-            about: "as many waiters: an incident",
-        },
-    ],
+    keys: KEYS,
 };
 
 pub(super) fn rule(c: &mut Context<'_>) {
@@ -82,12 +85,7 @@ pub(super) fn tree(c: &mut Context<'_>, ddl: bool) {
             },
             |s| {
                 let state = s.state.clone().unwrap_or_else(|| s.backend_type.clone());
-                format!(
-                    "session {} of {}/{}, {state}",
-                    root.pid,
-                    s.user.as_deref().unwrap_or("?"),
-                    s.application
-                )
+                format!("session {} of {}, {state}", root.pid, s.owner())
             },
         );
         let (subject, summary) = match &graph.ddl {
@@ -138,10 +136,7 @@ pub(super) fn tree(c: &mut Context<'_>, ddl: bool) {
 fn owner(session: Option<&Session>) -> Subject {
     Subject::new(
         "owner",
-        session.map_or_else(
-            || "prepared transaction".to_owned(),
-            |s| format!("{}/{}", s.user.as_deref().unwrap_or("?"), s.application),
-        ),
+        session.map_or_else(|| "prepared transaction".to_owned(), Session::owner),
     )
 }
 

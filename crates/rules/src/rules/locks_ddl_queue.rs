@@ -1,6 +1,6 @@
 //! `locks.ddl_queue`: a DDL waits for its table, and everybody queues behind it.
 
-use super::{KeyInfo, RuleInfo};
+use super::RuleInfo;
 use crate::judge::Context;
 
 /// For the reference.
@@ -10,23 +10,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     about: "A session waits for ACCESS EXCLUSIVE and others wait behind it. Cancelling the waiting DDL is the cheapest lever: \
             it frees everybody and ends nobody's work.",
     needs: &["activity", "locks"],
-    keys: &[
-        KeyInfo {
-            key: "warning",
-            default: "1s",
-            about: "longest wait",
-        },
-        KeyInfo {
-            key: "critical",
-            default: "10s",
-            about: "longest wait: an incident",
-        },
-        KeyInfo {
-            key: "waiters",
-            default: "5",
-            about: "as many waiters: an incident",
-        },
-    ],
+    keys: super::locks_blocking_chain::KEYS,
 };
 
 pub(super) fn rule(c: &mut Context<'_>) {

@@ -62,7 +62,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
             if old < if waiters > 0 { blocking } else { age } {
                 continue;
             }
-            let owner = format!("{}/{}", s.user.as_deref().unwrap_or("?"), s.application);
+            let owner = s.owner();
             let severity = if waiters > 0 {
                 Severity::Critical
             } else {

@@ -2,9 +2,9 @@
 
 use muster_model::pool_verdict;
 
-use super::{RuleInfo, evidence, finding};
+use super::RuleInfo;
 use crate::judge::Context;
-use crate::pools::troubled;
+use crate::pools::name;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
@@ -16,49 +16,24 @@ pub(super) const INFO: RuleInfo = RuleInfo {
 };
 
 pub(super) fn rule(c: &mut Context<'_>) {
-    let snapshot = c.snapshot;
-    for t in troubled(c, snapshot)
-        .iter()
-        .filter(|t| t.verdict.word == pool_verdict::SLOW)
-    {
-        let mut f = finding(
-            INFO.kind,
-            t.severity,
-            &t.pooler.address,
-            t.subject(),
-            t.since,
-            t.verdict.summary.clone(),
-        );
-        f.incident = t.incident;
-        f.evidence = evidence(t.evidence(snapshot.taken_at));
-        f.ruled_out.clone_from(&t.verdict.ruled_out);
-        c.findings.push(f);
-    }
+    name(c, INFO.kind, pool_verdict::SLOW);
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::sample::{judged, kinds, pooled};
+    use super::INFO;
 
     #[test]
     fn it_is_named_only_when_it_is_it() {
-        let (slow, small) = (
-            judged(&pooled(3, 6000, "active", 9000)),
-            judged(&pooled(3, 6000, "active", 20)),
-        );
-        assert_eq!(
-            kinds(&slow).contains(&"pool.slow_server"),
-            !kinds(&slow).contains(&"pool.too_small")
-        );
-        assert!(
-            kinds(if "slow_server" == "too_small" {
-                &small
-            } else {
-                &slow
-            })
-            .contains(&"pool.slow_server")
-        );
-        let leak = judged(&pooled(3, 6000, "idle in transaction", 9000));
-        assert!(!kinds(&leak).contains(&"pool.slow_server"));
+        let it = judged(&pooled(3, 6000, "active", 9000));
+        assert!(kinds(&it).contains(&INFO.kind));
+        assert!(!kinds(&it).contains(&"pool.too_small"));
+        for other in [
+            pooled(3, 6000, "active", 20),
+            pooled(3, 6000, "idle in transaction", 9000),
+        ] {
+            assert!(!kinds(&judged(&other)).contains(&INFO.kind));
+        }
     }
 }

@@ -14,17 +14,17 @@ pub(super) const INFO: RuleInfo = RuleInfo {
         KeyInfo {
             key: "warning",
             default: "3s",
-            about: "since when",
+            about: "how long it must have lasted",
         },
         KeyInfo {
             key: "critical",
             default: "60s",
-            about: "since when",
+            about: "how long it must have lasted",
         },
         KeyInfo {
             key: "for",
             default: "0s",
-            about: "critical only when it lasts this long",
+            about: "critical only when it has lasted this long",
         },
     ],
 };

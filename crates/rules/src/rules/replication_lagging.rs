@@ -24,7 +24,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
         KeyInfo {
             key: "for",
             default: "30s",
-            about: "critical only when it lasts this long",
+            about: "critical only when it has lasted this long",
         },
     ],
 };
