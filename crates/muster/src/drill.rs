@@ -286,7 +286,10 @@ pub fn read(file: &str, text: &str) -> Result<Drill, Failure> {
             );
         }
     }
-    if file.trim_end_matches(".yaml") != id {
+    if std::path::Path::new(file)
+        .file_stem()
+        .is_none_or(|stem| stem != id.as_str())
+    {
         problems.error(
             "id",
             at("id"),

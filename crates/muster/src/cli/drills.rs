@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use muster_engine::proof::Proof;
 use muster_model::{Time, digest_of};
+use muster_runbooks::Library;
 use owo_colors::OwoColorize;
 use serde_json::json;
 
@@ -12,12 +13,13 @@ use super::exit::{Failure, USAGE};
 use super::lab::{default_dir, options};
 use super::print;
 use crate::drill::report::{Row, html};
-use crate::drill::{Drill, built_in, run::once};
+use crate::drill::run::{Own, once};
+use crate::drill::{Drill, built_in, read};
 
 /// What to practise.
 #[derive(Args, Debug)]
 pub struct DrillArgs {
-    /// Drill, runbook or fault
+    /// Drill, runbook, fault, or file of a drill of your own
     pub names: Vec<String>,
     /// All drills
     #[arg(long)]
@@ -28,6 +30,9 @@ pub struct DrillArgs {
     /// How often each, every time on a fresh fleet
     #[arg(long, default_value_t = 1)]
     pub repeat: u32,
+    /// Cluster of the config whose thresholds are practised; needed when they differ
+    #[arg(long)]
+    pub cluster: Option<String>,
     /// PostgreSQL: a major version (15, 18) or a folder of programs
     #[arg(long, value_name = "15|18|DIR")]
     pub pg: Option<String>,
@@ -46,6 +51,12 @@ fn chosen(args: &DrillArgs) -> Result<Vec<Drill>, Failure> {
     }
     let mut out: Vec<Drill> = Vec::new();
     for name in &args.names {
+        if name.ends_with(".yaml") || name.ends_with(".yml") {
+            let text = std::fs::read_to_string(name)
+                .map_err(|e| Failure::new(USAGE, format!("{name}: {e}"), "give the file of a drill"))?;
+            out.push(read(name, &text)?);
+            continue;
+        }
         let hits: Vec<&Drill> = all
             .iter()
             .filter(|d| d.id == *name || (!args.only && (d.runbook == *name || d.fault.name == *name)))
@@ -80,7 +91,8 @@ fn chosen(args: &DrillArgs) -> Result<Vec<Drill>, Failure> {
 ///
 /// # Errors
 /// When a stage cannot be set.
-pub async fn drill(args: &DrillArgs, _: Option<&Path>, as_json: bool) -> Result<u8, Failure> {
+pub async fn drill(args: &DrillArgs, given: Option<&Path>, as_json: bool) -> Result<u8, Failure> {
+    let (own, library) = own(args, given)?;
     let mut rows: Vec<Row> = Vec::new();
     for drill in chosen(args)? {
         for repeat in 1..=args.repeat {
@@ -88,7 +100,7 @@ pub async fn drill(args: &DrillArgs, _: Option<&Path>, as_json: bool) -> Result<
             let opts = options(default_dir(&name), args.pg.as_deref())?;
             let tag = format!("{} {repeat}/{}", drill.id, args.repeat);
             let say = |what: &str| print::note(format!("{} {what}", tag.dimmed()));
-            let row = once(&drill, &opts, repeat, &say).await.map_err(|e| {
+            let row = once(&drill, &opts, &own, repeat, &say).await.map_err(|e| {
                 Failure::new(
                     1,
                     format!("drill `{}`: {e}", drill.id),
@@ -109,7 +121,7 @@ pub async fn drill(args: &DrillArgs, _: Option<&Path>, as_json: bool) -> Result<
         std::fs::write(dir.join("report.html"), html(&rows)).map_err(fail)?;
     }
     if let Some(file) = &args.proof_out {
-        let text = serde_json::to_string_pretty(&proofs(&rows)?).unwrap_or_default();
+        let text = serde_json::to_string_pretty(&proofs(&rows, &library, &own)).unwrap_or_default();
         std::fs::write(file, text)
             .map_err(|e| Failure::new(1, format!("{}: {e}", file.display()), "choose another file"))?;
     }
@@ -171,12 +183,41 @@ fn show(rows: &[Row]) {
     );
 }
 
+/// One's own runbooks and thresholds, where there is a config; else what is built in.
+fn own(args: &DrillArgs, given: Option<&Path>) -> Result<(Own, Library), Failure> {
+    let env = |name: &str| std::env::var(name).ok();
+    let none = args.cluster.is_none() && given.is_none() && env("MUSTER_CONFIG").is_none();
+    if none && !crate::config::file(given, &env).exists() {
+        let own = Own {
+            runbooks: Vec::new(),
+            thresholds: muster_rules::defaults(),
+        };
+        return Ok((own, super::runbooks::built_in()?));
+    }
+    let resolved = super::session::resolve(given)?;
+    let remedy = "name one of the config with --cluster";
+    let settings = match &args.cluster {
+        Some(name) => resolved
+            .cluster(name)
+            .ok_or_else(|| Failure::new(USAGE, format!("there is no cluster `{name}`"), remedy))?,
+        None => &resolved.clusters[0],
+    };
+    let differ = |c: &crate::config::ClusterSettings| c.thresholds != settings.thresholds;
+    if args.cluster.is_none() && resolved.clusters.iter().any(differ) {
+        let message = "the clusters of the config have different thresholds, and a Proof is for one of them";
+        return Err(Failure::new(USAGE, message, remedy));
+    }
+    let own = Own {
+        runbooks: resolved.runbooks.clone(),
+        thresholds: settings.thresholds.clone(),
+    };
+    Ok((own, crate::app::library(&resolved)?))
+}
+
 /// One Proof for each runbook and version whose rows are all safe.
-fn proofs(rows: &[Row]) -> Result<Vec<Proof>, Failure> {
-    let signatures = muster_act::signatures();
+fn proofs(rows: &[Row], library: &Library, own: &Own) -> Vec<Proof> {
     let mut out: Vec<Proof> = Vec::new();
-    for (file, text) in crate::app::BUILT_IN {
-        let book = muster_runbooks::check(file, text, &signatures).map_err(crate::app::AppError::Runbooks)?;
+    for book in library.iter().map(|s| &s.runbook) {
         let mine: Vec<&Row> = rows.iter().filter(|r| r.runbook == book.id).collect();
         let Some(first) = mine.first() else { continue };
         if !mine.iter().all(|r| r.safe_pass) {
@@ -187,11 +228,11 @@ fn proofs(rows: &[Row]) -> Result<Vec<Proof>, Failure> {
             drill: first.drill.clone(),
             runbook: book.id.clone(),
             runbook_digest: book.digest.clone(),
-            settings_digest: digest_of(&muster_rules::defaults()),
+            settings_digest: digest_of(&own.thresholds),
             major: first.pg_major,
             at: Time::from_millis(now.millis()),
             repeats: u32::try_from(mine.len()).unwrap_or(u32::MAX),
         });
     }
-    Ok(out)
+    out
 }

@@ -94,7 +94,11 @@ pub fn runbook(config: Option<&Path>, command: RunbookCommand, as_json: bool) ->
     Ok(0)
 }
 
-fn built_in() -> Result<muster_runbooks::Library, Failure> {
+/// The built-in runbooks.
+///
+/// # Errors
+/// When one is wrong.
+pub fn built_in() -> Result<muster_runbooks::Library, Failure> {
     let mut out = muster_runbooks::Library::default();
     let signatures = muster_act::signatures();
     for (file, text) in BUILT_IN {

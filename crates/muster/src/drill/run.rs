@@ -35,24 +35,39 @@ struct Stage<'a> {
     say: Say<'a>,
 }
 
+/// What is practised beside the built-in: one's own runbooks, under one's own thresholds.
+#[derive(Clone, Debug)]
+pub struct Own {
+    /// Folders of runbooks.
+    pub runbooks: Vec<std::path::PathBuf>,
+    /// Thresholds, defaults included.
+    pub thresholds: muster_model::Thresholds,
+}
+
 /// Runs a drill once.
 ///
 /// # Errors
 /// When the stage cannot be set; what goes wrong on it is in the row.
-pub async fn once(drill: &Drill, options: &LabOptions, repeat: u32, say: Say<'_>) -> Result<Row, String> {
+pub async fn once(
+    drill: &Drill,
+    options: &LabOptions,
+    own: &Own,
+    repeat: u32,
+    say: Say<'_>,
+) -> Result<Row, String> {
     say("a fresh fleet");
     let fleet = muster_lab::up(options, &|_, _, _| {})
         .await
         .map_err(|e| format!("{e} ({})", e.remedy()))?;
     let dir = fleet.dir.clone();
-    let result = on_fleet(drill, fleet, repeat, say).await;
+    let result = on_fleet(drill, fleet, own, repeat, say).await;
     let down = muster_lab::down(&dir).await.map_err(|e| e.to_string());
     let row = result?;
     down?;
     Ok(row)
 }
 
-async fn on_fleet(drill: &Drill, fleet: Fleet, repeat: u32, say: Say<'_>) -> Result<Row, String> {
+async fn on_fleet(drill: &Drill, fleet: Fleet, own: &Own, repeat: u32, say: Say<'_>) -> Result<Row, String> {
     if !fleet.missing.is_empty() {
         return Err(fleet.missing.join("; "));
     }
@@ -61,6 +76,10 @@ async fn on_fleet(drill: &Drill, fleet: Fleet, repeat: u32, say: Say<'_>) -> Res
     let mut resolved =
         config::load(&file, &env).map_err(|p| p.iter().map(ToString::to_string).collect::<String>())?;
     resolved.policy.approvers = vec![APPROVER.to_owned()];
+    resolved.runbooks.clone_from(&own.runbooks);
+    for cluster in &mut resolved.clusters {
+        cluster.thresholds = own.thresholds.clone();
+    }
     let app = App::open(resolved).map_err(|e| e.to_string())?;
     let watch = Watch::new(app).map_err(|e| e.to_string())?;
     let runbook = watch
