@@ -46,6 +46,11 @@ impl IdleInTransaction {
             ),
             Field::new("owners", Type::list(Type::Text), "their owners: user/application"),
             Field::new("count", Type::Int, "how many"),
+            Field::new(
+                "held_percent",
+                Type::Float,
+                "share of the pool that they hold; 0 without a pool",
+            ),
             Field::new("oldest", Type::Duration, "how long the oldest has idled"),
             Field::new(
                 "blocking",
@@ -70,6 +75,7 @@ impl Probe for IdleInTransaction {
         let snapshot = self.1.look(scope).await?;
         let mut server = server_of(scope, &snapshot)?;
         let mut pooler = None;
+        let mut pool_size = 0;
         let mut sessions: Vec<&Session> = sessions_of(server)?.sessions.iter().collect();
         if let Some(pool) = text(with, "pool") {
             let found = pooler_of(scope, &snapshot)?;
@@ -85,6 +91,7 @@ impl Probe for IdleInTransaction {
                     reason: format!("the sessions behind pool {pool} cannot be seen"),
                 });
             };
+            pool_size = row.map_or(0, |p| p.size);
             server = behind_server;
             sessions = theirs;
             pooler = Some(found);
@@ -112,7 +119,13 @@ impl Probe for IdleInTransaction {
             .count();
         let owners: BTreeSet<String> = exact.iter().map(crate::identity::SessionId::owner).collect();
         let oldest = exact.iter().map(|s| s.age_ms).max().unwrap_or(0);
+        // Of an unknown size the sessions hold an unknown share, which is not enough to act on.
+        let share = match u32::try_from(exact.len()) {
+            Ok(count) if pool_size > 0 => f64::from(count) * 100.0 / f64::from(pool_size),
+            _ => 0.0,
+        };
         Ok(record(json!({
+            "held_percent": share,
             "sessions": exact.iter().map(|s| s.freeze().to_value()).collect::<Vec<_>>(),
             "owners": owners,
             "count": exact.len(),

@@ -92,9 +92,10 @@ fn chosen(args: &DrillArgs) -> Result<Vec<Drill>, Failure> {
 /// # Errors
 /// When a stage cannot be set.
 pub async fn drill(args: &DrillArgs, given: Option<&Path>, as_json: bool) -> Result<u8, Failure> {
+    let drills = chosen(args)?;
     let (own, library) = own(args, given)?;
     let mut rows: Vec<Row> = Vec::new();
-    for drill in chosen(args)? {
+    for drill in drills {
         for repeat in 1..=args.repeat {
             let name = format!("d{}-{repeat}", std::process::id());
             let opts = options(default_dir(&name), args.pg.as_deref())?;
