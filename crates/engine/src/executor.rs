@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use async_trait::async_trait;
 use muster_model::{
     Approval, Autopilot, Plan, Policy, Record, Run, RunOutcome, RunState, Scope, Span, StepPlan, Time,
+    WaitFor,
 };
 
 use crate::catalogue::{Catalogue, CodeError};
@@ -298,7 +299,7 @@ impl Engine {
                 format!("run {id} is over ({})", run.outcome.map_or("", RunOutcome::word)),
             ));
         }
-        if self.now() > plan.expires_at && !matches!(run.state, RunState::Running | RunState::Parked) {
+        if self.now() > plan.expires_at && !run.state.under_way() {
             let place = Place::run(id, plan.incident.as_deref());
             self.end(
                 &place,
@@ -323,7 +324,7 @@ impl Engine {
     /// When the journal cannot be read or written.
     pub fn expire(&self, id: &str) -> Result<bool, EngineError> {
         let (plan, run) = self.run(id)?;
-        let begun = matches!(run.state, RunState::Running | RunState::Parked | RunState::Ended);
+        let begun = run.state.under_way() || run.state == RunState::Ended;
         if begun || self.now() <= plan.expires_at {
             return Ok(false);
         }
@@ -527,14 +528,34 @@ impl Engine {
                     let on = approvers(&self.fold(&plan, &entries));
                     self.append(&who, &place, Event::Started { on })?;
                 }
-                Next::Ask { question, .. } => return Ok(Driven::Waiting(self.run(id)?.1, question)),
+                Next::Ask { step, question } => {
+                    let place = place.step(&step);
+                    self.waits(&entries, &who, &place, WaitFor::Approval, &question, None)?;
+                    return Ok(Driven::Waiting(self.run(id)?.1, question));
+                }
                 Next::WaitUntil { step, at } => {
                     let now = self.now();
+                    let place = place.step(&step);
                     if now < at {
+                        self.waits(
+                            &entries,
+                            &who,
+                            &place,
+                            WaitFor::Timer,
+                            "its time has not come",
+                            Some(at),
+                        )?;
                         self.clock.wait(at.since(now).min(LOOK_EVERY)).await;
                     } else {
-                        self.append(&who, &place.step(&step), Event::Waited)?;
+                        self.append(&who, &place, Event::Waited)?;
                     }
+                }
+                Next::Pause { at } => {
+                    let now = self.now();
+                    self.clock.wait(at.since(now).min(LOOK_EVERY)).await;
+                }
+                Next::Unwind { outcome, why } => {
+                    self.append(&who, &place, Event::Unwinds { outcome, why })?;
                 }
                 Next::Read { step } => self.read(&plan, &place, &who, &step).await?,
                 Next::Record { step } => self.record(&plan, &place, &who, &step)?,
@@ -591,6 +612,28 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Writes down that a step waits, unless that is what the last word about it says.
+    fn waits(
+        &self,
+        entries: &[Entry],
+        who: &str,
+        place: &Place,
+        what: WaitFor,
+        why: &str,
+        until: Option<Time>,
+    ) -> Result<(), EngineError> {
+        let last = entries.iter().rev().find(|e| e.place.step == place.step);
+        if last.is_some_and(|e| matches!(&e.event, Event::Waits { what: w, .. } if *w == what)) {
+            return Ok(());
+        }
+        let event = Event::Waits {
+            what,
+            why: why.to_owned(),
+            until,
+        };
+        self.append(who, place, event).map(|_| ())
     }
 
     fn not_started(&self, plan: &Plan, place: &Place, refusal: Refusal) -> Result<Driven, EngineError> {

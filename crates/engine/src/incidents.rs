@@ -233,7 +233,7 @@ fn gone(incident: &Incident, run: Option<&LastRun>, sight: &Sight) -> Option<Cha
     let mut now = incident.clone();
     now.first_action_at = now.first_action_at.or(run.and_then(|r| r.first_action_at));
     let blind = incident.findings.iter().any(|f| sight.blind.contains(&f.target));
-    let active = run.is_some_and(|r| matches!(r.state, RunState::Running | RunState::Parked));
+    let active = run.is_some_and(|r| r.state.under_way());
     if let Some(r) = run
         && let (Some(ended), Some(RunOutcome::Proven)) = (r.ended_at, r.outcome)
         && ended >= incident.last_seen_at
@@ -288,7 +288,7 @@ fn state_of(incident: &Incident, run: Option<&LastRun>, seen: bool) -> IncidentS
         };
     };
     match (&run.state, run.outcome) {
-        (RunState::Running | RunState::Parked, _) => IncidentState::Mitigating,
+        (RunState::Waiting { .. } | RunState::Running | RunState::Parked, _) => IncidentState::Mitigating,
         (RunState::Ended, Some(outcome)) if outcome.needs_human() => IncidentState::Escalated,
         (RunState::Ended, Some(RunOutcome::Proven)) if !seen => IncidentState::Mitigating,
         _ => IncidentState::Open,

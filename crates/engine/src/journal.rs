@@ -5,7 +5,7 @@
 
 use muster_model::{
     Approval, Digest, EvidenceMoment, FrozenTarget, Incident, Observation, Outcome, Plan, Record, RunOutcome,
-    Time, Verdict, digest_of_bytes,
+    Time, Verdict, WaitFor, digest_of_bytes,
 };
 use serde::{Deserialize, Serialize};
 
@@ -131,12 +131,28 @@ pub enum Event {
         /// For how long the conditions held at the end, in milliseconds.
         held_ms: u64,
     },
+    /// The run waits, and nothing runs meanwhile.
+    Waits {
+        /// For what.
+        what: WaitFor,
+        /// The sentence that belongs to it.
+        why: String,
+        /// Until when, where that is known.
+        until: Option<Time>,
+    },
     /// A timer of the plan ran out.
     Waited,
     /// Values were written into the incident.
     Recorded {
         /// Which.
         values: Record,
+    },
+    /// From here on everything that happened is taken back, in reverse order.
+    Unwinds {
+        /// How the run ends when that is done.
+        outcome: RunOutcome,
+        /// Why.
+        why: String,
     },
     /// A person asked the run to stop.
     CancelAsked {

@@ -13,6 +13,7 @@ pub mod executor;
 pub mod guards;
 pub mod incidents;
 pub mod journal;
+pub mod node;
 pub mod planner;
 pub mod progress;
 pub mod proof;

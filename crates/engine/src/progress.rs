@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 
 use muster_model::{
-    FrozenTarget, Observation, OnFail, Outcome, Plan, PlannedStep, RunOutcome, Span, StepPlan, Time,
-    UndoPlan, Verdict,
+    FrozenTarget, OnFail, Plan, PlannedStep, RunOutcome, Span, StepPlan, Time, UndoPlan, Verdict,
 };
 
 use crate::journal::{Entry, Event};
+use crate::node::{Illegal, Node, NodeEvent, NodeState};
 
-/// How often an undo is tried.
-pub const UNDO_TRIES: u32 = 3;
+/// How long an undo that failed is left alone before it is tried again; twice as long the next time.
+const UNDO_PAUSE: Span = Span::from_secs(1);
 
 /// The next thing to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,6 +80,18 @@ pub enum Next {
         /// Which try.
         attempt: u32,
     },
+    /// Write down that everything is taken back from here on.
+    Unwind {
+        /// How the run ends when that is done.
+        outcome: RunOutcome,
+        /// Why.
+        why: String,
+    },
+    /// Do nothing until a time; nothing is written down.
+    Pause {
+        /// Until when.
+        at: Time,
+    },
     /// Write down how the run ended.
     End {
         /// How.
@@ -91,16 +103,63 @@ pub enum Next {
     Over,
 }
 
-/// What became of one step at one target.
-#[derive(Clone, Debug, PartialEq)]
-enum Tried {
-    Never,
-    /// Intent without a result.
-    Open(u32),
-    Done(u32),
-    NotDone(String),
-    Failed(u32, String),
-    Unknown(String),
+/// Every node of a run, as its journal tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Nodes(BTreeMap<(String, String), (Node, Option<Time>)>);
+
+impl Nodes {
+    /// Folds the entries of a run.
+    ///
+    /// # Errors
+    /// [`Illegal`], when they tell what cannot have happened; such a run is not driven on.
+    pub fn fold(entries: &[Entry]) -> Result<Self, Illegal> {
+        let mut nodes = Self::default();
+        for e in entries.iter().filter(|e| !e.place.step.is_empty()) {
+            let Some(event) = NodeEvent::of(e) else { continue };
+            let target = e.place.target.trim_end_matches(UNDO_SUFFIX).to_owned();
+            let slot = nodes.0.entry((e.place.step.clone(), target)).or_default();
+            // A second signature under the same question says nothing new.
+            if matches!(e.event, Event::Approved { .. })
+                && matches!(slot.0.state(), NodeState::Succeeded { .. })
+            {
+                continue;
+            }
+            *slot = (slot.0.after(&event)?, Some(e.at));
+        }
+        for e in entries {
+            if let Event::Ended {
+                outcome: RunOutcome::Abandoned,
+                detail,
+            } = &e.event
+            {
+                let event = NodeEvent::Abandon {
+                    who: e.who.clone(),
+                    reason: detail.clone(),
+                };
+                for slot in nodes.0.values_mut() {
+                    *slot = (slot.0.after(&event)?, Some(e.at));
+                }
+            }
+        }
+        Ok(nodes)
+    }
+
+    /// The node of a step at a target.
+    #[must_use]
+    pub fn at(&self, step: &str, target: &FrozenTarget) -> (Node, Option<Time>) {
+        self.get(step, &target.fingerprint)
+    }
+
+    /// The node of a step that has no targets.
+    #[must_use]
+    pub fn of(&self, step: &str) -> (Node, Option<Time>) {
+        self.get(step, "")
+    }
+
+    fn get(&self, step: &str, target: &str) -> (Node, Option<Time>) {
+        let key = (step.to_owned(), target.to_owned());
+        self.0.get(&key).cloned().unwrap_or_default()
+    }
 }
 
 /// What comes next.
@@ -109,14 +168,30 @@ pub fn next(plan: &Plan, entries: &[Entry], now: Time) -> Next {
     if entries.iter().any(|e| matches!(e.event, Event::Ended { .. })) {
         return Next::Over;
     }
-    if let Some(open) = open_intent(plan, entries) {
+    let nodes = match Nodes::fold(entries) {
+        Ok(nodes) => nodes,
+        Err(illegal) => {
+            return end(
+                RunOutcome::Indeterminate,
+                &format!("its journal tells what cannot have happened: {illegal}"),
+            );
+        }
+    };
+    if let Some(open) = open_intent(plan, &nodes) {
         return open;
     }
+    let cancelled = entries.iter().find_map(|e| match &e.event {
+        Event::CancelAsked { why } => Some(format!("cancelled: {why}")),
+        _ => None,
+    });
+    if let Some((outcome, why)) = entries.iter().find_map(|e| match &e.event {
+        Event::Unwinds { outcome, why } => Some((*outcome, why)),
+        _ => None,
+    }) {
+        return unwind(plan, &nodes, now, outcome, why);
+    }
     let Some(started) = entries.iter().find(|e| matches!(e.event, Event::Started { .. })) else {
-        return if entries
-            .iter()
-            .any(|e| matches!(e.event, Event::CancelAsked { .. }))
-        {
+        return if cancelled.is_some() {
             end(
                 RunOutcome::Cancelled,
                 "cancelled before it began; nothing was touched",
@@ -125,35 +200,39 @@ pub fn next(plan: &Plan, entries: &[Entry], now: Time) -> Next {
             Next::Start
         };
     };
-    if let Some(why) = entries.iter().find_map(|e| match &e.event {
-        Event::CancelAsked { why } => Some(why),
-        _ => None,
-    }) {
-        return unwind(plan, entries, RunOutcome::Cancelled, &format!("cancelled: {why}"));
+    if let Some(why) = cancelled {
+        return Next::Unwind {
+            outcome: RunOutcome::Cancelled,
+            why,
+        };
     }
     let mut index = 0;
     let mut proven = None;
     let mut previous_end = started.at;
     while let Some(step) = plan.steps.get(index) {
-        match step_next(step, entries, now, previous_end) {
-            StepNow::Next(n) => return n,
+        match step_next(step, &nodes, entries, now, previous_end) {
+            StepNow::Next(n) | StepNow::End(n) => return n,
             StepNow::Passed { at, proof } => {
                 previous_end = at;
                 proven = proof.or(proven);
                 index += 1;
             }
-            StepNow::End(n) => return n,
             StepNow::Failed { outcome, why } => match &step.on_fail {
                 OnFail::Goto(to) => match plan.steps.iter().position(|s| s.id == *to) {
                     Some(i) if i > index => index = i,
                     _ => return end(outcome, &format!("{why}; its `goto` names no later step")),
                 },
-                OnFail::Undo => return unwind(plan, entries, RunOutcome::Undone, &why),
+                OnFail::Undo => {
+                    return Next::Unwind {
+                        outcome: RunOutcome::Undone,
+                        why,
+                    };
+                }
                 OnFail::Escalate => return end(outcome, &why),
             },
         }
     }
-    finish(plan, entries, proven)
+    finish(plan, &nodes, proven)
 }
 
 enum StepNow {
@@ -163,7 +242,7 @@ enum StepNow {
     Failed { outcome: RunOutcome, why: String },
 }
 
-fn step_next(step: &PlannedStep, entries: &[Entry], now: Time, previous_end: Time) -> StepNow {
+fn step_next(step: &PlannedStep, nodes: &Nodes, entries: &[Entry], now: Time, previous_end: Time) -> StepNow {
     let mine = || entries.iter().filter(|e| e.place.step == step.id);
     let id = step.id.clone();
     match &step.plan {
@@ -181,9 +260,14 @@ fn step_next(step: &PlannedStep, entries: &[Entry], now: Time, previous_end: Tim
                 Some((_, true, false, why)) => StepNow::End(end(RunOutcome::Declined, &why)),
             }
         }
-        StepPlan::Action { targets, limits, .. } => {
-            action_next(step, targets, limits.canary, limits.max_errors, entries)
-        }
+        StepPlan::Action { targets, limits, .. } => action_next(
+            step,
+            targets,
+            limits.canary,
+            limits.max_errors,
+            nodes,
+            previous_end,
+        ),
         StepPlan::Verify { .. } => {
             let verdict = mine().rev().find_map(|e| match &e.event {
                 Event::Verified { verdict, .. } => Some((e.at, verdict.clone())),
@@ -244,33 +328,28 @@ fn action_next(
     targets: &[FrozenTarget],
     canary: u32,
     max_errors: u32,
-    entries: &[Entry],
+    nodes: &Nodes,
+    previous_end: Time,
 ) -> StepNow {
     let mut failures = Vec::new();
     let mut last = None;
     let starts = batch_starts(targets.len(), canary);
     for (i, target) in targets.iter().enumerate() {
-        let (tried, at) = tried(step, target, entries, false);
-        match tried {
-            Tried::Never => {
+        let (node, at) = nodes.at(&step.id, target);
+        match node.state() {
+            NodeState::NeverStarted | NodeState::Waiting(_) => {
                 return StepNow::Next(Next::Apply {
                     step: step.id.clone(),
                     target: target.clone(),
-                    attempt: 1,
-                    batch: starts.contains(&i),
+                    attempt: node.tries() + 1,
+                    // After a crash or a wait the guards are asked again, wherever in its batch it is.
+                    batch: starts.contains(&i)
+                        || *node.state() != NodeState::NeverStarted
+                        || node.tries() > 0,
                 });
             }
-            Tried::Open(attempt) => {
-                // Seen as not done after a crash: trying is safe, and it is a new try.
-                return StepNow::Next(Next::Apply {
-                    step: step.id.clone(),
-                    target: target.clone(),
-                    attempt: attempt + 1,
-                    batch: true,
-                });
-            }
-            Tried::Done(_) | Tried::NotDone(_) => last = at.or(last),
-            Tried::Failed(_, error) => {
+            NodeState::Succeeded { .. } | NodeState::Skipped { .. } => last = at.or(last),
+            NodeState::Failed { error, .. } => {
                 failures.push(format!("{}: {error}", target.label));
                 if failures.len() > usize::try_from(max_errors).unwrap_or(usize::MAX) {
                     return StepNow::Failed {
@@ -280,7 +359,7 @@ fn action_next(
                 }
                 last = at.or(last);
             }
-            Tried::Unknown(why) => {
+            NodeState::Indeterminate { why, .. } => {
                 return StepNow::End(end(
                     RunOutcome::Indeterminate,
                     &format!(
@@ -289,11 +368,21 @@ fn action_next(
                     ),
                 ));
             }
+            // Undoing is written down before it begins, so nobody comes here while it lasts.
+            other @ (NodeState::Started
+            | NodeState::UndoStarted
+            | NodeState::Undone
+            | NodeState::UndoFailed { .. }
+            | NodeState::Abandoned { .. }) => {
+                return StepNow::End(end(
+                    RunOutcome::Indeterminate,
+                    &format!("`{}` is {} at {}", step.id, other.word(), target.label),
+                ));
+            }
         }
     }
-    let begun = entries.iter().map(|e| e.at).max().unwrap_or(Time::from_micros(0));
     StepNow::Passed {
-        at: last.unwrap_or(begun),
+        at: last.unwrap_or(previous_end),
         proof: None,
     }
 }
@@ -311,73 +400,36 @@ fn batch_starts(count: usize, canary: u32) -> Vec<usize> {
     starts
 }
 
-fn tried(step: &PlannedStep, target: &FrozenTarget, entries: &[Entry], undo: bool) -> (Tried, Option<Time>) {
-    let mut state = Tried::Never;
-    let mut when = None;
-    let key = attempt_key(target, undo);
-    for e in entries
-        .iter()
-        .filter(|e| e.place.step == step.id && e.place.target == key)
-    {
-        state = match &e.event {
-            Event::Intent { .. } => Tried::Open(e.place.attempt),
-            Event::Tried { outcome, .. } => match outcome {
-                Outcome::Done { .. } => Tried::Done(e.place.attempt),
-                Outcome::NotDone { why } => Tried::NotDone(why.clone()),
-                Outcome::Failed { error } => Tried::Failed(e.place.attempt, error.clone()),
-                Outcome::Indeterminate { why } => Tried::Unknown(why.clone()),
-            },
-            // What is observed is the effect of the action: while it is there, its undo has not happened.
-            Event::Observed { observation, .. } => match observation {
-                Observation::Done { .. } if undo => Tried::Open(e.place.attempt),
-                Observation::NotDone { .. } if undo => Tried::Done(e.place.attempt),
-                Observation::Done { .. } => Tried::Done(e.place.attempt),
-                Observation::NotDone { .. } => Tried::Open(e.place.attempt),
-                Observation::Unknown { why } => Tried::Unknown(why.clone()),
-            },
-            _ => continue,
-        };
-        when = Some(e.at);
-    }
-    (state, when)
-}
+/// What the key of an undo ends with.
+const UNDO_SUFFIX: &str = "/undo";
 
 /// The key under which tries at a target are journaled; an undo has its own.
 #[must_use]
 pub fn attempt_key(target: &FrozenTarget, undo: bool) -> String {
     if undo {
-        format!("{}/undo", target.fingerprint)
+        format!("{}{UNDO_SUFFIX}", target.fingerprint)
     } else {
         target.fingerprint.clone()
     }
 }
 
-fn open_intent(plan: &Plan, entries: &[Entry]) -> Option<Next> {
-    let mut open: BTreeMap<(String, String, u32), (FrozenTarget, bool)> = BTreeMap::new();
-    for e in entries {
-        let key = (e.place.step.clone(), e.place.target.clone(), e.place.attempt);
-        match &e.event {
-            Event::Intent { target, undo } => {
-                open.insert(key, (target.clone(), *undo));
-            }
-            Event::Tried { .. } | Event::Observed { .. } => {
-                open.remove(&key);
-            }
-            _ => {}
-        }
-    }
-    let ((step, _, attempt), (target, undo)) = open.into_iter().next()?;
-    plan.step(&step)?;
+fn open_intent(plan: &Plan, nodes: &Nodes) -> Option<Next> {
+    let ((step, key), (node, _)) = nodes.0.iter().find(|(_, (node, _))| node.state().open())?;
+    let StepPlan::Action { targets, .. } = &plan.step(step)?.plan else {
+        return None;
+    };
+    let target = targets.iter().find(|t| t.fingerprint == *key)?;
+    let undo = *node.state() == NodeState::UndoStarted;
     Some(Next::Observe {
-        step,
-        target,
-        attempt,
+        step: step.clone(),
+        target: target.clone(),
+        attempt: if undo { node.undo_tries() } else { node.tries() },
         undo,
     })
 }
 
-/// Takes back, in reverse order, what really happened.
-fn unwind(plan: &Plan, entries: &[Entry], outcome: RunOutcome, why: &str) -> Next {
+/// Takes back, in reverse order, what really happened; of what failed, a look says first whether anything did.
+fn unwind(plan: &Plan, nodes: &Nodes, now: Time, outcome: RunOutcome, why: &str) -> Next {
     let mut undone = 0;
     let mut lasting = Vec::new();
     for step in plan.steps.iter().rev() {
@@ -385,43 +437,57 @@ fn unwind(plan: &Plan, entries: &[Entry], outcome: RunOutcome, why: &str) -> Nex
             continue;
         };
         for target in targets.iter().rev() {
-            if !matches!(
-                tried(step, target, entries, false).0,
-                Tried::Done(_) | Tried::Failed(..)
-            ) {
-                continue;
-            }
+            let (node, at) = nodes.at(&step.id, target);
             if let UndoPlan::None { why } = undo {
-                if matches!(tried(step, target, entries, false).0, Tried::Done(_)) {
+                if matches!(node.state(), NodeState::Succeeded { .. }) {
                     lasting.push(format!("{} ({why})", target.label));
                 }
                 continue;
             }
-            let again = |attempt| Next::Undo {
-                step: step.id.clone(),
-                target: target.clone(),
-                attempt,
-            };
-            match tried(step, target, entries, true).0 {
-                Tried::Never => return again(1),
-                Tried::Open(attempt) => return again(attempt + 1),
-                Tried::Done(_) | Tried::NotDone(_) => undone += 1,
-                Tried::Failed(attempt, _) if attempt < UNDO_TRIES => return again(attempt + 1),
-                Tried::Failed(_, error) => {
+            match node.state() {
+                NodeState::Failed { clean: false, .. } => {
+                    return Next::Observe {
+                        step: step.id.clone(),
+                        target: target.clone(),
+                        attempt: node.tries(),
+                        undo: false,
+                    };
+                }
+                NodeState::Succeeded { .. } | NodeState::UndoFailed { .. } if node.can_undo() => {
+                    let tries = node.undo_tries();
+                    let pause = Span::from_millis(UNDO_PAUSE.millis() << tries.saturating_sub(1));
+                    let due = at.map_or(now, |at| at.plus(pause));
+                    if tries > 0 && now < due {
+                        return Next::Pause { at: due };
+                    }
+                    return Next::Undo {
+                        step: step.id.clone(),
+                        target: target.clone(),
+                        attempt: tries + 1,
+                    };
+                }
+                NodeState::UndoFailed { error } => {
                     return end(
                         RunOutcome::UndoFailed,
-                        &format!("{why}; undoing {} failed: {error}", target.label),
-                    );
-                }
-                Tried::Unknown(unknown) => {
-                    return end(
-                        RunOutcome::Indeterminate,
                         &format!(
-                            "{why}; nobody can say whether undoing {} happened: {unknown}",
-                            target.label
+                            "{why}; undoing {} failed {} times: {error}",
+                            target.label,
+                            node.undo_tries()
                         ),
                     );
                 }
+                NodeState::Undone => undone += 1,
+                NodeState::Indeterminate { why: unknown, undo } => {
+                    let what = if *undo { "undoing " } else { "" };
+                    return end(
+                        RunOutcome::Indeterminate,
+                        &format!(
+                            "{why}; nobody can say whether {what}`{}` happened to {}: {unknown}",
+                            step.id, target.label
+                        ),
+                    );
+                }
+                _ => {}
             }
         }
     }
@@ -440,7 +506,7 @@ fn unwind(plan: &Plan, entries: &[Entry], outcome: RunOutcome, why: &str) -> Nex
     end(outcome, &detail)
 }
 
-fn finish(plan: &Plan, entries: &[Entry], proven: Option<String>) -> Next {
+fn finish(plan: &Plan, nodes: &Nodes, proven: Option<String>) -> Next {
     let mut done = 0;
     let mut skipped = 0;
     let mut failed = 0;
@@ -449,9 +515,9 @@ fn finish(plan: &Plan, entries: &[Entry], proven: Option<String>) -> Next {
         if let StepPlan::Action { targets, .. } = &step.plan {
             for target in targets {
                 acts = true;
-                match tried(step, target, entries, false).0 {
-                    Tried::Done(_) => done += 1,
-                    Tried::NotDone(_) => skipped += 1,
+                match nodes.at(&step.id, target).0.state() {
+                    NodeState::Succeeded { .. } => done += 1,
+                    NodeState::Skipped { .. } => skipped += 1,
                     _ => failed += 1,
                 }
             }

@@ -1,11 +1,13 @@
 //! A run as its journal tells it: a pure fold.
 
 use muster_model::{
-    AttemptRecord, Outcome, Plan, PlannedStep, Run, RunOutcome, RunState, StepPlan, StepRecord, Time, Verdict,
+    AttemptRecord, FrozenTarget, Outcome, Plan, PlannedStep, Run, RunOutcome, RunState, StepPlan, StepRecord,
+    Time, Verdict,
 };
 
 use crate::journal::{Entry, Event};
-use crate::progress::attempt_key;
+use crate::node::NodeState;
+use crate::progress::Nodes;
 
 /// The plan of a run.
 #[must_use]
@@ -19,6 +21,8 @@ pub fn plan_of(entries: &[Entry]) -> Option<&Plan> {
 /// The run that these entries tell of; `needs_approval` says whether policy wants signatures that are not there yet.
 #[must_use]
 pub fn fold(plan: &Plan, entries: &[Entry], needs_approval: bool) -> Run {
+    // A history that cannot have happened is said when somebody wants to go on with it; looking at it still works.
+    let nodes = Nodes::fold(entries).unwrap_or_default();
     let mut run = Run {
         id: plan.id.clone(),
         runbook: plan.runbook.clone(),
@@ -38,18 +42,35 @@ pub fn fold(plan: &Plan, entries: &[Entry], needs_approval: bool) -> Run {
         expires_at: plan.expires_at,
         first_action_at: None,
         ended_at: None,
-        steps: plan.steps.iter().map(|s| step_record(s, entries)).collect(),
+        steps: plan
+            .steps
+            .iter()
+            .map(|s| step_record(s, entries, &nodes))
+            .collect(),
     };
     for e in entries {
         match &e.event {
             Event::Approved { approval } if e.place.step.is_empty() => run.approvals.push(approval.clone()),
-            Event::Started { .. } | Event::Resumed => run.state = RunState::Running,
+            Event::Started { .. }
+            | Event::Resumed
+            | Event::Waited
+            | Event::Approved { .. }
+            | Event::Unwinds { .. } => run.state = RunState::Running,
+            Event::Waits { what, why, .. } => {
+                run.state = RunState::Waiting {
+                    what: what.word().to_owned(),
+                };
+                run.detail.clone_from(why);
+            }
             Event::Parked { why } => {
                 run.state = RunState::Parked;
                 run.detail.clone_from(why);
             }
-            Event::Intent { undo: false, .. } => {
-                run.first_action_at.get_or_insert(e.at);
+            Event::Intent { undo, .. } => {
+                run.state = RunState::Running;
+                if !undo {
+                    run.first_action_at.get_or_insert(e.at);
+                }
             }
             Event::Ended { outcome, detail } => {
                 run.state = RunState::Ended;
@@ -63,7 +84,7 @@ pub fn fold(plan: &Plan, entries: &[Entry], needs_approval: bool) -> Run {
     run
 }
 
-fn step_record(step: &PlannedStep, entries: &[Entry]) -> StepRecord {
+fn step_record(step: &PlannedStep, entries: &[Entry], nodes: &Nodes) -> StepRecord {
     let mine: Vec<&Entry> = entries.iter().filter(|e| e.place.step == step.id).collect();
     let (uses, targets) = match &step.plan {
         StepPlan::Action { uses, targets, .. } => (uses.clone(), targets.clone()),
@@ -107,7 +128,7 @@ fn step_record(step: &PlannedStep, entries: &[Entry]) -> StepRecord {
         }
     }
     if let StepPlan::Action { .. } = &step.plan {
-        outcome = action_outcome(&targets, &mine);
+        outcome = action_outcome(&step.id, &targets, nodes);
     }
     StepRecord {
         id: step.id.clone(),
@@ -118,32 +139,30 @@ fn step_record(step: &PlannedStep, entries: &[Entry]) -> StepRecord {
     }
 }
 
-fn action_outcome(targets: &[muster_model::FrozenTarget], mine: &[&Entry]) -> String {
-    let mut words: Vec<&str> = Vec::new();
-    for target in targets {
-        let last = |undo| {
-            let key = attempt_key(target, undo);
-            mine.iter().rev().find_map(move |e| match &e.event {
-                Event::Tried { outcome, .. } if e.place.target == key => Some(outcome.word()),
-                Event::Observed { observation, .. } if e.place.target == key => Some(match observation {
-                    muster_model::Observation::Done { .. } if !undo => "done",
-                    muster_model::Observation::NotDone { .. } if undo => "done",
-                    muster_model::Observation::Done { .. } | muster_model::Observation::NotDone { .. } => {
-                        "not_done"
-                    }
-                    muster_model::Observation::Unknown { .. } => "indeterminate",
-                }),
-                Event::Intent { .. } if e.place.target == key => Some("running"),
-                _ => None,
-            })
-        };
-        if last(true) == Some("done") {
-            words.push("undone");
-        } else {
-            words.push(last(false).unwrap_or("pending"));
-        }
-    }
-    for worst in ["indeterminate", "failed", "running", "undone", "done", "not_done"] {
+/// The worst of what became of its targets.
+fn action_outcome(step: &str, targets: &[FrozenTarget], nodes: &Nodes) -> String {
+    let words: Vec<&str> = targets
+        .iter()
+        .map(|t| match nodes.at(step, t).0.state() {
+            NodeState::NeverStarted | NodeState::Waiting(_) => "pending",
+            NodeState::Started | NodeState::UndoStarted => "running",
+            NodeState::Succeeded { .. } => "done",
+            NodeState::Failed { .. } | NodeState::UndoFailed { .. } => "failed",
+            NodeState::Undone => "undone",
+            NodeState::Indeterminate { .. } => "indeterminate",
+            NodeState::Skipped { .. } => "not_done",
+            NodeState::Abandoned { .. } => "abandoned",
+        })
+        .collect();
+    for worst in [
+        "indeterminate",
+        "failed",
+        "running",
+        "abandoned",
+        "undone",
+        "done",
+        "not_done",
+    ] {
         if words.contains(&worst) {
             return worst.to_owned();
         }

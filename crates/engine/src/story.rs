@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use muster_model::{
     Evidence, Finding, Incident, Observation, Outcome, PlanResult, RunOutcome, StepPlan, TimelineEntry,
-    Verdict,
+    Verdict, WaitFor,
 };
 
 use crate::journal::{Entry, Event};
@@ -163,6 +163,17 @@ fn sentence(e: &Entry) -> Option<(&'static str, String)> {
                 .unwrap_or("values written down");
             ("seen", text.to_owned())
         }
+        Event::Waits { what, why, until } => {
+            let until = until.map(|t| format!(" until {}", t.clock())).unwrap_or_default();
+            (
+                "seen",
+                format!("`{step}` waits for {}{until}: {why}.", waited(*what)),
+            )
+        }
+        Event::Unwinds { why, .. } => (
+            "trouble",
+            format!("From here on what happened is taken back: {why}."),
+        ),
         Event::CancelAsked { why } => ("person", format!("{} asked the run to stop: {why}.", e.who)),
         Event::Ended { outcome, detail } => {
             let tone = match outcome {
@@ -183,6 +194,15 @@ fn sentence(e: &Entry) -> Option<(&'static str, String)> {
         Event::Unfrozen => ("person", format!("{} allowed changes again.", e.who)),
         Event::Waited | Event::Proof { .. } | Event::Noticed { .. } => return None,
     })
+}
+
+fn waited(what: WaitFor) -> &'static str {
+    match what {
+        WaitFor::Approval => "a person",
+        WaitFor::Window => "a maintenance window",
+        WaitFor::Timer => "its time",
+        WaitFor::Lease => "the right to act",
+    }
 }
 
 fn planned(plan: &muster_model::Plan) -> String {

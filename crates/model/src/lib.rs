@@ -36,7 +36,7 @@ pub use plan::{
     TargetFacts, UndoPlan,
 };
 pub use policy::{Autopilot, Decision, Policy, Protect};
-pub use run::{Approval, AttemptRecord, Run, RunOutcome, RunState, StepRecord};
+pub use run::{Approval, AttemptRecord, Run, RunOutcome, RunState, StepRecord, WaitFor};
 pub use signature::{Field, Kind, Risk, Signature, Type};
 pub use snapshot::{Gap, Snapshot};
 pub use span::Span;

@@ -29,6 +29,41 @@ pub enum RunState {
     Ended,
 }
 
+impl RunState {
+    /// Whether it has begun and is not over.
+    #[must_use]
+    pub fn under_way(&self) -> bool {
+        matches!(self, Self::Waiting { .. } | Self::Running | Self::Parked)
+    }
+}
+
+/// What a run waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitFor {
+    /// A person.
+    Approval,
+    /// A maintenance window.
+    Window,
+    /// A time.
+    Timer,
+    /// The right to act: another run, or another Muster, has it.
+    Lease,
+}
+
+impl WaitFor {
+    /// As written in JSON.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Approval => "approval",
+            Self::Window => "window",
+            Self::Timer => "timer",
+            Self::Lease => "lease",
+        }
+    }
+}
+
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]

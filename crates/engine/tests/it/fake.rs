@@ -28,6 +28,10 @@ pub(crate) struct World {
     pub(crate) undone: BTreeMap<u32, u32>,
     /// Ending these fails.
     pub(crate) stubborn: Vec<u32>,
+    /// Ending these works, and says that it failed.
+    pub(crate) clumsy: Vec<u32>,
+    /// Undoing these fails.
+    pub(crate) gone: Vec<u32>,
     /// Nothing can be read.
     pub(crate) blind: bool,
     /// Things that come back on their own at every look.
@@ -196,6 +200,11 @@ impl Action for End {
         }
         world.things.remove(&n);
         *world.ended.entry(n).or_default() += 1;
+        if world.clumsy.contains(&n) {
+            return Outcome::Failed {
+                error: format!("thing {n} went, but not as asked"),
+            };
+        }
         Outcome::Done {
             detail: "gone".into(),
         }
@@ -224,6 +233,11 @@ impl Action for End {
         if !self.2 {
             return Outcome::NotDone {
                 why: "gone is gone".into(),
+            };
+        }
+        if world.gone.contains(&n) {
+            return Outcome::Failed {
+                error: format!("thing {n} does not come back"),
             };
         }
         world.things.insert(n, version);

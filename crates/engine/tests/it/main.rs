@@ -3,3 +3,4 @@
 mod fake;
 mod kill;
 mod runs;
+mod schedules;

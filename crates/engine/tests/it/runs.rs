@@ -100,8 +100,66 @@ async fn a_failure_undoes_in_reverse_what_happened() {
     assert_eq!(world.ended.len(), 2);
     assert_eq!(
         world.undone.keys().copied().collect::<Vec<_>>(),
-        [1, 2, 3],
-        "the failed one is put right too"
+        [1, 2],
+        "a look showed that nothing of the failed one is left"
+    );
+}
+
+#[tokio::test]
+async fn what_failed_half_way_is_seen_and_taken_back_too() {
+    let dir = tempfile::tempdir().expect("dir");
+    let things = world(3);
+    things.lock().expect("lock").clumsy = vec![3];
+    let engine = engine(dir.path(), &things);
+    let id = plan(&engine, &book("thing.hide@1", "undo"), "daemon")
+        .await
+        .plan
+        .id;
+    let driven = engine
+        .drive(&id, Starter::Person, &Stop::default())
+        .await
+        .expect("drives");
+    assert_eq!(outcome(&driven), Some(RunOutcome::Undone), "{driven:?}");
+    let world = things.lock().expect("lock");
+    assert_eq!(world.things.len(), 3, "{world:?}");
+    assert_eq!(world.undone.keys().copied().collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn an_undo_that_fails_is_a_state_with_a_name_and_not_a_crash() {
+    let dir = tempfile::tempdir().expect("dir");
+    let things = world(3);
+    {
+        let mut world = things.lock().expect("lock");
+        world.stubborn = vec![3];
+        world.gone = vec![2];
+    }
+    let engine = engine(dir.path(), &things);
+    let id = plan(&engine, &book("thing.hide@1", "undo"), "daemon")
+        .await
+        .plan
+        .id;
+    let driven = engine
+        .drive(&id, Starter::Person, &Stop::default())
+        .await
+        .expect("drives");
+    assert_eq!(outcome(&driven), Some(RunOutcome::UndoFailed), "{driven:?}");
+    let said = &driven.run().detail;
+    assert!(said.contains("undoing thing 2 failed 3 times"), "{said}");
+    let entries = engine.journal().of_run(&id).expect("reads");
+    let undos: Vec<_> = entries
+        .iter()
+        .filter(|e| matches!(e.event, muster_engine::Event::Intent { undo: true, .. }))
+        .collect();
+    assert_eq!(undos.len(), 3, "three tries and no fourth");
+    assert!(
+        undos[2].at.since(undos[1].at) > undos[1].at.since(undos[0].at),
+        "each later than the last"
+    );
+    assert_eq!(
+        things.lock().expect("lock").things.len(),
+        1,
+        "what was before it stays as it is"
     );
 }
 

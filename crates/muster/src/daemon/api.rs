@@ -117,10 +117,7 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
         ("POST", ["api", "v1", "plans", "apply"]) => apply(w, caller, body).await,
         ("POST", ["api", "v1", "runs", id, "approve"]) => {
             let (plan, run) = run_of(w, id)?;
-            let begun = matches!(
-                run.state,
-                muster_model::RunState::Running | muster_model::RunState::Parked
-            );
+            let begun = run.state.under_way();
             // Only the question that is being asked now can be answered.
             let step = w.app.engine.asked(&plan.id)?.map(|(step, _)| step);
             if begun && step.is_none() {
@@ -231,10 +228,7 @@ async fn go_on(w: &Arc<Watch>, caller: &Caller, id: &str) -> Answer {
     if caller.inline {
         return Ok(driven(&w.app.engine.drive(id, Starter::Person, &w.stop).await?));
     }
-    let begun = matches!(
-        run.state,
-        muster_model::RunState::Running | muster_model::RunState::Parked
-    );
+    let begun = run.state.under_way();
     let clear = begun
         || w.app
             .engine

@@ -102,7 +102,7 @@ impl Watch {
             let untold = run.state != RunState::Ended && plan.result != PlanResult::Changes;
             // Approved, and stopped before the first step: the word was given, so it counts (until the plan expires).
             let said = run.state == RunState::Ready && !run.approvals.is_empty();
-            if matches!(run.state, RunState::Running | RunState::Parked) || untold || said {
+            if run.state.under_way() || untold || said {
                 tracing::info!(run = %run.id, "going on with a run of before");
                 self.drive(&run.id, starter_of(&plan, &run)).await;
             }
