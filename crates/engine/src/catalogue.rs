@@ -10,6 +10,8 @@ use muster_model::{
     Blast, FrozenTarget, Observation, Outcome, Record, Scope, Signature, TargetFacts, UndoPlan,
 };
 
+use crate::lease::Permit;
+
 /// Why a probe or the planning of an action failed. Never a reason to go on.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CodeError {
@@ -109,14 +111,14 @@ pub trait Action: Send + Sync {
     ) -> Result<ActionPlan, CodeError>;
 
     /// Does it to one target. The identity is checked in the same statement that acts; a target that changed since the
-    /// plan is `NotDone`.
-    async fn apply(&self, scope: &Scope, with: &Record, target: &FrozenTarget) -> Outcome;
+    /// plan is `NotDone`. The effect may not happen after the permit has ended.
+    async fn apply(&self, scope: &Scope, with: &Record, target: &FrozenTarget, permit: &Permit) -> Outcome;
 
     /// Looks whether it has been done to this target. Changes nothing.
     async fn observe(&self, scope: &Scope, with: &Record, target: &FrozenTarget) -> Observation;
 
     /// Takes it back. Twice is harmless. An action whose plan says `UndoPlan::None` answers `NotDone` with the reason.
-    async fn undo(&self, scope: &Scope, with: &Record, target: &FrozenTarget) -> Outcome;
+    async fn undo(&self, scope: &Scope, with: &Record, target: &FrozenTarget, permit: &Permit) -> Outcome;
 }
 
 /// All code by versioned name.

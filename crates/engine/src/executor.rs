@@ -14,12 +14,15 @@ use crate::catalogue::{Catalogue, CodeError};
 use crate::clock::Clock;
 use crate::condition;
 use crate::guards::{self, Facts, Phase, Refusal, Starter};
-use crate::journal::{Entry, Event, Journal, JournalError, Place};
+use crate::journal::{Entry, Event, Fence, Journal, JournalError, Place};
+use crate::lease::{Held, LeaseError, Leases, Permit};
 use crate::progress::{Next, attempt_key, next};
 use crate::proof::Proof;
 use crate::run::{Past, fold, past, plan_of};
 use crate::verify::{Look, Watch};
 
+/// How long one effect may take. What did not end by then counts as failed, and a look says what is left of it.
+const STEP_DEADLINE: Span = Span::from_mins(5);
 /// How often a proof looks.
 const LOOK_EVERY: Span = Span::from_millis(500);
 
@@ -32,6 +35,9 @@ pub enum EngineError {
     /// Code that a plan needs.
     #[error(transparent)]
     Code(#[from] CodeError),
+    /// The right to act.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
     /// There is no such run.
     #[error("there is no run or plan `{0}` in this state")]
     NoSuchRun(String),
@@ -50,6 +56,11 @@ impl EngineError {
         match self {
             Self::Journal(e) => Some(e.remedy()),
             Self::Code(e) => e.remedy(),
+            Self::Lease(LeaseError::Held { .. }) => Some("wait for it; it goes on by itself".to_owned()),
+            Self::Lease(LeaseError::Lost { .. }) => Some("another Muster goes on with it".to_owned()),
+            Self::Lease(LeaseError::Store { .. }) => {
+                Some("free space in the state folder and check its owner".to_owned())
+            }
             Self::NoSuchRun(_) => Some("`muster runs list` shows what there is".to_owned()),
             Self::AlreadyDriven(id) => Some(format!("follow it with `muster runs show {id}`")),
             Self::Refused(r) => Some(r.remedy.clone()),
@@ -137,7 +148,26 @@ pub struct Engine {
     clock: Arc<dyn Clock>,
     surveyor: Arc<dyn Surveyor>,
     rules: RwLock<BTreeMap<String, ClusterRules>>,
-    driving: Mutex<BTreeSet<String>>,
+    leases: Leases,
+    /// The lease on the whole state, where this process owns one.
+    state: Option<Arc<Held>>,
+    driving: Mutex<BTreeMap<String, Option<Right>>>,
+}
+
+/// The leases under which a run is driven here.
+#[derive(Clone, Debug)]
+struct Right {
+    run: Arc<Held>,
+    /// For a run that changes something.
+    cluster: Option<Arc<Held>>,
+}
+
+impl Right {
+    fn all(&self) -> Vec<Arc<Held>> {
+        std::iter::once(self.run.clone())
+            .chain(self.cluster.clone())
+            .collect()
+    }
 }
 
 impl Engine {
@@ -149,6 +179,8 @@ impl Engine {
         clock: Arc<dyn Clock>,
         surveyor: Arc<dyn Surveyor>,
         rules: BTreeMap<String, ClusterRules>,
+        leases: Leases,
+        state: Option<Arc<Held>>,
     ) -> Self {
         Self {
             journal,
@@ -156,7 +188,9 @@ impl Engine {
             clock,
             surveyor,
             rules: RwLock::new(rules),
-            driving: Mutex::new(BTreeSet::new()),
+            leases,
+            state,
+            driving: Mutex::new(BTreeMap::new()),
         }
     }
 
@@ -211,7 +245,23 @@ impl Engine {
     /// # Errors
     /// When it cannot be written.
     pub fn append(&self, who: &str, place: &Place, event: Event) -> Result<Entry, EngineError> {
-        Ok(self.journal.append(self.now(), who, place, event)?)
+        let mut fences: Vec<Fence> = self.state.iter().map(|h| fence(h)).collect();
+        if let Some(Some(right)) = self.drives().get(&place.run) {
+            fences.push(fence(&right.run));
+        }
+        Ok(self.journal.append(self.now(), who, place, &fences, event)?)
+    }
+
+    fn drives(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Option<Right>>> {
+        self.driving
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The lease on the state, where this process owns one.
+    #[must_use]
+    pub fn state_lease(&self) -> Option<&Arc<Held>> {
+        self.state.as_ref()
     }
 
     /// A run with its plan.
@@ -371,11 +421,7 @@ impl Engine {
     /// When there is none, it is over, or it is at work in this process.
     pub fn abandon(&self, id: &str, by: &str, why: &str) -> Result<(), EngineError> {
         let (plan, run) = self.run(id)?;
-        let busy = self
-            .driving
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .contains(id);
+        let busy = self.drives().contains_key(id);
         if run.state == RunState::Ended || busy {
             return Err(EngineError::Refused(Refusal {
                 guard: "state",
@@ -478,38 +524,125 @@ impl Engine {
     /// # Errors
     /// When the journal cannot be read or written, or code is missing; nothing is done that was not journaled before.
     pub async fn drive(&self, id: &str, starter: Starter, stop: &Stop) -> Result<Driven, EngineError> {
-        if !self
-            .driving
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .insert(id.to_owned())
-        {
-            return Err(EngineError::AlreadyDriven(id.to_owned()));
-        }
+        match self.drives().entry(id.to_owned()) {
+            std::collections::btree_map::Entry::Occupied(_) => {
+                return Err(EngineError::AlreadyDriven(id.to_owned()));
+            }
+            std::collections::btree_map::Entry::Vacant(slot) => slot.insert(None),
+        };
         // Also when this future is dropped or panics: else nobody could ever go on with the run.
         let _driving = Driving(self, id);
-        self.drive_owned(id, starter, stop).await
-    }
-
-    async fn drive_owned(&self, id: &str, starter: Starter, stop: &Stop) -> Result<Driven, EngineError> {
-        let entries = self.journal.of_run(id)?;
+        // Not one entry of it may be missing or changed.
+        let entries = self.journal.whole_run(id)?;
         let plan = plan_of(&entries)
             .ok_or_else(|| EngineError::NoSuchRun(id.to_owned()))?
             .clone();
-        let place = Place::run(id, plan.incident.as_deref());
         let who = starter_name(starter, &plan);
+        if entries.iter().any(|e| matches!(e.event, Event::Ended { .. })) {
+            return Ok(Driven::Ended(self.run(id)?.1));
+        }
+        let right = match self.right(&plan).await {
+            Ok(right) => right,
+            Err(e @ LeaseError::Held { .. }) => {
+                let place = Place::run(id, plan.incident.as_deref());
+                self.waits(&entries, &who, &place, WaitFor::Lease, &e.to_string(), None)?;
+                return Ok(Driven::Waiting(self.run(id)?.1, e.to_string()));
+            }
+            Err(e) => return Err(e.into()),
+        };
+        self.drives().insert(id.to_owned(), Some(right.clone()));
+        for held in right.all() {
+            let lease = held.lease();
+            // Said once, by the run that took it: the entry raises the fence, so the one before cannot write any more.
+            if let Some(from) = lease.taken_from.clone()
+                && !entries.iter().any(|e| matches!(&e.event, Event::LeaseTaken { lease: l, epoch, .. } if *l == lease.key && *epoch == lease.epoch))
+            {
+                let event = Event::LeaseTaken {
+                    lease: lease.key,
+                    epoch: lease.epoch,
+                    from,
+                };
+                self.append(&who, &Place::run(id, plan.incident.as_deref()), event)?;
+            }
+        }
+        let driven = self
+            .drive_owned(&plan, &who, &entries, starter, stop, &right)
+            .await;
+        self.drives().insert(id.to_owned(), None);
+        let Right { run, cluster } = right;
+        for held in std::iter::once(run).chain(cluster) {
+            self.leases.give_back(held).await;
+        }
+        driven
+    }
+
+    /// The leases that a run needs: on itself, and on its cluster when it changes something.
+    async fn right(&self, plan: &Plan) -> Result<Right, LeaseError> {
+        let run = self.leases.take(&format!("run-{}", plan.id)).await?;
+        let cluster = if plan.target_count() > 0 {
+            match self
+                .leases
+                .take(&format!("cluster-{}", plan.scope.identity))
+                .await
+            {
+                Ok(held) => Some(held),
+                Err(e) => {
+                    self.leases.give_back(run).await;
+                    return Err(e);
+                }
+            }
+        } else {
+            None
+        };
+        Ok(Right { run, cluster })
+    }
+
+    /// A permit for one effect, when the leases last long enough; else what is missing.
+    async fn permit(&self, right: &Right) -> Result<Permit, (String, String)> {
+        let enough = Span::from_millis(self.leases.ttl().millis() / 3);
+        for held in right.all() {
+            let key = || held.lease().key;
+            if held.remaining() < enough {
+                held.renew().await.map_err(|e| (key(), e.to_string()))?;
+            }
+            if held.remaining() < enough {
+                return Err((key(), "it cannot be held for long enough".to_owned()));
+            }
+        }
+        Ok(Permit::new(right.all()))
+    }
+
+    /// Stops because the right to act is gone: that is written down first, where we still may write.
+    fn lost(&self, place: &Place, who: &str, lease: String, why: String) -> Result<Driven, EngineError> {
+        let parked = format!("the right to act (`{lease}`) was lost: {why}");
+        self.append(who, place, Event::LeaseLost { lease, why })?;
+        self.append(who, place, Event::Parked { why: parked })?;
+        Ok(Driven::Parked(self.run(&place.run)?.1))
+    }
+
+    async fn drive_owned(
+        &self,
+        plan: &Plan,
+        who: &str,
+        entries: &[Entry],
+        starter: Starter,
+        stop: &Stop,
+        right: &Right,
+    ) -> Result<Driven, EngineError> {
+        let id = plan.id.as_str();
+        let place = Place::run(id, plan.incident.as_deref());
         let begun = entries.iter().any(|e| matches!(e.event, Event::Started { .. }));
         if begun && !entries.iter().any(|e| matches!(e.event, Event::Ended { .. })) {
-            self.append(&who, &place, Event::Resumed)?;
+            self.append(who, &place, Event::Resumed)?;
         }
         loop {
             // Read anew each time: a person may have cancelled meanwhile.
             let entries = self.journal.of_run(id)?;
-            let decided = next(&plan, &entries, self.now());
+            let decided = next(plan, &entries, self.now());
             if stop.is_set() && !matches!(decided, Next::Over | Next::End { .. } | Next::Observe { .. }) {
                 if begun || entries.iter().any(|e| matches!(e.event, Event::Started { .. })) {
                     self.append(
-                        &who,
+                        who,
                         &place,
                         Event::Parked {
                             why: "Muster was asked to stop".to_owned(),
@@ -520,17 +653,17 @@ impl Engine {
             }
             match decided {
                 Next::Over => return Ok(Driven::Ended(self.run(id)?.1)),
-                Next::End { outcome, detail } => self.end(&place, &who, outcome, &detail)?,
+                Next::End { outcome, detail } => self.end(&place, who, outcome, &detail)?,
                 Next::Start => {
-                    if let Err(refusal) = self.judge(&plan, Phase::Start, starter).await? {
-                        return self.not_started(&plan, &place, refusal);
+                    if let Err(refusal) = self.judge(plan, Phase::Start, starter).await? {
+                        return self.not_started(plan, &place, refusal);
                     }
-                    let on = approvers(&self.fold(&plan, &entries));
-                    self.append(&who, &place, Event::Started { on })?;
+                    let on = approvers(&self.fold(plan, &entries));
+                    self.append(who, &place, Event::Started { on })?;
                 }
                 Next::Ask { step, question } => {
                     let place = place.step(&step);
-                    self.waits(&entries, &who, &place, WaitFor::Approval, &question, None)?;
+                    self.waits(&entries, who, &place, WaitFor::Approval, &question, None)?;
                     return Ok(Driven::Waiting(self.run(id)?.1, question));
                 }
                 Next::WaitUntil { step, at } => {
@@ -539,7 +672,7 @@ impl Engine {
                     if now < at {
                         self.waits(
                             &entries,
-                            &who,
+                            who,
                             &place,
                             WaitFor::Timer,
                             "its time has not come",
@@ -547,7 +680,7 @@ impl Engine {
                         )?;
                         self.clock.wait(at.since(now).min(LOOK_EVERY)).await;
                     } else {
-                        self.append(&who, &place, Event::Waited)?;
+                        self.append(who, &place, Event::Waited)?;
                     }
                 }
                 Next::Pause { at } => {
@@ -555,14 +688,14 @@ impl Engine {
                     self.clock.wait(at.since(now).min(LOOK_EVERY)).await;
                 }
                 Next::Unwind { outcome, why } => {
-                    self.append(&who, &place, Event::Unwinds { outcome, why })?;
+                    self.append(who, &place, Event::Unwinds { outcome, why })?;
                 }
-                Next::Read { step } => self.read(&plan, &place, &who, &step).await?,
-                Next::Record { step } => self.record(&plan, &place, &who, &step)?,
+                Next::Read { step } => self.read(plan, &place, who, &step).await?,
+                Next::Record { step } => self.record(plan, &place, who, &step)?,
                 Next::Verify { step } => {
-                    if !self.verify(&plan, &place, &who, &step, stop).await? {
+                    if !self.verify(plan, &place, who, &step, stop).await? {
                         self.append(
-                            &who,
+                            who,
                             &place,
                             Event::Parked {
                                 why: "Muster was asked to stop".to_owned(),
@@ -577,26 +710,38 @@ impl Engine {
                     attempt,
                     batch,
                 } => {
-                    if batch && let Err(r) = self.judge(&plan, Phase::Change, starter).await? {
+                    if batch && let Err(r) = self.judge(plan, Phase::Change, starter).await? {
                         self.refuse(&place, &r)?;
                         self.end(
                             &place,
-                            &who,
+                            who,
                             RunOutcome::Refused,
                             &format!("{}; what was done stays", r.why),
                         )?;
                         continue;
                     }
-                    self.effect(&plan, &place.step(&step), &who, &target, attempt, false)
-                        .await?;
+                    let permit = match self.permit(right).await {
+                        Ok(permit) => permit,
+                        Err((lease, why)) => return self.lost(&place, who, lease, why),
+                    };
+                    let at = place.step(&step).attempt(&attempt_key(&target, false), attempt);
+                    if let Some(why) = self.effect(plan, &at, who, &target, false, &permit).await? {
+                        return self.lost(&place, who, right.run.lease().key, why);
+                    }
                 }
                 Next::Undo {
                     step,
                     target,
                     attempt,
                 } => {
-                    self.effect(&plan, &place.step(&step), &who, &target, attempt, true)
-                        .await?;
+                    let permit = match self.permit(right).await {
+                        Ok(permit) => permit,
+                        Err((lease, why)) => return self.lost(&place, who, lease, why),
+                    };
+                    let at = place.step(&step).attempt(&attempt_key(&target, true), attempt);
+                    if let Some(why) = self.effect(plan, &at, who, &target, true, &permit).await? {
+                        return self.lost(&place, who, right.run.lease().key, why);
+                    }
                 }
                 Next::Observe {
                     step,
@@ -604,11 +749,11 @@ impl Engine {
                     attempt,
                     undo,
                 } => {
-                    let (uses, with) = action_of(&plan, &step)?;
+                    let (uses, with) = action_of(plan, &step)?;
                     let action = self.catalogue.find_action(uses)?;
                     let observation = action.observe(&plan.scope, with, &target).await;
                     let at = place.step(&step).attempt(&attempt_key(&target, undo), attempt);
-                    self.append(&who, &at, Event::Observed { observation, undo })?;
+                    self.append(who, &at, Event::Observed { observation, undo })?;
                 }
             }
         }
@@ -742,31 +887,44 @@ impl Engine {
         Ok(())
     }
 
-    /// One effect, or taking it back: the intent is on disk before, the outcome after.
+    /// One effect, or taking it back: the intent is on disk before, the outcome after. `Some` when the permit ended
+    /// meanwhile: then what happened is for a look to say, and the intent stays open.
     async fn effect(
         &self,
         plan: &Plan,
-        place: &Place,
+        at: &Place,
         who: &str,
         target: &muster_model::FrozenTarget,
-        attempt: u32,
         undo: bool,
-    ) -> Result<(), EngineError> {
-        let (uses, with) = action_of(plan, &place.step)?;
+        permit: &Permit,
+    ) -> Result<Option<String>, EngineError> {
+        let (uses, with) = action_of(plan, &at.step)?;
         let action = self.catalogue.find_action(uses)?;
-        let at = place.attempt(&attempt_key(target, undo), attempt);
         let intent = Event::Intent {
             target: target.clone(),
             undo,
         };
-        self.append(who, &at, intent)?;
-        let outcome = if undo {
-            action.undo(&plan.scope, with, target).await
-        } else {
-            action.apply(&plan.scope, with, target).await
+        self.append(who, at, intent)?;
+        let scope = &plan.scope;
+        let work = async {
+            if undo {
+                action.undo(scope, with, target, permit).await
+            } else {
+                action.apply(scope, with, target, permit).await
+            }
         };
-        self.append(who, &at, Event::Tried { outcome, undo })?;
-        Ok(())
+        let outcome = match tokio::time::timeout(STEP_DEADLINE.duration(), work).await {
+            Ok(outcome) => outcome,
+            Err(_) => muster_model::Outcome::Failed {
+                error: format!("it did not end within {}", STEP_DEADLINE.human()),
+            },
+        };
+        let done = matches!(outcome, muster_model::Outcome::Done { .. });
+        if permit.remaining() == Span::ZERO && !done {
+            return Ok(Some("it ended while the effect was under way".to_owned()));
+        }
+        self.append(who, at, Event::Tried { outcome, undo })?;
+        Ok(None)
     }
 
     /// `false` when it was stopped before it ended.
@@ -886,12 +1044,15 @@ struct Driving<'a>(&'a Engine, &'a str);
 
 impl Drop for Driving<'_> {
     fn drop(&mut self) {
-        let mut driving = self
-            .0
-            .driving
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        driving.remove(self.1);
+        self.0.drives().remove(self.1);
+    }
+}
+
+fn fence(held: &Held) -> Fence {
+    let lease = held.lease();
+    Fence {
+        lease: lease.key,
+        epoch: lease.epoch,
     }
 }
 

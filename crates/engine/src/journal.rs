@@ -178,6 +178,22 @@ pub enum Event {
         /// The proof.
         proof: crate::proof::Proof,
     },
+    /// A lease was taken over from a process that did not give it back: dead, stopped, or cut off.
+    LeaseTaken {
+        /// Which.
+        lease: String,
+        /// Its new epoch; entries of lower ones are refused from here on.
+        epoch: u64,
+        /// Whose it was.
+        from: String,
+    },
+    /// The right to act was lost, so nothing more was done.
+    LeaseLost {
+        /// Which.
+        lease: String,
+        /// Why.
+        why: String,
+    },
     /// A thing about Muster itself: a start, a config that was not accepted.
     Noticed {
         /// What.
@@ -251,6 +267,9 @@ pub struct Entry {
     pub who: String,
     /// To what it belongs.
     pub place: Place,
+    /// Under which epoch of its lease the writer wrote it; 0 in entries of format 1.
+    #[serde(default)]
+    pub epoch: u64,
     /// What happened.
     pub event: Event,
     /// Hash of the entry before; of the first, 64 zeros.
@@ -259,10 +278,33 @@ pub struct Entry {
     pub hash: Digest,
 }
 
+/// Under which lease, and which epoch of it, an entry is written. The journal refuses a lower epoch than it has seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fence {
+    /// Key of the lease.
+    pub lease: String,
+    /// Epoch.
+    pub epoch: u64,
+}
+
+/// The hash of a run after one more of its entries.
+#[must_use]
+pub fn run_head(before: &str, entry_hash: &str) -> Digest {
+    digest_of_bytes(format!("{before}\n{entry_hash}").as_bytes())
+}
+
 /// The hash of an entry: over the exact text that is stored and the hash before.
 #[must_use]
-pub fn chain(prev: &str, seq: u64, at: Time, who: &str, place: &Place, event_text: &str) -> Digest {
-    let head = serde_json::json!([
+pub fn chain(
+    prev: &str,
+    seq: u64,
+    at: Time,
+    who: &str,
+    place: &Place,
+    epoch: u64,
+    event_text: &str,
+) -> Digest {
+    let mut head = serde_json::json!([
         prev,
         seq,
         at,
@@ -273,6 +315,12 @@ pub fn chain(prev: &str, seq: u64, at: Time, who: &str, place: &Place, event_tex
         place.target,
         place.attempt
     ]);
+    // Format 1 had no epochs; its entries keep their hashes.
+    if epoch > 0
+        && let Some(list) = head.as_array_mut()
+    {
+        list.push(epoch.into());
+    }
     digest_of_bytes(format!("{head}\n{event_text}").as_bytes())
 }
 

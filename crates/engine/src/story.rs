@@ -170,6 +170,14 @@ fn sentence(e: &Entry) -> Option<(&'static str, String)> {
                 format!("`{step}` waits for {}{until}: {why}.", waited(*what)),
             )
         }
+        Event::LeaseTaken { lease, from, .. } => (
+            "act",
+            format!("`{lease}` was taken over from {from}, which did not give it back."),
+        ),
+        Event::LeaseLost { lease, why } => (
+            "trouble",
+            format!("The right to act (`{lease}`) was lost: {why}."),
+        ),
         Event::Unwinds { why, .. } => (
             "trouble",
             format!("From here on what happened is taken back: {why}."),

@@ -6,8 +6,9 @@ use std::sync::{Arc, RwLock};
 
 use muster_act::{Protected, Surveys};
 use muster_engine::clock::SystemClock;
+use muster_engine::lease::Held;
 use muster_engine::state::{StateDir, StateError};
-use muster_engine::{ClusterRules, Engine};
+use muster_engine::{ClusterRules, Engine, EngineError, Event, Leases, Place};
 use muster_model::{Finding, Protect, Record, Remedy, Signature, digest_of};
 use muster_reach::{Estate, Limits};
 use muster_runbooks::{Library, Problem, Runbook};
@@ -50,6 +51,9 @@ pub enum AppError {
     /// The state.
     #[error(transparent)]
     State(#[from] StateError),
+    /// Its journal.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
 }
 
 /// Everything over one config and one state.
@@ -73,9 +77,23 @@ impl App {
     ///
     /// # Errors
     /// When the state is in use or a runbook is wrong.
-    pub fn open(config: Resolved) -> Result<Arc<Self>, AppError> {
+    pub async fn open(config: Resolved) -> Result<Arc<Self>, AppError> {
+        let owned = StateDir::own(&config.state_dir, config.lease_ttl).await?;
+        Self::over(config, owned)
+    }
+
+    /// As [`App::open`], and also in the place of a process that is stopped or hangs.
+    ///
+    /// # Errors
+    /// While the state is in use, or when a runbook is wrong.
+    pub async fn stand_in(config: Resolved) -> Result<Arc<Self>, AppError> {
+        let owned = StateDir::stand_in(&config.state_dir, config.lease_ttl).await?;
+        Self::over(config, owned)
+    }
+
+    fn over(config: Resolved, owned: (StateDir, Leases, Arc<Held>)) -> Result<Arc<Self>, AppError> {
+        let (state, leases, held) = owned;
         let library = library(&config)?;
-        let state = StateDir::own(&config.state_dir)?;
         let journal = state.journal()?;
         let estate = Estate::new(
             config.clusters.iter().map(|c| c.reach.clone()).collect(),
@@ -91,7 +109,26 @@ impl App {
             .map(|c| c.reach.name.clone())
             .collect();
         let surveys = Arc::new(Surveys::new(estate.clone(), practice));
-        let engine = Engine::new(journal, catalogue, Arc::new(SystemClock), surveys, rules(&config));
+        let clock = Arc::new(SystemClock);
+        let engine = Engine::new(
+            journal,
+            catalogue,
+            clock,
+            surveys,
+            rules(&config),
+            leases,
+            Some(held.clone()),
+        );
+        if let Some(from) = state.taken_from.clone() {
+            // The first word: it raises the fence, so that who had it before cannot write any more.
+            let lease = held.lease();
+            let event = Event::LeaseTaken {
+                lease: lease.key,
+                epoch: lease.epoch,
+                from,
+            };
+            engine.append(muster_engine::journal::DAEMON, &Place::default(), event)?;
+        }
         Ok(Arc::new(Self {
             config: RwLock::new(Arc::new(config)),
             estate,

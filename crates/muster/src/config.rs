@@ -60,6 +60,8 @@ pub struct Resolved {
     pub cadence: Cadence,
     /// How long a plan is valid.
     pub plan_valid: Span,
+    /// After how long without a sign of life a standby takes over.
+    pub lease_ttl: Span,
     /// Every value with its origin.
     pub shown: Vec<Shown>,
     /// Worth knowing, not worth failing.

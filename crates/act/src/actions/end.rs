@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use muster_engine::{Action, ActionPlan, CodeError};
+use muster_engine::{Action, ActionPlan, CodeError, Permit};
 use muster_model::{
     Blast, Field, FrozenTarget, Kind, Observation, Outcome, Protect, Record, Risk, Scope, Signature, Span,
     TargetFacts, Type, UndoPlan,
@@ -19,6 +19,8 @@ use crate::exclude;
 use crate::eyes::span;
 use crate::identity::{SessionId, identify};
 
+/// The server's clock, in microseconds: the acting statement may not take effect later than our right to act.
+const CLOCK: &str = "SELECT (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::int8 AS now";
 const MAX_CONNECTIONS: &str = "SELECT pg_catalog.current_setting('max_connections')::int8 AS n";
 
 /// What makes one of the two actions: data, told in its own file.
@@ -85,7 +87,11 @@ impl End {
         }
     }
 
-    async fn act(&self, session: &PgSession, id: &SessionId) -> Result<bool, ReachError> {
+    async fn act(&self, session: &PgSession, id: &SessionId, permit: &Permit) -> Result<bool, ReachError> {
+        let clock = session.query(CLOCK, &[]).await?;
+        // In this order: were we stopped in between, the remaining time is the shorter for it.
+        let left = i64::try_from(permit.remaining().millis()).unwrap_or(0) * 1000;
+        let deadline = clock.first().map_or(0, |r| r.get::<_, i64>("now")) + left;
         let third = if self.way.whole {
             id.state_change
         } else {
@@ -102,6 +108,7 @@ impl End {
                     &id.user,
                     &third,
                     &id.system_identifier,
+                    &deadline,
                 ],
             )
             .await?;
@@ -241,7 +248,7 @@ impl Action for End {
         Ok(plan)
     }
 
-    async fn apply(&self, scope: &Scope, with: &Record, target: &FrozenTarget) -> Outcome {
+    async fn apply(&self, scope: &Scope, with: &Record, target: &FrozenTarget, permit: &Permit) -> Outcome {
         let failed = |error: String| Outcome::Failed { error };
         let id = match SessionId::thaw(target) {
             Ok(id) => id,
@@ -275,8 +282,11 @@ impl Action for End {
                 };
             }
         }
-        match self.act(&session, &id).await {
+        match self.act(&session, &id, permit).await {
             Ok(true) => {}
+            Ok(false) if permit.remaining() == Span::ZERO => {
+                return failed("the right to act ended before it could be sent; nothing was done".to_owned());
+            }
             Ok(false) => {
                 let now = Self::now(&session, &id).await;
                 return Outcome::NotDone {
@@ -342,7 +352,7 @@ impl Action for End {
         }
     }
 
-    async fn undo(&self, _: &Scope, _: &Record, _: &FrozenTarget) -> Outcome {
+    async fn undo(&self, _: &Scope, _: &Record, _: &FrozenTarget, _: &Permit) -> Outcome {
         Outcome::NotDone {
             why: self.way.no_undo.to_owned(),
         }

@@ -13,3 +13,4 @@ SELECT pg_catalog.pg_cancel_backend(a.pid) AS sent
    AND a.application_name NOT LIKE 'muster/%'
    AND a.wait_event IS DISTINCT FROM 'SyncRep'
    AND a.pid <> pg_catalog.pg_backend_pid()
+   AND (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::int8 < $8

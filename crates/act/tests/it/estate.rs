@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use muster_engine::{Action, Catalogue};
+use muster_engine::lease::{MemoryLeases, TTL};
+use muster_engine::{Action, Catalogue, Leases, Permit};
 use muster_lab::Fleet;
 use muster_lab::fleet::User;
 use muster_model::{FrozenTarget, Protect, Record, Scope};
@@ -72,6 +73,12 @@ impl Desk {
             catalogue,
             identity: fleet.system_identifier.clone(),
         }
+    }
+
+    /// The right to act, as the engine would give it.
+    pub(crate) async fn permit(&self) -> Permit {
+        let leases = Leases::new(Arc::new(MemoryLeases::default()), "test", TTL);
+        Permit::practice(&leases, "run-test").await.expect("free")
     }
 
     /// One that may act and protects nothing.

@@ -23,7 +23,7 @@ pub(crate) async fn plan(desk: &Desk, action: &str, targets: &[FrozenTarget]) ->
 
 pub(crate) async fn apply(desk: &Desk, action: &str, target: &FrozenTarget) -> Outcome {
     desk.action(action)
-        .apply(&desk.scope(), &defaults(), target)
+        .apply(&desk.scope(), &defaults(), target, &desk.permit().await)
         .await
 }
 
@@ -128,7 +128,7 @@ pub(crate) async fn undo_says_why_not(fleet: &Fleet, action: &str) {
     for _ in 0..2 {
         let undone = desk
             .action(action)
-            .undo(&desk.scope(), &defaults(), &plan.targets[0])
+            .undo(&desk.scope(), &defaults(), &plan.targets[0], &desk.permit().await)
             .await;
         let Outcome::NotDone { why } = &undone else {
             panic!("{undone:?}")

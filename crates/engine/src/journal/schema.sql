@@ -1,7 +1,3 @@
-PRAGMA journal_mode = WAL;
-PRAGMA synchronous = FULL;
-PRAGMA foreign_keys = ON;
-
 CREATE TABLE IF NOT EXISTS entry (
   seq      INTEGER PRIMARY KEY,
   at       TEXT NOT NULL,
@@ -11,6 +7,7 @@ CREATE TABLE IF NOT EXISTS entry (
   step     TEXT NOT NULL,
   target   TEXT NOT NULL,
   attempt  INTEGER NOT NULL,
+  epoch    INTEGER NOT NULL,
   kind     TEXT NOT NULL,
   event    TEXT NOT NULL,
   prev     TEXT NOT NULL,
@@ -19,9 +16,10 @@ CREATE TABLE IF NOT EXISTS entry (
 CREATE INDEX IF NOT EXISTS entry_run ON entry (run, seq);
 CREATE INDEX IF NOT EXISTS entry_incident ON entry (incident, seq);
 CREATE INDEX IF NOT EXISTS entry_kind ON entry (kind, seq);
--- One intent and one result for each try: a second engine on the same run cannot write its own.
+-- What happens once to a run, a step or a try is written once: a second engine on the same run cannot write its own.
 CREATE UNIQUE INDEX IF NOT EXISTS entry_once ON entry (run, step, target, attempt, kind)
-  WHERE kind IN ('intent', 'tried');
+  WHERE run <> '' AND kind IN ('planned', 'started', 'probe_read', 'intent', 'tried', 'observed', 'verified', 'waited',
+                               'recorded', 'unwinds', 'ended');
 
 CREATE TABLE IF NOT EXISTS head (
   only  INTEGER PRIMARY KEY CHECK (only = 1),
@@ -29,6 +27,19 @@ CREATE TABLE IF NOT EXISTS head (
   head  TEXT NOT NULL
 );
 INSERT OR IGNORE INTO head VALUES (1, 0, '0000000000000000000000000000000000000000000000000000000000000000');
+
+-- Count and head of each run: nobody goes on with a run of which an entry is missing.
+CREATE TABLE IF NOT EXISTS run_head (
+  run   TEXT PRIMARY KEY,
+  count INTEGER NOT NULL,
+  head  TEXT NOT NULL
+);
+
+-- The highest epoch seen under each lease: who has a lower one has lost the lease and may not write.
+CREATE TABLE IF NOT EXISTS fence (
+  lease TEXT PRIMARY KEY,
+  epoch INTEGER NOT NULL
+);
 
 CREATE TABLE IF NOT EXISTS evidence (
   incident TEXT NOT NULL,
@@ -48,4 +59,4 @@ CREATE TRIGGER IF NOT EXISTS evidence_no_update BEFORE UPDATE ON evidence
 CREATE TRIGGER IF NOT EXISTS evidence_no_delete BEFORE DELETE ON evidence
   BEGIN SELECT RAISE(ABORT, 'evidence is append-only'); END;
 
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;

@@ -9,12 +9,13 @@ use std::sync::Mutex;
 use muster_model::{Digest, Evidence, EvidenceMoment, Time, canonical_json, digest_of_bytes};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{Entry, Event, GENESIS, Place, chain};
+use super::{Entry, Event, Fence, GENESIS, Place, chain, run_head};
 
 /// Format version of the file.
-pub const FORMAT: i64 = 1;
+pub const FORMAT: i64 = 2;
 
 const SCHEMA: &str = include_str!("schema.sql");
+const FROM_1: &str = include_str!("from_1.sql");
 
 /// Why the journal cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,22 @@ pub enum JournalError {
         /// Which entry, and how.
         what: String,
     },
+    /// Somebody with a higher epoch writes here now.
+    #[error("`{lease}` was taken over (epoch {now}, ours was {ours}): nothing was written")]
+    Fenced {
+        /// Which lease.
+        lease: String,
+        /// Ours.
+        ours: u64,
+        /// The one that writes now.
+        now: u64,
+    },
+    /// What happens once was written already.
+    #[error("the journal has it already: {what}")]
+    Twice {
+        /// What.
+        what: String,
+    },
     /// The process is being killed (tests).
     #[error("killed at append {0} by the test")]
     Killed(u64),
@@ -70,6 +87,8 @@ impl JournalError {
             Self::Broken { .. } => {
                 "keep a copy of the file, find out who changed it, and start with an empty state_dir".to_owned()
             }
+            Self::Fenced { .. } => "another Muster goes on with it; this one may end".to_owned(),
+            Self::Twice { .. } => "another call was quicker; look with `muster runs show`".to_owned(),
             Self::Killed(_) => "start again".to_owned(),
         }
     }
@@ -116,6 +135,11 @@ impl Journal {
                 found: version,
             });
         }
+        db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
+            .map_err(|e| cannot_write(path, &e))?;
+        if version == 1 {
+            from_1(&db).map_err(|e| cannot_write(path, &e))?;
+        }
         db.execute_batch(SCHEMA).map_err(|e| cannot_write(path, &e))?;
         let journal = Self {
             path: path.to_owned(),
@@ -139,7 +163,14 @@ impl Journal {
     ///
     /// # Errors
     /// When it cannot be written; then nothing may be done that it would have announced.
-    pub fn append(&self, at: Time, who: &str, place: &Place, event: Event) -> Result<Entry, JournalError> {
+    pub fn append(
+        &self,
+        at: Time,
+        who: &str,
+        place: &Place,
+        fences: &[Fence],
+        event: Event,
+    ) -> Result<Entry, JournalError> {
         let mut inner = self.lock();
         let text = serde_json::to_value(&event)
             .map(|v| canonical_json(&v))
@@ -161,11 +192,15 @@ impl Journal {
         let (count, prev): (i64, String) = tx
             .query_row("SELECT count, head FROM head", [], |r| Ok((r.get(0)?, r.get(1)?)))
             .map_err(fail)?;
+        for f in fences {
+            pass_fence(&tx, f).map_err(fail)??;
+        }
+        let epoch = fences.last().map_or(0, |f| f.epoch);
         let seq = u64::try_from(count).unwrap_or(0) + 1;
-        let hash = chain(&prev, seq, at, who, place, &text);
+        let hash = chain(&prev, seq, at, who, place, epoch, &text);
         tx.execute(
-            "INSERT INTO entry (seq, at, who, run, incident, step, target, attempt, kind, event, prev, hash)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            "INSERT INTO entry (seq, at, who, run, incident, step, target, attempt, epoch, kind, event, prev, hash)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             params![
                 count + 1,
                 at.to_string(),
@@ -175,13 +210,17 @@ impl Journal {
                 place.step,
                 place.target,
                 place.attempt,
+                i64::try_from(epoch).unwrap_or(i64::MAX),
                 kind_of(&text),
                 text,
                 prev,
                 hash
             ],
         )
-        .map_err(fail)?;
+        .map_err(|e| twice(&self.path, place, &text, &e))?;
+        if !place.run.is_empty() {
+            count_run(&tx, &place.run, &hash).map_err(fail)?;
+        }
         tx.execute("UPDATE head SET count = ?1, head = ?2", params![count + 1, hash])
             .map_err(fail)?;
         tx.commit().map_err(fail)?;
@@ -194,6 +233,7 @@ impl Journal {
             at,
             who: who.to_owned(),
             place: place.clone(),
+            epoch,
             event,
             prev,
             hash,
@@ -206,6 +246,52 @@ impl Journal {
     /// When the file cannot be read.
     pub fn of_run(&self, run: &str) -> Result<Vec<Entry>, JournalError> {
         self.select("WHERE run = ?1 ORDER BY seq", run)
+    }
+
+    /// Entries of one run, in order, after checking that none was edited and none is missing: to go on with it.
+    ///
+    /// # Errors
+    /// [`JournalError::Broken`] when they are not what was written.
+    pub fn whole_run(&self, run: &str) -> Result<Vec<Entry>, JournalError> {
+        let rows = self.raw("WHERE run = ?1 ORDER BY seq", run)?;
+        let written: Option<(i64, String)> = self
+            .lock()
+            .db
+            .query_row("SELECT count, head FROM run_head WHERE run = ?1", [run], |r| {
+                Ok((r.get(0)?, r.get(1)?))
+            })
+            .optional()
+            .map_err(|e| cannot_read(&self.path, &e))?;
+        self.check_run(run, &rows, written)?;
+        rows.into_iter().map(|raw| self.entry(raw)).collect()
+    }
+
+    fn check_run(&self, run: &str, rows: &[Raw], written: Option<(i64, String)>) -> Result<(), JournalError> {
+        let broken = |what: String| JournalError::Broken {
+            path: self.path.clone(),
+            what: format!("run {run}: {what}"),
+        };
+        let mut head = GENESIS.to_owned();
+        for raw in rows {
+            let at = raw.at.parse().map_err(broken)?;
+            if chain(
+                &raw.prev, raw.seq, at, &raw.who, &raw.place, raw.epoch, &raw.event,
+            ) != raw.hash
+            {
+                return Err(broken(format!("entry {} was edited", raw.seq)));
+            }
+            head = run_head(&head, &raw.hash);
+        }
+        let (count, expected) = written.map_or((0, GENESIS.to_owned()), |(c, h)| {
+            (usize::try_from(c).unwrap_or(0), h)
+        });
+        if count != rows.len() || head != expected {
+            return Err(broken(format!(
+                "{count} entries were written, {} are there",
+                rows.len()
+            )));
+        }
+        Ok(())
     }
 
     /// Entries of one incident and of its runs, in order.
@@ -281,7 +367,7 @@ impl Journal {
             if raw.prev != prev {
                 return Err(broken(format!("entry {seen} does not follow the one before it")));
             }
-            if chain(&prev, raw.seq, at, &raw.who, &raw.place, &raw.event) != raw.hash {
+            if chain(&prev, raw.seq, at, &raw.who, &raw.place, raw.epoch, &raw.event) != raw.hash {
                 return Err(broken(format!("entry {seen} was edited")));
             }
             prev = raw.hash;
@@ -289,7 +375,30 @@ impl Journal {
         if seen != count || prev != head {
             return Err(broken(format!("{count} entries were written, {seen} are there")));
         }
+        for (run, count, head) in self.run_heads()? {
+            let rows = self.raw("WHERE run = ?1 ORDER BY seq", &run)?;
+            // A run that is at work grows while we read.
+            if usize::try_from(count).is_ok_and(|c| c <= rows.len()) {
+                let upto = usize::try_from(count).unwrap_or(0);
+                self.check_run(&run, &rows[..upto], Some((count, head)))?;
+            } else {
+                self.check_run(&run, &rows, Some((count, head)))?;
+            }
+        }
         Ok(seen)
+    }
+
+    fn run_heads(&self) -> Result<Vec<(String, i64, String)>, JournalError> {
+        let fail = |e: rusqlite::Error| cannot_read(&self.path, &e);
+        let inner = self.lock();
+        let mut statement = inner
+            .db
+            .prepare_cached("SELECT run, count, head FROM run_head")
+            .map_err(fail)?;
+        let rows = statement
+            .query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
+            .map_err(fail)?;
+        rows.collect::<Result<_, _>>().map_err(fail)
     }
 
     /// Keeps the rows of evidence under their digest. The same rows twice are one row.
@@ -386,25 +495,27 @@ impl Journal {
     }
 
     fn select(&self, tail: &str, arg: &str) -> Result<Vec<Entry>, JournalError> {
+        self.raw(tail, arg)?
+            .into_iter()
+            .map(|raw| self.entry(raw))
+            .collect()
+    }
+
+    fn entry(&self, raw: Raw) -> Result<Entry, JournalError> {
         let broken = |what: String| JournalError::Broken {
             path: self.path.clone(),
             what,
         };
-        self.raw(tail, arg)?
-            .into_iter()
-            .map(|raw| {
-                Ok(Entry {
-                    seq: raw.seq,
-                    at: raw.at.parse().map_err(broken)?,
-                    who: raw.who,
-                    place: raw.place,
-                    event: serde_json::from_str(&raw.event)
-                        .map_err(|e| broken(format!("entry {}: {e}", raw.seq)))?,
-                    prev: raw.prev,
-                    hash: raw.hash,
-                })
-            })
-            .collect()
+        Ok(Entry {
+            seq: raw.seq,
+            at: raw.at.parse().map_err(broken)?,
+            who: raw.who,
+            place: raw.place,
+            epoch: raw.epoch,
+            event: serde_json::from_str(&raw.event).map_err(|e| broken(format!("entry {}: {e}", raw.seq)))?,
+            prev: raw.prev,
+            hash: raw.hash,
+        })
     }
 
     fn raw(&self, tail: &str, arg: &str) -> Result<Vec<Raw>, JournalError> {
@@ -413,7 +524,7 @@ impl Journal {
         let mut statement = inner
             .db
             .prepare_cached(&format!(
-                "SELECT seq, at, who, run, incident, step, target, attempt, event, prev, hash FROM entry {tail}"
+                "SELECT seq, at, who, run, incident, step, target, attempt, epoch, event, prev, hash FROM entry {tail}"
             ))
             .map_err(fail)?;
         let rows = statement
@@ -429,9 +540,10 @@ impl Journal {
                         target: r.get(6)?,
                         attempt: r.get(7)?,
                     },
-                    event: r.get(8)?,
-                    prev: r.get(9)?,
-                    hash: r.get(10)?,
+                    epoch: u64::try_from(r.get::<_, i64>(8)?).unwrap_or(0),
+                    event: r.get(9)?,
+                    prev: r.get(10)?,
+                    hash: r.get(11)?,
                 })
             })
             .map_err(fail)?;
@@ -450,9 +562,94 @@ struct Raw {
     at: String,
     who: String,
     place: Place,
+    epoch: u64,
     event: String,
     prev: String,
     hash: String,
+}
+
+/// Lets an epoch pass that is not lower than the highest seen, and remembers it.
+fn pass_fence(tx: &rusqlite::Transaction<'_>, fence: &Fence) -> rusqlite::Result<Result<(), JournalError>> {
+    let ours = i64::try_from(fence.epoch).unwrap_or(i64::MAX);
+    let seen: Option<i64> = tx
+        .query_row("SELECT epoch FROM fence WHERE lease = ?1", [&fence.lease], |r| {
+            r.get(0)
+        })
+        .optional()?;
+    if let Some(now) = seen.filter(|now| *now > ours) {
+        return Ok(Err(JournalError::Fenced {
+            lease: fence.lease.clone(),
+            ours: fence.epoch,
+            now: u64::try_from(now).unwrap_or(0),
+        }));
+    }
+    if seen != Some(ours) {
+        tx.execute(
+            "INSERT INTO fence VALUES (?1, ?2) ON CONFLICT (lease) DO UPDATE SET epoch = excluded.epoch",
+            params![fence.lease, ours],
+        )?;
+    }
+    Ok(Ok(()))
+}
+
+/// Adds an entry to the count and head of its run.
+fn count_run(tx: &Connection, run: &str, hash: &str) -> rusqlite::Result<()> {
+    let before: Option<(i64, String)> = tx
+        .query_row("SELECT count, head FROM run_head WHERE run = ?1", [run], |r| {
+            Ok((r.get(0)?, r.get(1)?))
+        })
+        .optional()?;
+    let (count, head) = before.unwrap_or((0, GENESIS.to_owned()));
+    tx.execute(
+        "INSERT INTO run_head VALUES (?1, ?2, ?3)
+         ON CONFLICT (run) DO UPDATE SET count = excluded.count, head = excluded.head",
+        params![run, count + 1, run_head(&head, hash)],
+    )?;
+    Ok(())
+}
+
+/// A file of format 1 becomes one of format 2, whole or not at all.
+fn from_1(db: &Connection) -> rusqlite::Result<()> {
+    let tx = rusqlite::Transaction::new_unchecked(db, rusqlite::TransactionBehavior::Immediate)?;
+    let version: i64 = tx.query_row("PRAGMA user_version", [], |r| r.get(0))?;
+    if version != 1 {
+        return Ok(());
+    }
+    tx.execute_batch(FROM_1)?;
+    // Format 1 kept less apart; what it wrote stays, and from here on the index holds.
+    let last: i64 = tx.query_row("SELECT count FROM head", [], |r| r.get(0))?;
+    let once = SCHEMA
+        .split("CREATE UNIQUE INDEX")
+        .nth(1)
+        .and_then(|s| s.split(';').next());
+    if let Some(once) = once {
+        tx.execute_batch(&format!("CREATE UNIQUE INDEX{once} AND seq > {last};"))?;
+    }
+    tx.execute_batch(SCHEMA)?;
+    let rows: Vec<(String, String)> = {
+        let mut statement = tx.prepare("SELECT run, hash FROM entry WHERE run <> '' ORDER BY seq")?;
+        let rows = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?;
+        rows.collect::<Result<_, _>>()?
+    };
+    for (run, hash) in rows {
+        count_run(&tx, &run, &hash)?;
+    }
+    tx.commit()
+}
+
+/// What the unique index refuses is named; everything else cannot be written.
+fn twice(path: &Path, place: &Place, event_text: &str, e: &rusqlite::Error) -> JournalError {
+    if e.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) {
+        let step = if place.step.is_empty() {
+            String::new()
+        } else {
+            format!(" of `{}`", place.step)
+        };
+        return JournalError::Twice {
+            what: format!("`{}`{step} in run {}", kind_of(event_text), place.run),
+        };
+    }
+    cannot_write(path, e)
 }
 
 fn kind_of(event_text: &str) -> String {

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use muster_engine::clock::Clock;
+use muster_engine::lease::{FileLeases, Leases, TTL};
 use muster_engine::planner::{Planned, Request, VALID};
 use muster_engine::{
-    Action, ActionPlan, Catalogue, ClusterRules, CodeError, Engine, Journal, Probe, Survey, Surveyor,
+    Action, ActionPlan, Catalogue, ClusterRules, CodeError, Engine, Journal, Permit, Probe, Survey, Surveyor,
 };
 use muster_model::{
     Autopilot, Blast, Field, FrozenTarget, Kind, Observation, Outcome, Policy, Record, Risk, Scope,
@@ -18,7 +19,7 @@ use muster_runbooks::{Library, check};
 use serde_json::json;
 
 /// The world: what is there, and what happened to it.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct World {
     /// Things that are there, each with the version that identifies it.
     pub(crate) things: BTreeMap<u32, u32>,
@@ -32,10 +33,27 @@ pub(crate) struct World {
     pub(crate) clumsy: Vec<u32>,
     /// Undoing these fails.
     pub(crate) gone: Vec<u32>,
+    /// By how many seconds somebody set the clock on the wall forward.
+    pub(crate) skew: i64,
+    /// Called with the thing just before it is ended, outside the lock.
+    pub(crate) before_effect: Option<Before>,
     /// Nothing can be read.
     pub(crate) blind: bool,
     /// Things that come back on their own at every look.
     pub(crate) relapse: Option<u32>,
+}
+
+/// What happens just before an effect.
+pub(crate) type Before = Box<dyn Fn(u32) + Send + Sync>;
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "there {:?}, ended {:?}, undone {:?}",
+            self.things, self.ended, self.undone
+        )
+    }
 }
 
 /// Shared.
@@ -185,9 +203,24 @@ impl Action for End {
         })
     }
 
-    async fn apply(&self, _: &Scope, _: &Record, target: &FrozenTarget) -> Outcome {
-        let mut world = self.1.lock().expect("lock");
+    async fn apply(&self, _: &Scope, _: &Record, target: &FrozenTarget, permit: &Permit) -> Outcome {
+        assert!(
+            permit.remaining() > Span::ZERO,
+            "an effect without the right to it"
+        );
         let (n, version) = parts(target);
+        let before = self.1.lock().expect("lock").before_effect.take();
+        if let Some(before) = before {
+            before(n);
+            self.1.lock().expect("lock").before_effect.get_or_insert(before);
+        }
+        let mut world = self.1.lock().expect("lock");
+        // As the statement that acts has its deadline.
+        if permit.remaining() == Span::ZERO {
+            return Outcome::Failed {
+                error: "too late".into(),
+            };
+        }
         if world.stubborn.contains(&n) {
             return Outcome::Failed {
                 error: format!("thing {n} does not go"),
@@ -227,7 +260,11 @@ impl Action for End {
         }
     }
 
-    async fn undo(&self, _: &Scope, _: &Record, target: &FrozenTarget) -> Outcome {
+    async fn undo(&self, _: &Scope, _: &Record, target: &FrozenTarget, permit: &Permit) -> Outcome {
+        assert!(
+            permit.remaining() > Span::ZERO,
+            "an effect without the right to it"
+        );
         let mut world = self.1.lock().expect("lock");
         let (n, version) = parts(target);
         if !self.2 {
@@ -248,12 +285,13 @@ impl Action for End {
     }
 }
 
-struct Still(Mutex<Time>);
+struct Still(Mutex<Time>, Shared);
 
 #[async_trait]
 impl Clock for Still {
     fn now(&self) -> Time {
-        *self.0.lock().expect("lock")
+        let skew = self.1.lock().expect("lock").skew;
+        Time::from_micros(self.0.lock().expect("lock").micros() + skew * 1_000_000)
     }
 
     async fn wait(&self, span: Span) {
@@ -285,8 +323,22 @@ pub(crate) fn policy() -> Policy {
     }
 }
 
+/// Leases beside the journal; each engine is a process of its own, and the one before it is dead.
+fn leases(dir: &Path) -> Leases {
+    static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let store = FileLeases::new(&dir.join("leases")).expect("leases");
+    let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    (0..number).for_each(|n| store.mark_dead(&format!("e{n}")));
+    Leases::new(Arc::new(store), &format!("e{number}"), TTL)
+}
+
 /// An engine over a world and a journal file.
 pub(crate) fn engine(dir: &Path, world: &Shared) -> Engine {
+    engine_with(dir, world, leases(dir))
+}
+
+/// As [`engine`], with these leases.
+pub(crate) fn engine_with(dir: &Path, world: &Shared, leases: Leases) -> Engine {
     let journal = Journal::open(&dir.join("journal.db")).expect("journal");
     let catalogue = Catalogue::new()
         .probe(Things::new(world.clone()))
@@ -302,13 +354,18 @@ pub(crate) fn engine(dir: &Path, world: &Shared) -> Engine {
         .expect("reads")
         .last()
         .map_or(Time::from_millis(0), |e| e.at);
-    let clock = Arc::new(Still(Mutex::new(started.plus(Span::from_millis(1)))));
+    let clock = Arc::new(Still(
+        Mutex::new(started.plus(Span::from_millis(1))),
+        world.clone(),
+    ));
     Engine::new(
         journal,
         catalogue,
         clock,
         Arc::new(Sure),
         BTreeMap::from([("shop".to_owned(), rules)]),
+        leases,
+        None,
     )
 }
 

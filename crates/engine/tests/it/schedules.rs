@@ -54,6 +54,7 @@ impl Play {
             at: self.now,
             who: "daemon".into(),
             place,
+            epoch: 1,
             event,
             prev: String::new(),
             hash: String::new(),

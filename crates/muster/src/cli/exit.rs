@@ -53,6 +53,7 @@ impl From<AppError> for Failure {
     fn from(e: AppError) -> Self {
         let remedy = match &e {
             AppError::State(s) => s.remedy(),
+            AppError::Engine(e) => e.remedy().unwrap_or_default(),
             AppError::Runbooks(_) | AppError::Library(_) => "`muster runbook lint FILE` says more".to_owned(),
         };
         Self::new(CONFIG, e.to_string(), remedy)

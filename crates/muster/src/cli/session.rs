@@ -97,7 +97,7 @@ impl Session {
         let watch = self
             .local
             .get_or_try_init(|| async {
-                let app = App::open(self.config.clone())?;
+                let app = App::open(self.config.clone()).await?;
                 Watch::new(app)
                     .map_err(|e| Failure::new(CONFIG, e.to_string(), e.remedy().unwrap_or_default()))
             })

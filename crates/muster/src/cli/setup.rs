@@ -28,6 +28,7 @@ impl From<ServeError> for Failure {
         let remedy = match &e {
             ServeError::Listen { .. } => "choose another `listen` in the config, or stop who uses it",
             ServeError::File { .. } => "check the state folder and its owner",
+            ServeError::TakenOver { .. } => "it goes on there; start this one again with --standby",
             ServeError::Engine(_) => "`muster journal verify` says more",
         };
         Self::new(CONFIG, e.to_string(), remedy)
@@ -40,11 +41,23 @@ impl From<ServeError> for Failure {
 /// When the config is wrong, the state is in use, or the address is taken.
 pub async fn watch(given: Option<&Path>, standby: bool) -> Result<u8, Failure> {
     let config = resolve(given)?;
+    let mut said = false;
     let app = loop {
-        match App::open(config.clone()) {
+        let claimed = if standby {
+            App::stand_in(config.clone()).await
+        } else {
+            App::open(config.clone()).await
+        };
+        match claimed {
             Err(AppError::State(StateError::InUse { owner, .. })) if standby => {
-                tracing::info!(%owner, "another daemon has the state: standing by");
-                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                if !said {
+                    tracing::info!(%owner, "another daemon has the state: standing by");
+                    print::note(
+                        "standing by: this one takes over when the other one ends or does not answer any more",
+                    );
+                    said = true;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(500)).await;
             }
             other => break other?,
         }
@@ -53,11 +66,11 @@ pub async fn watch(given: Option<&Path>, standby: bool) -> Result<u8, Failure> {
     for w in &config.warnings {
         tracing::warn!("{w}");
     }
-    let daemon = Daemon::open(app, false).await?;
-    print::note(format!(
-        "muster watches; the page is at http://{}/",
-        daemon.address
-    ));
+    let daemon = Daemon::open(app, false, standby).await?;
+    print::note(match daemon.address {
+        Some(address) => format!("muster watches; the page is at http://{address}/"),
+        None => "muster watches; the page opens when the address is free again".to_owned(),
+    });
     daemon.run(std::future::pending()).await?;
     Ok(0)
 }

@@ -122,9 +122,9 @@ pub async fn up(args: &UpArgs) -> Result<u8, Failure> {
             "please report this",
         )
     })?;
-    let app = App::open(resolved)?;
+    let app = App::open(resolved).await?;
     arm(&app);
-    let daemon = Daemon::open(app, true).await?;
+    let daemon = Daemon::open(app, true, false).await?;
     greet(&daemon, &fleet, began.elapsed());
     let tour = args.tour.then(|| tokio::spawn(tour(fleet.clone())));
     let until = async {
@@ -154,7 +154,7 @@ pub async fn up(args: &UpArgs) -> Result<u8, Failure> {
 /// The usual folder, or the next one when a fleet of another `muster up` runs there.
 fn free_dir(first: PathBuf) -> PathBuf {
     let busy = |dir: &PathBuf| match Fleet::open(dir) {
-        Ok(_) => muster_engine::state::StateDir::own(&dir.join("state")).is_err(),
+        Ok(_) => muster_engine::state::StateDir::in_use(&dir.join("state")),
         Err(muster_lab::LabError::NotThere { .. }) => false,
         Err(_) => true,
     };
@@ -207,10 +207,10 @@ fn greet(daemon: &Daemon, fleet: &Fleet, took: Duration) {
         took.as_secs_f64(),
         fleet.dir.display()
     ));
-    print::line(format!(
-        "\n  open      {}",
-        format!("http://{}/", daemon.address).bold()
-    ));
+    if let Some(address) = daemon.address {
+        let page = format!("http://{address}/");
+        print::line(format!("\n  open      {}", page.bold()));
+    }
     print::line("\n  then, in another terminal:");
     print::line(format!(
         "  inject    {muster} lab inject idle-in-transaction-leak{place}"

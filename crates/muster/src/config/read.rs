@@ -65,7 +65,7 @@ pub fn load(file: &Path, env: Env<'_>) -> Result<Resolved, Vec<Problem>> {
 
 impl Reader<'_> {
     fn resolve(&mut self, tree: &Tree) -> Option<Resolved> {
-        const KEYS: [&str; 8] = [
+        const KEYS: [&str; 9] = [
             "state_dir",
             "listen",
             "clusters",
@@ -74,6 +74,7 @@ impl Reader<'_> {
             "runbooks",
             "collect",
             "plan_valid",
+            "lease_ttl",
         ];
         self.problems.map(tree, "the config", &KEYS)?;
         let state_dir = self.value(tree, "", "state_dir", "./state", Some("MUSTER_STATE_DIR"));
@@ -94,18 +95,18 @@ impl Reader<'_> {
         }
         let policy = self.policy(tree.get("policy"));
         let cadence = self.cadence(tree.get("collect"));
-        let plan_valid = match tree.get("plan_valid") {
-            Some(t) => {
-                let valid: Span = self.problems.parsed(t, "plan_valid", "a duration such as 15m")?;
-                self.show("plan_valid", &valid.to_string(), self.origin(t.at()));
-                valid
-            }
-            None => {
-                let valid = muster_engine::planner::VALID;
-                self.show("plan_valid", &valid.to_string(), "default".to_owned());
-                valid
-            }
-        };
+        let plan_valid = self.span(tree, "plan_valid", muster_engine::planner::VALID)?;
+        let lease_ttl = self.span(tree, "lease_ttl", muster_engine::lease::TTL)?;
+        if lease_ttl < Span::from_secs(3) {
+            let at = tree.get("lease_ttl").map_or(At::default(), Tree::at);
+            let help = Some("a busy machine must be able to renew it in time: 3s or more".to_owned());
+            self.problems.error(
+                "lease_ttl",
+                at,
+                format!("`lease_ttl: {lease_ttl}` is too short"),
+                help,
+            );
+        }
         let mut runbooks = Vec::new();
         if let Some(list) = tree.get("runbooks")
             && let Some(items) = self.problems.list(list, "runbooks").map(<[Tree]>::to_vec)
@@ -151,9 +152,23 @@ impl Reader<'_> {
             runbooks,
             cadence,
             plan_valid,
+            lease_ttl,
             shown: std::mem::take(&mut self.shown),
             warnings: std::mem::take(&mut self.warnings),
         })
+    }
+
+    /// A duration at the top of the file.
+    fn span(&mut self, tree: &Tree, key: &str, default: Span) -> Option<Span> {
+        let (value, origin) = match tree.get(key) {
+            Some(t) => {
+                let value = self.problems.parsed(t, key, "a duration such as 15m")?;
+                (value, self.origin(t.at()))
+            }
+            None => (default, "default".to_owned()),
+        };
+        self.show(key, &value.to_string(), origin);
+        Some(value)
     }
 
     fn listen(&mut self, text: &str, at: At) -> Option<std::net::SocketAddr> {

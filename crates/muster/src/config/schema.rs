@@ -47,7 +47,7 @@ pub fn schema() -> Value {
         "additionalProperties": false,
         "required": ["clusters"],
         "properties": {
-            "state_dir": text, "listen": text, "plan_valid": span, "runbooks": texts, "policy": policy,
+            "state_dir": text, "listen": text, "plan_valid": span, "lease_ttl": span, "runbooks": texts, "policy": policy,
             "thresholds": thresholds,
             "collect": object(json!([]), json!({"activity": span, "replication": span, "settings": span})),
             "clusters": {"type": "object", "minProperties": 1, "additionalProperties": cluster}

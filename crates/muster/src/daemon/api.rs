@@ -40,7 +40,9 @@ impl From<EngineError> for ApiError {
             EngineError::Refused(r) if r.guard == "approval" => 403,
             EngineError::Refused(_) | EngineError::AlreadyDriven(_) => 409,
             EngineError::NoSuchRun(_) => 404,
-            EngineError::Journal(_) | EngineError::Code(_) => 500,
+            EngineError::Lease(muster_engine::lease::LeaseError::Held { .. }) => 409,
+            EngineError::Journal(muster_engine::JournalError::Twice { .. }) => 409,
+            EngineError::Journal(_) | EngineError::Code(_) | EngineError::Lease(_) => 500,
         };
         Self::new(status, e.to_string(), e.remedy().unwrap_or_default())
     }

@@ -33,6 +33,12 @@ pub enum ServeError {
         /// Why.
         reason: String,
     },
+    /// Another one goes on in our place.
+    #[error("another Muster ({by}) took this state over while this one did not answer")]
+    TakenOver {
+        /// Who it is.
+        by: String,
+    },
     /// The engine.
     #[error(transparent)]
     Engine(#[from] muster_engine::EngineError),
@@ -75,9 +81,9 @@ pub fn token(state: &Path) -> Result<String, ServeError> {
 pub struct Daemon {
     /// What everybody may look at.
     pub watch: Arc<Watch>,
-    /// Where the page is.
-    pub address: std::net::SocketAddr,
-    loopback: TcpListener,
+    /// Where the page is; none yet while a process that we took over from still has the address.
+    pub address: Option<std::net::SocketAddr>,
+    loopback: Option<TcpListener>,
     socket: UnixListener,
     token: String,
     /// In the foreground of a terminal: when that goes away, so does everything.
@@ -86,15 +92,16 @@ pub struct Daemon {
 
 impl Daemon {
     /// Opens the doors. `next_free`, for `muster up`: take the next free port when the one of the config is taken, and end with
-    /// the terminal.
+    /// the terminal. `patient`, for a standby: the page opens later when its address is taken still.
     ///
     /// # Errors
     /// When a door cannot be opened.
-    pub async fn open(app: Arc<App>, next_free: bool) -> Result<Self, ServeError> {
+    pub async fn open(app: Arc<App>, next_free: bool, patient: bool) -> Result<Self, ServeError> {
         let mut address = app.config().listen;
         let loopback = loop {
             match TcpListener::bind(address).await {
-                Ok(listener) => break listener,
+                Ok(listener) => break Some(listener),
+                Err(e) if patient && e.kind() == std::io::ErrorKind::AddrInUse => break None,
                 Err(e)
                     if next_free
                         && e.kind() == std::io::ErrorKind::AddrInUse
@@ -110,7 +117,7 @@ impl Daemon {
                 }
             }
         };
-        let address = loopback.local_addr().unwrap_or(address);
+        let address = loopback.as_ref().map(|l| l.local_addr().unwrap_or(address));
         let path = app.state_file(SOCKET);
         // We own the state, so a socket that is there was left by a daemon that was killed.
         let _ = std::fs::remove_file(&path);
@@ -155,8 +162,13 @@ impl Daemon {
         let user = os_user();
         let mut tasks = tokio::task::JoinSet::new();
         let page = http::loopback(watch.clone(), &token);
+        let listen = watch.app.config().listen;
         tasks.spawn(async move {
-            let _ = axum::serve(loopback, page).await;
+            let listener = match loopback {
+                Some(listener) => listener,
+                None => when_free(listen).await,
+            };
+            let _ = axum::serve(listener, page).await;
         });
         let local = http::socket(watch.clone(), &user);
         tasks.spawn(async move {
@@ -167,11 +179,27 @@ impl Daemon {
         for cluster in watch.app.estate.clusters() {
             watchers.spawn(watched(watch.clone(), cluster.name.clone()));
         }
-        tracing::info!(%address, "muster watches");
+        match address {
+            Some(address) => tracing::info!(%address, "muster watches"),
+            None => tracing::warn!(address = %listen, "muster watches; the page waits for its address"),
+        }
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         tokio::pin!(until);
+        let state = watch.app.engine.state_lease().cloned();
+        let lease = state.clone();
+        let taken_over = async {
+            match &lease {
+                Some(held) => held.lost().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(taken_over);
+        let mut again = tokio::time::interval(Duration::from_secs(2));
         loop {
             tokio::select! {
+                () = &mut taken_over => break,
+                // Where we stand in for a process that is not dead, its lock becomes ours when it ends.
+                _ = again.tick() => { let _ = watch.app.state.locked(); }
                 _ = term.recv() => break,
                 _ = int.recv() => break,
                 () = &mut until => break,
@@ -182,6 +210,10 @@ impl Daemon {
                     reload(&watch);
                 }
             }
+        }
+        let lost = state.as_ref().and_then(|held| held.lost_to());
+        if let Some(by) = &lost {
+            tracing::error!(%by, "another Muster took over while this one did not answer; it ends, and has changed nothing since");
         }
         tracing::info!("stopping: runs are parked at a journaled point");
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
@@ -198,8 +230,27 @@ impl Daemon {
         })
         .await;
         tasks.shutdown().await;
+        if let Some(by) = lost {
+            return Err(ServeError::TakenOver { by });
+        }
         let _ = std::fs::remove_file(watch.app.state_file(SOCKET));
+        if let Some(held) = state {
+            held.end().await;
+        }
         Ok(())
+    }
+}
+
+/// Listens as soon as the address is free.
+async fn when_free(address: std::net::SocketAddr) -> TcpListener {
+    loop {
+        match TcpListener::bind(address).await {
+            Ok(listener) => {
+                tracing::info!(%address, "the page is open");
+                return listener;
+            }
+            Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
+        }
     }
 }
 

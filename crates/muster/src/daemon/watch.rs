@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use muster_engine::{Driven, Starter, Stop};
+use muster_engine::{Driven, JournalError, Starter, Stop};
 use muster_model::{Autopilot, Finding, Incident, IncidentState, PlanResult, RunState, Snapshot, Time};
 use muster_observe::Observer;
 use muster_rules::{Correlated, Mode, RuleState, correlate, judge};
@@ -68,6 +68,8 @@ impl Watch {
             // A run whose journal cannot be written now (a full disk) goes on when it can be; nobody else would do it.
             let driven = loop {
                 match watch.app.engine.drive(&id, starter, &watch.stop).await {
+                    // Whoever took over goes on with it.
+                    Err(muster_engine::EngineError::Journal(JournalError::Fenced { .. })) => return,
                     Err(e @ muster_engine::EngineError::Journal(_)) if !watch.stop.is_set() => {
                         tracing::error!(run = %id, error = %e, "run cannot go on; tried again");
                         tokio::time::sleep(pause).await;

@@ -80,7 +80,7 @@ async fn on_fleet(drill: &Drill, fleet: Fleet, own: &Own, repeat: u32, say: Say<
     for cluster in &mut resolved.clusters {
         cluster.thresholds = own.thresholds.clone();
     }
-    let app = App::open(resolved).map_err(|e| e.to_string())?;
+    let app = App::open(resolved).await.map_err(|e| e.to_string())?;
     let watch = Watch::new(app).map_err(|e| e.to_string())?;
     let runbook = watch
         .app

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::stage::{Stage, pooled, until};
+use crate::stage::{Stage, in_time, pooled, until};
 
 /// How many fleets at once; they mostly wait.
 const LANES: usize = 6;
@@ -22,7 +22,7 @@ async fn killed_at(point: &str) -> Option<Vec<Value>> {
         .await;
     stage.test.inject("idle-in-transaction-leak", &[]).await;
     let mut killed = false;
-    let journal = until(&format!("the run is over, killed at {point}"), async || {
+    let journal = in_time(async || {
         if daemon.child.try_wait().expect("waits").is_some() {
             killed = true;
             daemon = stage.daemon(&[]).await;
@@ -50,6 +50,10 @@ async fn killed_at(point: &str) -> Option<Vec<Value>> {
         )
     })
     .await;
+    let Some(journal) = journal else {
+        let story = daemon.story(&stage).await;
+        panic!("killed at {point}: the run is not over after two minutes\n{story}");
+    };
     // The last points are after the proof, when the incident is put under watch.
     until(&format!("all is well, killed at {point}"), async || {
         if daemon.child.try_wait().expect("waits").is_some() {

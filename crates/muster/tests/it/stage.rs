@@ -185,6 +185,24 @@ impl Daemon {
         (status, answer)
     }
 
+    /// What happened, one line an entry, and the end of its log: for a test that fails.
+    pub(crate) async fn story(&self, stage: &Stage) -> String {
+        let journal = stage.muster(&["journal", "export"]).await;
+        let line = |l: &str| {
+            let e: Value = serde_json::from_str(l).unwrap_or_default();
+            let event: String = e["event"].to_string().chars().take(300).collect();
+            format!("{} {} {} {event}", e["seq"], e["at"], e["place"]["step"])
+        };
+        let entries: Vec<String> = journal.out.lines().map(line).collect();
+        let said = self.said();
+        let tail: Vec<&str> = said.lines().rev().take(30).collect();
+        format!(
+            "{}\n{}",
+            entries.join("\n"),
+            tail.into_iter().rev().collect::<Vec<_>>().join("\n")
+        )
+    }
+
     /// The page.
     pub(crate) async fn page(&self) -> String {
         let (status, text) = self
@@ -196,15 +214,25 @@ impl Daemon {
 }
 
 /// Asks until there is an answer, for at most two minutes.
-pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, ask: impl AsyncFnMut() -> Option<T>) -> T {
+    match in_time(ask).await {
+        Some(answer) => answer,
+        None => panic!("not in two minutes: {what}"),
+    }
+}
+
+/// Asks until there is an answer; `None` after two minutes without one.
+pub(crate) async fn in_time<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + Duration::from_mins(2);
     let mut tick = tokio::time::interval(Duration::from_millis(150));
     loop {
         tick.tick().await;
         if let Some(answer) = ask().await {
-            return answer;
+            return Some(answer);
         }
-        assert!(Instant::now() < deadline, "not in two minutes: {what}");
+        if Instant::now() > deadline {
+            return None;
+        }
     }
 }
 

@@ -1,0 +1,210 @@
+//! Leases in the engine: who does not hold one neither writes nor acts, and says so first.
+
+use std::sync::Arc;
+
+use muster_engine::journal::JournalError;
+use muster_engine::lease::{LeaseStore, Leases, MemoryLeases};
+use muster_engine::{Driven, EngineError, Event, Starter, Stop};
+use muster_model::{RunOutcome, RunState, Span};
+
+use crate::fake::{World, book, engine, engine_with, plan, world};
+
+const TTL: Span = Span::from_secs(15);
+
+fn leases(store: &Arc<MemoryLeases>, owner: &str) -> Leases {
+    Leases::new(store.clone(), owner, TTL)
+}
+
+/// A plan that is approved, and what it is about.
+async fn approved(
+    dir: &std::path::Path,
+    things: &crate::fake::Shared,
+    store: &Arc<MemoryLeases>,
+) -> (muster_engine::Engine, String) {
+    let engine = engine_with(dir, things, leases(store, "a"));
+    let id = plan(&engine, &book("thing.end@1", "escalate"), "daemon")
+        .await
+        .plan
+        .id;
+    engine.approve(&id, "bo", None).expect("approves");
+    (engine, id)
+}
+
+#[tokio::test]
+async fn another_owner_of_the_run_or_its_cluster_makes_it_wait() {
+    for key in ["run", "cluster"] {
+        let dir = tempfile::tempdir().expect("dir");
+        let things = world(2);
+        let store = Arc::new(MemoryLeases::default());
+        let (engine, id) = approved(dir.path(), &things, &store).await;
+        let key = if key == "run" {
+            format!("run-{id}")
+        } else {
+            "cluster-77".to_owned()
+        };
+        let theirs = store.acquire(&key, "b", TTL).await.expect("free");
+        let driven = engine
+            .drive(&id, Starter::Person, &Stop::default())
+            .await
+            .expect("waits");
+        let Driven::Waiting(run, why) = &driven else {
+            panic!("{driven:?}")
+        };
+        assert!(why.contains("belongs to b"), "{why}");
+        assert_eq!(run.state, RunState::Waiting { what: "lease".into() });
+        assert!(things.lock().expect("lock").ended.is_empty());
+        store.release(&theirs).await.expect("gives back");
+        let driven = engine
+            .drive(&id, Starter::Person, &Stop::default())
+            .await
+            .expect("drives");
+        assert_eq!(driven.run().outcome, Some(RunOutcome::Proven));
+    }
+}
+
+/// Stopped for longer than its lease in the middle of an effect: it wakes up, may not write, and does nothing more; who
+/// took over looks first, and comes to the same end.
+#[tokio::test]
+async fn who_slept_through_its_lease_neither_writes_nor_acts() {
+    let dir = tempfile::tempdir().expect("dir");
+    let things = world(3);
+    let store = Arc::new(MemoryLeases::default());
+    let (first, id) = approved(dir.path(), &things, &store).await;
+    let (s, d, t, i) = (store.clone(), dir.path().to_owned(), things.clone(), id.clone());
+    let taken_over = Arc::new(tokio::sync::Notify::new());
+    let told = taken_over.clone();
+    things.lock().expect("lock").before_effect = Some(Box::new(move |n| {
+        if n != 2 {
+            return;
+        }
+        // Here the process is stopped, and the other one takes over and finishes.
+        s.pass(TTL);
+        let (s, d, t, i) = (s.clone(), d.clone(), t.clone(), i.clone());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .expect("runtime");
+                runtime.block_on(async {
+                    let second = engine_with(&d, &t, leases(&s, "b"));
+                    let driven = second
+                        .drive(&i, Starter::Person, &Stop::default())
+                        .await
+                        .expect("takes over");
+                    assert_eq!(driven.run().outcome, Some(RunOutcome::Proven), "{driven:?}");
+                });
+            });
+        });
+        told.notify_one();
+    }));
+    let woke = first.drive(&id, Starter::Person, &Stop::default()).await;
+    assert!(
+        matches!(
+            &woke,
+            Err(EngineError::Journal(
+                JournalError::Fenced { ours: 1, now: 2, .. } | JournalError::Twice { .. }
+            ))
+        ),
+        "{woke:?}"
+    );
+    tokio::time::timeout(std::time::Duration::from_secs(5), taken_over.notified())
+        .await
+        .expect("taken over");
+    let world = things.lock().expect("lock");
+    assert!(world.ended.values().all(|n| *n == 1), "ended twice: {world:?}");
+    assert!(world.things.is_empty());
+    drop(world);
+    let entries = first.journal().whole_run(&id).expect("whole");
+    let taken: Vec<_> = entries
+        .iter()
+        .filter(|e| matches!(&e.event, Event::LeaseTaken { from, .. } if from == "a"))
+        .collect();
+    assert_eq!(taken.len(), 2, "the run and the cluster: {taken:?}");
+    let observed = entries
+        .iter()
+        .position(|e| matches!(e.event, Event::Observed { .. }))
+        .expect("looked first");
+    assert!(
+        entries[..observed].iter().any(|e| e.seq == taken[1].seq),
+        "taking over is said before anything else"
+    );
+}
+
+/// The lease runs out and nobody takes it: that is written down first, and the run parks; it goes on when it has it again.
+#[tokio::test]
+async fn a_lease_that_cannot_be_renewed_parks_the_run() {
+    let dir = tempfile::tempdir().expect("dir");
+    let things = world(3);
+    let store = Arc::new(MemoryLeases::default());
+    let (engine, id) = approved(dir.path(), &things, &store).await;
+    let s = store.clone();
+    things.lock().expect("lock").before_effect = Some(Box::new(move |n| {
+        if n == 2 {
+            // Away from the store for too long: it does not answer any more, and the lease ends.
+            s.fail(true);
+            s.pass(TTL);
+        }
+    }));
+    let driven = engine
+        .drive(&id, Starter::Person, &Stop::default())
+        .await
+        .expect("parks");
+    let Driven::Parked(run) = &driven else {
+        panic!("{driven:?}")
+    };
+    assert!(run.detail.contains("was lost"), "{}", run.detail);
+    let entries = engine.journal().whole_run(&id).expect("whole");
+    let last: Vec<_> = entries.iter().rev().take(2).map(|e| &e.event).collect();
+    assert!(
+        matches!(last[..], [Event::Parked { .. }, Event::LeaseLost { .. }]),
+        "{last:?}"
+    );
+    assert!(
+        !things.lock().expect("lock").things.is_empty(),
+        "the third was left alone"
+    );
+    store.fail(false);
+    things.lock().expect("lock").before_effect = None;
+    let driven = engine
+        .drive(&id, Starter::Person, &Stop::default())
+        .await
+        .expect("goes on");
+    assert_eq!(driven.run().outcome, Some(RunOutcome::Proven), "{driven:?}");
+    let World { ended, .. } = &*things.lock().expect("lock");
+    assert!(ended.values().all(|n| *n == 1), "{ended:?}");
+}
+
+/// Somebody sets the clock in the middle of a run: backwards changes nothing, forwards past the end of the plan stops it
+/// by name; the leases are on another clock.
+#[tokio::test]
+async fn a_clock_that_is_set_never_makes_an_effect_happen_twice_or_a_run_hang() {
+    for (skew, outcome, touched) in [
+        (-3600, RunOutcome::Proven, 2),
+        (60, RunOutcome::Proven, 2),
+        (3600, RunOutcome::Refused, 1),
+    ] {
+        let dir = tempfile::tempdir().expect("dir");
+        let things = world(2);
+        let engine = engine(dir.path(), &things);
+        let id = plan(&engine, &book("thing.end@1", "escalate"), "daemon")
+            .await
+            .plan
+            .id;
+        engine.approve(&id, "bo", None).expect("approves");
+        let wall = things.clone();
+        things.lock().expect("lock").before_effect =
+            Some(Box::new(move |_| wall.lock().expect("lock").skew = skew));
+        let driven = engine
+            .drive(&id, Starter::Person, &Stop::default())
+            .await
+            .expect("drives");
+        assert_eq!(driven.run().outcome, Some(outcome), "{skew} s: {driven:?}");
+        let world = things.lock().expect("lock");
+        assert_eq!(world.ended.len(), touched, "{skew} s: {world:?}");
+        assert!(world.ended.values().all(|n| *n == 1));
+        if outcome == RunOutcome::Refused {
+            assert!(driven.run().detail.contains("expired"), "{}", driven.run().detail);
+        }
+    }
+}
