@@ -286,6 +286,20 @@ impl Engine {
         planned.iter().map(|e| self.run(&e.place.run)).collect()
     }
 
+    /// Runs that are not over, oldest first.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn open_runs(&self) -> Result<Vec<(Plan, Run)>, EngineError> {
+        self.journal.open_runs()?.iter().map(|id| self.run(id)).collect()
+    }
+
+    /// Whether a run is at work in this process.
+    #[must_use]
+    pub fn at_work(&self, id: &str) -> bool {
+        self.drives().contains_key(id)
+    }
+
     /// Signs a plan.
     ///
     /// # Errors

@@ -39,6 +39,15 @@ pub(super) struct Way {
     pub(super) seen: &'static str,
 }
 
+/// What came of the acting statement.
+enum Sent {
+    Yes,
+    /// The identity did not fit any more, or it was too late.
+    No,
+    /// Another acting statement of ours runs on this server.
+    Busy,
+}
+
 /// Ends sessions or statements.
 pub struct End {
     way: &'static Way,
@@ -87,7 +96,7 @@ impl End {
         }
     }
 
-    async fn act(&self, session: &PgSession, id: &SessionId, permit: &Permit) -> Result<bool, ReachError> {
+    async fn act(&self, session: &PgSession, id: &SessionId, permit: &Permit) -> Result<Sent, ReachError> {
         let clock = session.query(CLOCK, &[]).await?;
         // In this order: were we stopped in between, the remaining time is the shorter for it.
         let left = i64::try_from(permit.remaining().millis()).unwrap_or(0) * 1000;
@@ -112,7 +121,12 @@ impl End {
                 ],
             )
             .await?;
-        Ok(rows.first().is_some_and(|r| r.get::<_, bool>("sent")))
+        let flag = |name: &str| rows.first().and_then(|r| r.get::<_, Option<bool>>(name));
+        Ok(match (flag("alone"), flag("sent")) {
+            (Some(true), Some(true)) => Sent::Yes,
+            (Some(true), _) => Sent::No,
+            _ => Sent::Busy,
+        })
     }
 
     /// The statement for a person who does it by hand.
@@ -282,12 +296,24 @@ impl Action for End {
                 };
             }
         }
-        match self.act(&session, &id, permit).await {
-            Ok(true) => {}
-            Ok(false) if permit.remaining() == Span::ZERO => {
+        let began = Instant::now();
+        let sent = loop {
+            match self.act(&session, &id, permit).await {
+                Ok(Sent::Busy) if began.elapsed() < wait => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                other => break other,
+            }
+        };
+        match sent {
+            Ok(Sent::Yes) => {}
+            Ok(Sent::Busy) => {
+                return failed("another Muster acts on this server just now; nothing was sent".to_owned());
+            }
+            Ok(Sent::No) if permit.remaining() == Span::ZERO => {
                 return failed("the right to act ended before it could be sent; nothing was done".to_owned());
             }
-            Ok(false) => {
+            Ok(Sent::No) => {
                 let now = Self::now(&session, &id).await;
                 return Outcome::NotDone {
                     why: changed(&id, now.as_ref().ok().and_then(Option::as_ref)),
@@ -301,7 +327,6 @@ impl Action for End {
                 };
             }
         }
-        let began = Instant::now();
         loop {
             match Self::now(&session, &id).await {
                 Ok(now) if self.happened(&id, now.as_ref()) => {

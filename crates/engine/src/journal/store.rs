@@ -310,6 +310,24 @@ impl Journal {
         self.select("WHERE kind = ?1 ORDER BY seq", kind)
     }
 
+    /// Ids of the runs that are not over, oldest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn open_runs(&self) -> Result<Vec<String>, JournalError> {
+        let fail = |e: rusqlite::Error| cannot_read(&self.path, &e);
+        let inner = self.lock();
+        let mut statement = inner
+            .db
+            .prepare_cached(
+                "SELECT e.run FROM entry e WHERE e.kind = 'planned'
+                 AND NOT EXISTS (SELECT 1 FROM entry o WHERE o.run = e.run AND o.kind = 'ended') ORDER BY e.seq",
+            )
+            .map_err(fail)?;
+        let rows = statement.query_map([], |r| r.get(0)).map_err(fail)?;
+        rows.collect::<Result<_, _>>().map_err(fail)
+    }
+
     /// Every entry, in order.
     ///
     /// # Errors

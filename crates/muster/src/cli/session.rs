@@ -15,6 +15,9 @@ use crate::daemon::serve::os_user;
 use crate::daemon::socket;
 use crate::daemon::watch::Watch;
 
+/// How long a daemon may take to say that it is awake.
+const AWAKE: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// A way to Muster.
 pub struct Session {
     /// The config.
@@ -77,13 +80,34 @@ impl Session {
         socket::connect(&self.config.state_dir).await.is_some()
     }
 
+    /// Whether the daemon that has the socket is awake: one that is stopped would keep us waiting for ever.
+    async fn answers(&self) -> Result<(), Failure> {
+        let asleep = || {
+            Failure::new(
+                WAITING,
+                "the daemon that owns this state does not answer",
+                "look whether its process is stopped or hangs; a `muster watch --standby` takes over after `lease_ttl`",
+            )
+        };
+        let Some(stream) = socket::connect(&self.config.state_dir).await else {
+            return Ok(());
+        };
+        let ping = socket::call(stream, &self.who, "GET", "/api/v1/ping", &Value::Null);
+        match tokio::time::timeout(AWAKE, ping).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(asleep()),
+        }
+    }
+
     /// Asks.
     ///
     /// # Errors
     /// The refusal, with what to do.
     pub async fn call(&self, method: &str, path: &str, body: Value) -> Result<Value, Failure> {
         if let Some(stream) = socket::connect(&self.config.state_dir).await {
-            self.asked_daemon.store(true, Ordering::Relaxed);
+            if !self.asked_daemon.swap(true, Ordering::Relaxed) {
+                self.answers().await?;
+            }
             return Ok(socket::call(stream, &self.who, method, path, &body).await?);
         }
         // What a daemon began only a daemon goes on with: this command must not take its place half-way.

@@ -115,6 +115,7 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
             let asks = w.app.engine.asked(&run.id)?.map(|(_, question)| question);
             Ok(json!({"plan": plan, "run": run, "timeline": timeline, "asks": asks}))
         }
+        ("GET", ["api", "v1", "ping"]) => Ok(json!({"awake": true})),
         ("POST", ["api", "v1", "plans"]) => plan(w, &who, body).await,
         ("POST", ["api", "v1", "plans", "apply"]) => apply(w, caller, body).await,
         ("POST", ["api", "v1", "runs", id, "approve"]) => {

@@ -176,6 +176,7 @@ impl Daemon {
         });
         watch.recover().await;
         let mut watchers = tokio::task::JoinSet::new();
+        watchers.spawn(watch.clone().again());
         for cluster in watch.app.estate.clusters() {
             watchers.spawn(watched(watch.clone(), cluster.name.clone()));
         }

@@ -5,7 +5,9 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use muster_engine::{Driven, JournalError, Starter, Stop};
-use muster_model::{Autopilot, Finding, Incident, IncidentState, PlanResult, RunState, Snapshot, Time};
+use muster_model::{
+    Autopilot, Finding, Incident, IncidentState, PlanResult, RunState, Snapshot, Time, WaitFor,
+};
 use muster_observe::Observer;
 use muster_rules::{Correlated, Mode, RuleState, correlate, judge};
 use tokio::sync::watch;
@@ -95,7 +97,7 @@ impl Watch {
 
     /// Goes on with the runs that were at work when the last daemon ended.
     pub async fn recover(self: &Arc<Self>) {
-        let runs = match self.app.engine.runs() {
+        let runs = match self.app.engine.open_runs() {
             Ok(runs) => runs,
             Err(e) => return tracing::error!(error = %e, "runs of before cannot be read, so none goes on"),
         };
@@ -107,6 +109,33 @@ impl Watch {
             if run.state.under_way() || untold || said {
                 tracing::info!(run = %run.id, "going on with a run of before");
                 self.drive(&run.id, starter_of(&plan, &run)).await;
+            }
+        }
+    }
+
+    /// Goes on, every other second, with runs that wait for what comes by itself (a lease, a window, a time) and with those
+    /// that lost the right to act.
+    pub async fn again(self: Arc<Self>) {
+        let mut tick = tokio::time::interval(Duration::from_secs(2));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while !self.stop.is_set() {
+            tick.tick().await;
+            let runs = match self.app.engine.open_runs() {
+                Ok(runs) => runs,
+                Err(e) => {
+                    tracing::warn!(error = %e, "runs that wait cannot be read");
+                    continue;
+                }
+            };
+            for (plan, run) in runs {
+                let by_itself = match &run.state {
+                    RunState::Waiting { what } => what != WaitFor::Approval.word(),
+                    RunState::Parked => true,
+                    _ => false,
+                };
+                if by_itself && !self.app.engine.at_work(&run.id) && !self.stop.is_set() {
+                    self.drive(&run.id, starter_of(&plan, &run)).await;
+                }
             }
         }
     }

@@ -9,4 +9,5 @@ mod fleet;
 mod full_disk;
 mod shapes;
 mod stage;
+mod standby;
 mod up;

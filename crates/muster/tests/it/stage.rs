@@ -109,30 +109,44 @@ impl Stage {
 
     /// Starts the daemon and waits until it listens.
     pub(crate) async fn daemon(&self, env: &[(&str, String)]) -> Daemon {
+        let mut daemon = self.process(&["watch"], env);
+        daemon.address = daemon.says("the page is at http://").await;
+        daemon
+    }
+
+    /// Starts a daemon that waits for the one that has the state.
+    pub(crate) async fn standby(&self) -> Daemon {
+        let daemon = self.process(&["watch", "--standby"], &[]);
+        let ready = in_time(async || {
+            let said = daemon.said();
+            (said.contains("standing by") || said.contains("muster watches")).then_some(())
+        });
+        assert!(
+            ready.await.is_some(),
+            "it neither stands by nor watches: {}",
+            daemon.said()
+        );
+        daemon
+    }
+
+    fn process(&self, args: &[&str], env: &[(&str, String)]) -> Daemon {
         let log = self
             .fleet()
             .dir
             .join(format!("watch-{}.log", rand::random::<u32>()));
         let file = std::fs::File::create(&log).expect("log");
-        let mut command = command(Some(&self.config), &["watch"]);
+        let mut command = command(Some(&self.config), args);
         command.envs(env.iter().map(|(k, v)| (*k, v.as_str())));
         let child = command
             .stdout(Stdio::null())
             .stderr(file)
             .spawn()
             .expect("starts");
-        let mut daemon = Daemon {
+        Daemon {
             child,
             log,
             address: String::new(),
-        };
-        daemon.address = until("the daemon listens", async || {
-            let text = daemon.said();
-            let rest = text.split("the page is at http://").nth(1)?;
-            Some(rest.split('/').next()?.to_owned())
-        })
-        .await;
-        daemon
+        }
     }
 }
 
@@ -148,6 +162,16 @@ impl Daemon {
     /// Everything that it wrote to standard error.
     pub(crate) fn said(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// What comes after these words, up to a slash or the end of the line, once it has said them.
+    pub(crate) async fn says(&self, words: &str) -> String {
+        until(words, async || {
+            let text = self.said();
+            let rest = text.split(words).nth(1)?;
+            Some(rest.split(['/', '\n']).next()?.to_owned())
+        })
+        .await
     }
 
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
