@@ -38,10 +38,21 @@ impl Surveyor for Surveys {
         };
         // Any server of the cluster names it; two that disagree are no cluster, and nothing is planned.
         let mut identities: Vec<String> = Vec::new();
+        let mut primaries = Vec::new();
+        let mut all_seen = true;
         for server in &found.servers {
             let Ok(session) = server.observing().await else {
+                all_seen = false;
                 continue;
             };
+            match role(&session).await {
+                Some(Some(timeline)) => {
+                    primaries.push(server.address.clone());
+                    survey.timeline = Some(timeline);
+                }
+                Some(None) => {}
+                None => all_seen = false,
+            }
             let capability = PgSession::capability(&session);
             survey.major = survey.major.or(Some(capability.version_num / 10_000));
             identities.extend(capability.system_identifier.clone());
@@ -51,6 +62,22 @@ impl Surveyor for Surveys {
         if let [one] = &identities[..] {
             survey.identity.clone_from(one);
         }
+        // A server that cannot be asked may be a primary too; where one is seen, that is enough to know it is still there.
+        if all_seen || !primaries.is_empty() {
+            survey.primaries = Some(primaries);
+        }
         survey
     }
+}
+
+const ROLE: &str = include_str!("sql/role.sql");
+
+/// The timeline of a server that takes writes; `Some(None)` of a standby, `None` when it does not answer.
+async fn role(session: &PgSession) -> Option<Option<u32>> {
+    let rows = session.query(ROLE, &[]).await.ok()?;
+    let row = rows.first()?;
+    Some(
+        row.get::<_, Option<i32>>("timeline")
+            .and_then(|t| u32::try_from(t).ok()),
+    )
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use async_trait::async_trait;
 use muster_model::{
-    Approval, Autopilot, Plan, Policy, Record, Run, RunOutcome, RunState, Scope, Span, StepPlan, Time,
-    WaitFor,
+    Autopilot, Digest, Plan, Policy, Record, Run, RunOutcome, RunState, Safety, Scope, Span, StepPlan, Time,
+    WaitFor, Window,
 };
 
 use crate::catalogue::{Catalogue, CodeError};
@@ -20,6 +20,8 @@ use crate::progress::{Next, attempt_key, next};
 use crate::proof::Proof;
 use crate::run::{Past, fold, past, plan_of};
 use crate::verify::{Look, Watch};
+
+mod people;
 
 /// How long one effect may take. What did not end by then counts as failed, and a look says what is left of it.
 const STEP_DEADLINE: Span = Span::from_mins(5);
@@ -81,6 +83,12 @@ pub struct Survey {
     pub can_act: bool,
     /// Whether it is a practice fleet.
     pub practice: bool,
+    /// Addresses of the servers that take writes; `None` when not all of them can be asked.
+    pub primaries: Option<Vec<String>>,
+    /// Timeline of the one that does.
+    pub timeline: Option<u32>,
+    /// What there is to fall back on, where that is known.
+    pub safety: Option<Safety>,
 }
 
 /// Looks at a cluster. Implemented by whoever can reach it.
@@ -99,6 +107,19 @@ pub struct ClusterRules {
     pub autopilot: Autopilot,
     /// Digest of parameters and thresholds, for Proofs.
     pub settings_digest: String,
+    /// The runbooks as they are now.
+    pub runbooks: BTreeMap<String, Known>,
+    /// When it may be changed.
+    pub windows: Vec<Window>,
+}
+
+/// A runbook as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Digest of its checked text.
+    pub digest: Digest,
+    /// Who wrote its file, where it is not built in and the file says so.
+    pub editor: Option<String>,
 }
 
 /// Set when everything shall stop at the next journaled point.
@@ -237,6 +258,8 @@ impl Engine {
             policy: Policy::default(),
             autopilot: Autopilot::Observe,
             settings_digest: String::new(),
+            runbooks: BTreeMap::new(),
+            windows: Vec::new(),
         })
     }
 
@@ -300,186 +323,6 @@ impl Engine {
         self.drives().contains_key(id)
     }
 
-    /// Signs a plan.
-    ///
-    /// # Errors
-    /// When it is not a plan of this journal, has expired, is over, or this person may not.
-    pub fn approve(&self, id: &str, by: &str, step: Option<&str>) -> Result<Run, EngineError> {
-        let (plan, run) = self.signable(id)?;
-        let policy = self.rules(&plan.scope.cluster).policy;
-        guards::may_approve(&plan, &policy, by).map_err(EngineError::Refused)?;
-        if step.is_none() && run.approvals.iter().any(|a| a.by == by) {
-            return Ok(run);
-        }
-        let approval = Approval {
-            digest: plan.digest.clone(),
-            by: by.to_owned(),
-            at: self.now(),
-        };
-        let mut place = Place::run(id, plan.incident.as_deref());
-        place.step = step.unwrap_or_default().to_owned();
-        self.append(by, &place, Event::Approved { approval })?;
-        Ok(self.run(id)?.1)
-    }
-
-    /// Says no to a plan. Final.
-    ///
-    /// # Errors
-    /// When it is not a plan of this journal or is over.
-    pub fn reject(&self, id: &str, by: &str, why: &str) -> Result<Run, EngineError> {
-        let (plan, run) = self.signable(id)?;
-        if !matches!(run.state, RunState::WaitingApproval | RunState::Ready) {
-            return Err(EngineError::Refused(Refusal {
-                guard: "state",
-                why: format!("run {id} has begun; what was done would be left unproven"),
-                remedy: format!("`muster runs cancel {id} --why …` stops it in order"),
-            }));
-        }
-        let place = Place::run(id, plan.incident.as_deref());
-        self.append(
-            by,
-            &place,
-            Event::Rejected {
-                digest: plan.digest.clone(),
-                why: why.to_owned(),
-            },
-        )?;
-        self.end(&place, by, RunOutcome::Rejected, &format!("{by} said no: {why}"))?;
-        Ok(self.run(id)?.1)
-    }
-
-    fn signable(&self, id: &str) -> Result<(Plan, Run), EngineError> {
-        let (plan, run) = self.run(id)?;
-        let refuse = |guard, why: String| {
-            EngineError::Refused(Refusal {
-                guard,
-                why,
-                remedy: "make a new plan".to_owned(),
-            })
-        };
-        if run.state == RunState::Ended {
-            return Err(refuse(
-                "approval",
-                format!("run {id} is over ({})", run.outcome.map_or("", RunOutcome::word)),
-            ));
-        }
-        if self.now() > plan.expires_at && !run.state.under_way() {
-            let place = Place::run(id, plan.incident.as_deref());
-            self.end(
-                &place,
-                crate::journal::DAEMON,
-                RunOutcome::Expired,
-                "nobody approved it in time",
-            )?;
-            return Err(refuse(
-                "expiry",
-                format!(
-                    "the plan expired {} ago",
-                    self.now().since(plan.expires_at).human()
-                ),
-            ));
-        }
-        Ok((plan, run))
-    }
-
-    /// Ends a plan that nobody started in time; whether it did.
-    ///
-    /// # Errors
-    /// When the journal cannot be read or written.
-    pub fn expire(&self, id: &str) -> Result<bool, EngineError> {
-        let (plan, run) = self.run(id)?;
-        let begun = run.state.under_way() || run.state == RunState::Ended;
-        if begun || self.now() <= plan.expires_at {
-            return Ok(false);
-        }
-        let place = Place::run(id, plan.incident.as_deref());
-        let why = "nobody started it in time";
-        self.end(&place, crate::journal::DAEMON, RunOutcome::Expired, why)?;
-        Ok(true)
-    }
-
-    /// The step whose question a run waits for, with the question.
-    ///
-    /// # Errors
-    /// When there is no such run, or the journal cannot be read.
-    pub fn asked(&self, id: &str) -> Result<Option<(String, String)>, EngineError> {
-        let entries = self.journal.of_run(id)?;
-        let plan = plan_of(&entries).ok_or_else(|| EngineError::NoSuchRun(id.to_owned()))?;
-        Ok(match next(plan, &entries, self.now()) {
-            Next::Ask { step, question } => Some((step, question)),
-            _ => None,
-        })
-    }
-
-    /// Asks a run to stop; what was done is undone where it can be.
-    ///
-    /// # Errors
-    /// When there is none, or it is over.
-    pub fn cancel(&self, id: &str, by: &str, why: &str) -> Result<(), EngineError> {
-        let (plan, run) = self.run(id)?;
-        if run.state == RunState::Ended {
-            return Err(EngineError::Refused(Refusal {
-                guard: "state",
-                why: format!("run {id} is over"),
-                remedy: "nothing to do".to_owned(),
-            }));
-        }
-        let place = Place::run(id, plan.incident.as_deref());
-        self.append(by, &place, Event::CancelAsked { why: why.to_owned() })?;
-        Ok(())
-    }
-
-    /// Gives up on a run that cannot go on, and says why. Its effects stay as they are.
-    ///
-    /// # Errors
-    /// When there is none, it is over, or it is at work in this process.
-    pub fn abandon(&self, id: &str, by: &str, why: &str) -> Result<(), EngineError> {
-        let (plan, run) = self.run(id)?;
-        let busy = self.drives().contains_key(id);
-        if run.state == RunState::Ended || busy {
-            return Err(EngineError::Refused(Refusal {
-                guard: "state",
-                why: format!("run {id} is {}", if busy { "at work" } else { "over" }),
-                remedy: format!("`muster runs cancel {id}` stops a run that is at work"),
-            }));
-        }
-        let place = Place::run(id, plan.incident.as_deref());
-        self.end(&place, by, RunOutcome::Abandoned, &format!("{by}: {why}"))
-    }
-
-    /// Stops changes everywhere.
-    ///
-    /// # Errors
-    /// When it cannot be journaled.
-    pub fn freeze(&self, by: &str, why: &str) -> Result<(), EngineError> {
-        self.append(by, &Place::default(), Event::Frozen { why: why.to_owned() })
-            .map(|_| ())
-    }
-
-    /// Allows changes again.
-    ///
-    /// # Errors
-    /// When it cannot be journaled.
-    pub fn unfreeze(&self, by: &str) -> Result<(), EngineError> {
-        self.append(by, &Place::default(), Event::Unfrozen).map(|_| ())
-    }
-
-    /// Why changes are frozen, when they are.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
-    pub fn frozen(&self) -> Result<Option<String>, EngineError> {
-        let frozen = self.journal.of_kind("frozen")?.pop();
-        let unfrozen = self.journal.of_kind("unfrozen")?.pop();
-        Ok(match (frozen, unfrozen) {
-            (Some(f), u) if u.as_ref().is_none_or(|u| u.seq < f.seq) => match f.event {
-                Event::Frozen { why } => Some(why),
-                _ => None,
-            },
-            _ => None,
-        })
-    }
-
     /// Proofs on record.
     ///
     /// # Errors
@@ -511,7 +354,7 @@ impl Engine {
         let run = self.fold(plan, &entries);
         let past = self.past()?;
         let proofs = self.proofs()?;
-        let frozen = self.frozen()?;
+        let frozen = self.frozen(&plan.scope.cluster, &plan.scope.target)?;
         let survey = self
             .surveyor
             .survey(&plan.scope.cluster, &plan.scope.target)
@@ -530,6 +373,11 @@ impl Engine {
             identity_now: identity,
             proofs: &proofs,
             settings_digest: &rules.settings_digest,
+            runbook_now: rules.runbooks.get(&plan.runbook.id).map(|k| k.digest.as_str()),
+            primaries_now: survey.primaries.as_deref(),
+            timeline_now: survey.timeline,
+            windows: &rules.windows,
+            safety: survey.safety.as_ref(),
         }))
     }
 
@@ -725,6 +573,11 @@ impl Engine {
                     batch,
                 } => {
                     if batch && let Err(r) = self.judge(plan, Phase::Change, starter).await? {
+                        if r.guard == "window" {
+                            let at = place.step(&step);
+                            self.waits(&entries, who, &at, WaitFor::Window, &r.why, None)?;
+                            return Ok(Driven::Waiting(self.run(id)?.1, r.why));
+                        }
                         self.refuse(&place, &r)?;
                         self.end(
                             &place,
@@ -799,6 +652,18 @@ impl Engine {
         if refusal.guard == "expiry" {
             self.end(place, crate::journal::DAEMON, RunOutcome::Expired, &refusal.why)?;
             return Ok(Driven::Refused(self.run(&plan.id)?.1, refusal));
+        }
+        if refusal.guard == "window" {
+            let entries = self.journal.of_run(&plan.id)?;
+            self.waits(
+                &entries,
+                crate::journal::DAEMON,
+                place,
+                WaitFor::Window,
+                &refusal.why,
+                None,
+            )?;
+            return Ok(Driven::Waiting(self.run(&plan.id)?.1, refusal.why));
         }
         if matches!(refusal.guard, "approval" | "one_run") {
             return Ok(Driven::Waiting(self.run(&plan.id)?.1, refusal.why));

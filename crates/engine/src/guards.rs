@@ -2,7 +2,7 @@
 //!
 //! They are asked when a plan is made, when a run starts and before every batch of changes. None can be switched off.
 
-use muster_model::{Approval, Plan, Policy, Time};
+use muster_model::{Approval, Plan, Policy, Safety, Time, Window};
 
 use crate::proof::Proof;
 use crate::run::Past;
@@ -19,13 +19,20 @@ mod freeze;
 mod identity;
 mod issued;
 mod one_run;
+mod policy_changed;
 mod policy_never;
+mod primary;
 mod privilege;
 mod rate;
 mod relapse;
+mod runbook_changed;
+mod safety_net;
 mod three_failures;
+mod typed_target;
+mod window;
 
 pub use approval::{may_approve, needed as approvals_needed};
+pub use typed_target::check as typed;
 
 /// When a guard is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,6 +81,16 @@ pub struct Facts<'a> {
     pub proofs: &'a [Proof],
     /// Digest of parameters and thresholds, for Proofs.
     pub settings_digest: &'a str,
+    /// Digest of the runbook as it is now; `None` when there is none of that id any more.
+    pub runbook_now: Option<&'a str>,
+    /// Addresses of the servers that take writes now; `None` when that cannot be read.
+    pub primaries_now: Option<&'a [String]>,
+    /// Timeline of the one that does.
+    pub timeline_now: Option<u32>,
+    /// When this cluster may be changed; none means always.
+    pub windows: &'a [Window],
+    /// What there is to fall back on, where that is known.
+    pub safety: Option<&'a Safety>,
 }
 
 /// A guard's refusal.
@@ -100,13 +117,17 @@ impl Refusal {
 type Guard = fn(&Facts<'_>) -> Result<(), Refusal>;
 
 /// All guards with their names, in the order in which they are asked.
-pub const ALL: [(&str, Guard); 17] = [
+pub const ALL: [(&str, Guard); 22] = [
     ("issued", issued::check),
     ("expiry", expiry::check),
     ("enrolled", enrolled::check),
     ("identity", identity::check),
+    ("primary", primary::check),
     ("freeze", freeze::check),
     ("policy", policy_never::check),
+    ("runbook_changed", runbook_changed::check),
+    ("policy_changed", policy_changed::check),
+    ("safety_net", safety_net::check),
     ("exclusions", exclusions::check),
     ("blast_radius", blast_radius::check),
     ("acting_login", acting_login::check),
@@ -118,6 +139,8 @@ pub const ALL: [(&str, Guard); 17] = [
     ("three_failures", three_failures::check),
     ("relapse", relapse::check),
     ("rate", rate::check),
+    // Last: what has to wait for a window shall wait for nothing else.
+    ("window", window::check),
 ];
 
 /// Asks all guards.

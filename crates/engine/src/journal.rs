@@ -166,13 +166,20 @@ pub enum Event {
         /// The sentence that belongs to it.
         detail: String,
     },
-    /// Mutations were stopped everywhere.
+    /// Mutations were stopped.
     Frozen {
+        /// Where: everywhere (empty), a cluster, or an address.
+        #[serde(default)]
+        scope: String,
         /// Why.
         why: String,
     },
     /// Mutations are allowed again.
-    Unfrozen,
+    Unfrozen {
+        /// Where.
+        #[serde(default)]
+        scope: String,
+    },
     /// A drill passed.
     Proof {
         /// The proof.

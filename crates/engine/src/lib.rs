@@ -24,7 +24,7 @@ pub mod story;
 pub mod verify;
 
 pub use catalogue::{Action, ActionPlan, Catalogue, CodeError, Probe};
-pub use executor::{ClusterRules, Driven, Engine, EngineError, Stop, Survey, Surveyor};
+pub use executor::{ClusterRules, Driven, Engine, EngineError, Known, Stop, Survey, Surveyor};
 pub use guards::{Phase, Refusal, Starter};
 pub use journal::{Entry, Event, Journal, JournalError, Place};
 pub use lease::{Leases, Permit};

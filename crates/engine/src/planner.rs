@@ -50,6 +50,8 @@ pub struct Planned {
     pub refused: Option<Refusal>,
     /// Whether it was written down; `false` only for an answer that is on record already.
     pub journaled: bool,
+    /// Whether it is the plan of a run that is under way: the same runbook on the same target, which is not begun twice.
+    pub attached: bool,
 }
 
 impl Engine {
@@ -65,6 +67,16 @@ impl Engine {
             identity: survey.identity.clone(),
         };
         let now = self.now();
+        let rules = self.rules(&request.cluster);
+        // What is being done already is not planned a second time.
+        if let Some(plan) = self.in_progress(runbook, &scope)? {
+            return Ok(Planned {
+                plan,
+                refused: None,
+                journaled: false,
+                attached: true,
+            });
+        }
         let mut draft = Draft {
             engine: self,
             scope: scope.clone(),
@@ -77,6 +89,8 @@ impl Engine {
                 targets: Vec::new(),
                 major: survey.major,
                 practice: survey.practice,
+                primaries: survey.primaries.clone(),
+                timeline: survey.timeline,
             },
             risk: Risk::Read,
             no_return: None,
@@ -102,6 +116,7 @@ impl Engine {
                 id: runbook.id.clone(),
                 title: runbook.title.clone(),
                 digest: runbook.digest.clone(),
+                editor: rules.runbooks.get(&runbook.id).and_then(|k| k.editor.clone()),
             },
             scope,
             requested_by: request.requested_by.clone(),
@@ -109,6 +124,7 @@ impl Engine {
             created_at: now,
             expires_at: now.plus(request.valid),
             params: request.params.clone(),
+            policy: Some(rules.policy.clone()),
             risk: draft.risk,
             result,
             steps: draft.steps,
@@ -131,6 +147,7 @@ impl Engine {
                 plan,
                 refused: None,
                 journaled: false,
+                attached: false,
             });
         }
         let place = Place::run(&plan.id, plan.incident.as_deref());
@@ -169,7 +186,23 @@ impl Engine {
             plan,
             refused,
             journaled: true,
+            attached: false,
         })
+    }
+
+    /// The plan of a run of this runbook that is under way on this target.
+    fn in_progress(&self, runbook: &Runbook, scope: &Scope) -> Result<Option<Plan>, EngineError> {
+        let open = self.open_runs()?.into_iter();
+        let same = |p: &Plan| {
+            p.runbook.id == runbook.id
+                && p.scope.target == scope.target
+                && p.scope.identity == scope.identity
+                && p.target_count() > 0
+        };
+        Ok(open
+            .filter(|(plan, run)| run.state.under_way() && same(plan))
+            .map(|(plan, _)| plan)
+            .next())
     }
 
     fn finish_plan(

@@ -198,10 +198,21 @@ fn sentence(e: &Entry) -> Option<(&'static str, String)> {
                 ),
             )
         }
-        Event::Frozen { why } => ("person", format!("{} froze all changes: {why}.", e.who)),
-        Event::Unfrozen => ("person", format!("{} allowed changes again.", e.who)),
+        Event::Frozen { scope, why } => (
+            "person",
+            format!("{} froze all changes{}: {why}.", e.who, of(scope)),
+        ),
+        Event::Unfrozen { scope } => ("person", format!("{} allowed changes{} again.", e.who, of(scope))),
         Event::Waited | Event::Proof { .. } | Event::Noticed { .. } => return None,
     })
+}
+
+fn of(scope: &str) -> String {
+    if scope.is_empty() {
+        String::new()
+    } else {
+        format!(" of {scope}")
+    }
 }
 
 fn waited(what: WaitFor) -> &'static str {

@@ -24,6 +24,7 @@ pub mod standby;
 pub mod target;
 pub mod thresholds;
 pub mod time;
+pub mod window;
 
 pub use digest::{Digest, canonical_json, digest_of, digest_of_bytes};
 pub use finding::{Finding, Health, Remedy, Severity, Subject};
@@ -43,6 +44,7 @@ pub use span::Span;
 pub use target::{FrozenTarget, Record, Scope};
 pub use thresholds::{Threshold, Thresholds};
 pub use time::Time;
+pub use window::{Safety, Window};
 
 /// Format version of every stored shape of this crate; a reader refuses a larger one by name.
 pub const FORMAT: u32 = 1;

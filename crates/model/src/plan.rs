@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, digest_of};
+use crate::policy::Policy;
 use crate::signature::Risk;
 use crate::span::Span;
 use crate::target::{FrozenTarget, Record, Scope};
@@ -21,6 +22,9 @@ pub struct RunbookRef {
     pub title: String,
     /// Digest of the checked runbook.
     pub digest: Digest,
+    /// Who wrote its file last, where it is not built in: may not approve what it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub editor: Option<String>,
 }
 
 /// What making the plan came to.
@@ -299,6 +303,12 @@ pub struct PlanFacts {
     pub major: Option<u32>,
     /// Whether the cluster is a practice fleet (a lab, or `drill: true`).
     pub practice: bool,
+    /// Addresses of the servers that took writes; absent when that could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub primaries: Option<Vec<String>>,
+    /// Timeline of the one that did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<u32>,
 }
 
 /// A runbook with frozen targets.
@@ -322,6 +332,9 @@ pub struct Plan {
     pub expires_at: Time,
     /// Parameters of the runbook, resolved.
     pub params: Record,
+    /// Policy as it was when the plan was made: who may sign it, and how many. A changed one needs a new plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Policy>,
     /// Worst case of its steps.
     pub risk: Risk,
     /// What making it came to.
@@ -366,6 +379,22 @@ impl Plan {
     #[must_use]
     pub fn step(&self, id: &str) -> Option<&PlannedStep> {
         self.steps.iter().find(|s| s.id == id)
+    }
+
+    /// How long it takes at most by its own steps: what is held and waited for, and some seconds for every target.
+    #[must_use]
+    pub fn estimate(&self) -> Span {
+        let ms: u64 = self
+            .steps
+            .iter()
+            .map(|s| match &s.plan {
+                StepPlan::Action { targets, .. } => 2000 * targets.len() as u64,
+                StepPlan::Verify { within, .. } => within.millis(),
+                StepPlan::Wait { span } => span.millis(),
+                _ => 1000,
+            })
+            .sum();
+        Span::from_millis(ms)
     }
 
     /// Number of targets that actions would touch.

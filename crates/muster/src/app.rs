@@ -8,10 +8,10 @@ use muster_act::{Protected, Surveys};
 use muster_engine::clock::SystemClock;
 use muster_engine::lease::Held;
 use muster_engine::state::{StateDir, StateError};
-use muster_engine::{ClusterRules, Engine, EngineError, Event, Leases, Place};
+use muster_engine::{ClusterRules, Engine, EngineError, Event, Known, Leases, Place};
 use muster_model::{Finding, Protect, Record, Remedy, Signature, digest_of};
 use muster_reach::{Estate, Limits};
-use muster_runbooks::{Library, Problem, Runbook};
+use muster_runbooks::{Library, Problem, Runbook, Shelved};
 
 use crate::config::Resolved;
 
@@ -115,7 +115,7 @@ impl App {
             catalogue,
             clock,
             surveys,
-            rules(&config),
+            rules(&config, &library),
             leases,
             Some(held.clone()),
         );
@@ -184,7 +184,7 @@ impl App {
             );
         }
         *lock(&self.protect) = protected(&config);
-        self.engine.reload(rules(&config));
+        self.engine.reload(rules(&config, &library));
         *self
             .library
             .write()
@@ -281,17 +281,35 @@ fn yaml_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn rules(config: &Resolved) -> BTreeMap<String, ClusterRules> {
+fn rules(config: &Resolved, library: &Library) -> BTreeMap<String, ClusterRules> {
+    let runbooks: BTreeMap<String, Known> = library.iter().map(known).collect();
     let rule = |c: &crate::config::ClusterSettings| ClusterRules {
         policy: config.policy.clone(),
         autopilot: c.autopilot,
         settings_digest: digest_of(&c.thresholds),
+        runbooks: runbooks.clone(),
+        windows: c.windows.clone(),
     };
     config
         .clusters
         .iter()
         .map(|c| (c.reach.name.clone(), rule(c)))
         .collect()
+}
+
+/// A runbook as it is now, and who wrote its file: the file's owner, where it is not one of ours and not root's.
+fn known(shelved: &Shelved) -> (String, Known) {
+    use std::os::unix::fs::MetadataExt;
+    let built_in = shelved.file.starts_with("runbooks/");
+    let owner = std::fs::metadata(&shelved.file)
+        .ok()
+        .map(|m| m.uid())
+        .filter(|uid| !built_in && *uid != 0);
+    let known = Known {
+        digest: shelved.runbook.digest.clone(),
+        editor: owner.and_then(crate::daemon::serve::user_name),
+    };
+    (shelved.runbook.id.clone(), known)
 }
 
 /// Parameters of a runbook, by default.

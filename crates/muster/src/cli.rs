@@ -94,6 +94,9 @@ pub enum Command {
         /// Neither show nor ask
         #[arg(long, short)]
         yes: bool,
+        /// Name of the target, typed out: needed for what cannot be undone
+        #[arg(long)]
+        target: Option<String>,
     },
     /// Say no to a plan
     Reject {
@@ -126,14 +129,19 @@ pub enum Command {
     /// Verify or export the journal
     #[command(subcommand)]
     Journal(state::JournalCommand),
-    /// Stop all changes; looking goes on
+    /// Stop changes, everywhere or on one target; looking goes on
     Freeze {
+        /// Cluster, or one of its servers; without it everything
+        target: Option<String>,
         /// Reason, for the journal
         #[arg(long, alias = "why", default_value = "no reason given")]
         reason: String,
     },
-    /// Allow changes again
-    Unfreeze,
+    /// Allow changes again, where they were stopped
+    Unfreeze {
+        /// Cluster, or one of its servers, as it was given to `freeze`
+        target: Option<String>,
+    },
     /// List or import Proofs: drills that were passed
     #[command(subcommand)]
     Proof(state::ProofCommand),
@@ -184,7 +192,9 @@ async fn dispatch(cli: Cli) -> Result<u8, exit::Failure> {
         Command::Apply { plan } => plans::apply(&open()?, &plan, cli.json).await,
         Command::Run { plan, yes, dry_run } => plans::run(&open()?, &plan, yes, dry_run, cli.json).await,
         Command::Runs(command) => plans::runs(&open()?, command, cli.json).await,
-        Command::Approve { id, yes } => plans::approve(&open()?, &id, yes, cli.json).await,
+        Command::Approve { id, yes, target } => {
+            plans::approve(&open()?, &id, yes, target.as_deref(), cli.json).await
+        }
         Command::Reject { id, why } => plans::reject(&open()?, &id, &why, cli.json).await,
         Command::Explain { finding } => state::explain(&open()?, &finding, cli.json).await,
         Command::Incident(command) => incidents::incident(&open()?, command, cli.json).await,
@@ -193,8 +203,8 @@ async fn dispatch(cli: Cli) -> Result<u8, exit::Failure> {
         Command::Lab(command) => lab::lab(command, cli.json).await,
         Command::Config(command) => setup::config(cli.config.as_deref(), command, cli.json).await,
         Command::Journal(command) => state::journal(&open()?, &command, cli.json).await,
-        Command::Freeze { reason } => state::freeze(&open()?, Some(&reason)).await,
-        Command::Unfreeze => state::freeze(&open()?, None).await,
+        Command::Freeze { target, reason } => state::freeze(&open()?, target.as_deref(), Some(&reason)).await,
+        Command::Unfreeze { target } => state::freeze(&open()?, target.as_deref(), None).await,
         Command::Proof(command) => state::proof(&open()?, &command, cli.json).await,
         Command::Docs { write, root } => docs::docs(&root, write),
         Command::Bench { name, seconds } => bench::bench(&name, seconds).await,

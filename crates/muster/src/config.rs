@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use muster_model::{Autopilot, Policy, Protect, Span, Thresholds};
+use muster_model::{Autopilot, Policy, Protect, Span, Thresholds, Window};
 use muster_observe::Cadence;
 use muster_reach::ClusterConfig;
 
@@ -26,6 +26,8 @@ pub struct ClusterSettings {
     pub protect: Protect,
     /// Whether it is a practice fleet.
     pub practice: bool,
+    /// When it may be changed; none means always.
+    pub windows: Vec<Window>,
     /// Thresholds, defaults and overrides.
     pub thresholds: Thresholds,
 }

@@ -48,6 +48,13 @@ pub fn may_approve(plan: &Plan, policy: &Policy, by: &str) -> Result<(), Refusal
             format!("ask one of: {}", policy.approvers.join(", ")),
         ));
     }
+    if plan.runbook.editor.as_deref() == Some(by) && !policy.solo {
+        return Err(Refusal::new(
+            "approval",
+            format!("{by} wrote the file of this runbook and may not approve what it does"),
+            "ask another approver, or set `policy.solo: true` for a team of one",
+        ));
+    }
     if plan.requested_by == by {
         if !policy.solo {
             return Err(Refusal::new(
@@ -115,6 +122,21 @@ mod tests {
         assert_eq!(may_approve(&plan, &policy, "ana"), Ok(()));
         plan.risk = Risk::Irreversible;
         assert!(may_approve(&plan, &policy, "ana").is_err());
+    }
+
+    #[test]
+    fn who_wrote_the_runbook_does_not_approve_it() {
+        let (mut plan, mut policy) = (plan(1), policy());
+        plan.runbook.editor = Some("ana".into());
+        assert!(
+            may_approve(&plan, &policy, "ana")
+                .expect_err("wrote it")
+                .why
+                .contains("wrote the file")
+        );
+        assert_eq!(may_approve(&plan, &policy, "bo"), Ok(()));
+        policy.solo = true;
+        assert_eq!(may_approve(&plan, &policy, "ana"), Ok(()));
     }
 
     #[test]

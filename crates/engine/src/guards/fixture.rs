@@ -40,6 +40,7 @@ pub(super) fn plan(targets: u32) -> Plan {
             id: "book".into(),
             title: "Book".into(),
             digest: "d".into(),
+            editor: None,
         },
         scope: Scope {
             cluster: "shop".into(),
@@ -51,6 +52,7 @@ pub(super) fn plan(targets: u32) -> Plan {
         created_at: at(0),
         expires_at: at(900),
         params: Record::new(),
+        policy: None,
         risk: Risk::Disruptive,
         result: PlanResult::Changes,
         steps: vec![PlannedStep {
@@ -86,6 +88,8 @@ pub(super) fn plan(targets: u32) -> Plan {
             targets: facts,
             major: Some(15),
             practice: false,
+            primaries: None,
+            timeline: None,
         },
         point_of_no_return: Some("end".into()),
         digest: String::new(),
@@ -128,6 +132,11 @@ pub(super) fn facts<'a>(plan: &'a Plan, policy: &'a Policy, approvals: &'a [Appr
         identity_now: Some("77"),
         proofs: &[],
         settings_digest: "s",
+        runbook_now: Some("d"),
+        primaries_now: None,
+        timeline_now: None,
+        windows: &[],
+        safety: None,
     }
 }
 

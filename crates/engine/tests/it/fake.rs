@@ -9,7 +9,8 @@ use muster_engine::clock::Clock;
 use muster_engine::lease::{FileLeases, Leases, TTL};
 use muster_engine::planner::{Planned, Request, VALID};
 use muster_engine::{
-    Action, ActionPlan, Catalogue, ClusterRules, CodeError, Engine, Journal, Permit, Probe, Survey, Surveyor,
+    Action, ActionPlan, Catalogue, ClusterRules, CodeError, Engine, Journal, Known, Permit, Probe, Survey,
+    Surveyor,
 };
 use muster_model::{
     Autopilot, Blast, Field, FrozenTarget, Kind, Observation, Outcome, Policy, Record, Risk, Scope,
@@ -33,6 +34,8 @@ pub(crate) struct World {
     pub(crate) clumsy: Vec<u32>,
     /// Undoing these fails.
     pub(crate) gone: Vec<u32>,
+    /// Timeline of the primary.
+    pub(crate) timeline: u32,
     /// By how many seconds somebody set the clock on the wall forward.
     pub(crate) skew: i64,
     /// Called with the thing just before it is ended, outside the lock.
@@ -300,7 +303,7 @@ impl Clock for Still {
     }
 }
 
-struct Sure;
+struct Sure(Shared);
 
 #[async_trait]
 impl Surveyor for Sure {
@@ -311,6 +314,9 @@ impl Surveyor for Sure {
             major: Some(15),
             can_act: true,
             practice: false,
+            primaries: Some(vec!["shop/a".into()]),
+            timeline: Some(self.0.lock().expect("lock").timeline),
+            safety: None,
         }
     }
 }
@@ -321,6 +327,30 @@ pub(crate) fn policy() -> Policy {
         approvers: vec!["ana".into(), "bo".into()],
         ..Policy::default()
     }
+}
+
+/// What the config says about the cluster; no runbook is known yet.
+pub(crate) fn rules() -> ClusterRules {
+    ClusterRules {
+        policy: policy(),
+        autopilot: Autopilot::Propose,
+        settings_digest: "s".into(),
+        runbooks: BTreeMap::new(),
+        windows: Vec::new(),
+    }
+}
+
+/// Puts a runbook on the shelf.
+pub(crate) fn shelve(engine: &Engine, text: &str) -> muster_runbooks::Runbook {
+    let runbook = check("book.yaml", text, &engine.catalogue().signatures()).expect("good runbook");
+    let known = Known {
+        digest: runbook.digest.clone(),
+        editor: None,
+    };
+    let mut rules = engine.rules("shop");
+    rules.runbooks.insert(runbook.id.clone(), known);
+    engine.reload(BTreeMap::from([("shop".to_owned(), rules)]));
+    runbook
 }
 
 /// Leases beside the journal; each engine is a process of its own, and the one before it is dead.
@@ -344,11 +374,17 @@ pub(crate) fn engine_with(dir: &Path, world: &Shared, leases: Leases) -> Engine 
         .probe(Things::new(world.clone()))
         .action(End::new(world.clone(), false))
         .action(End::new(world.clone(), true));
-    let rules = ClusterRules {
-        policy: policy(),
-        autopilot: Autopilot::Propose,
-        settings_digest: "s".into(),
-    };
+    let mut rules = rules();
+    // The books of before are on the shelf still.
+    for e in journal.of_kind("planned").expect("reads") {
+        if let muster_engine::Event::Planned { plan } = e.event {
+            let known = Known {
+                digest: plan.runbook.digest,
+                editor: None,
+            };
+            rules.runbooks.insert(plan.runbook.id, known);
+        }
+    }
     let started = journal
         .all()
         .expect("reads")
@@ -362,7 +398,7 @@ pub(crate) fn engine_with(dir: &Path, world: &Shared, leases: Leases) -> Engine 
         journal,
         catalogue,
         clock,
-        Arc::new(Sure),
+        Arc::new(Sure(world.clone())),
         BTreeMap::from([("shop".to_owned(), rules)]),
         leases,
         None,
@@ -399,7 +435,7 @@ steps:
 
 /// Plans it.
 pub(crate) async fn plan(engine: &Engine, text: &str, by: &str) -> Planned {
-    let runbook = check("book.yaml", text, &engine.catalogue().signatures()).expect("good runbook");
+    let runbook = shelve(engine, text);
     let request = Request {
         cluster: "shop".into(),
         target: "shop/a".into(),

@@ -18,7 +18,7 @@ async fn written(dir: &Path) -> String {
         .await
         .plan
         .id;
-    engine.approve(&id, "bo", None).expect("approves");
+    engine.approve(&id, "bo", None, None).expect("approves");
     engine
         .drive(&id, Starter::Person, &Stop::default())
         .await
@@ -78,7 +78,7 @@ async fn nobody_goes_on_with_a_run_that_is_not_whole() {
         .await
         .plan
         .id;
-    first.approve(&id, "bo", None).expect("approves");
+    first.approve(&id, "bo", None, None).expect("approves");
     drop(first);
     // The refusal of somebody is turned into the word of somebody else; count and head of the file are put right.
     tamper(

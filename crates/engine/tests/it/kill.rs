@@ -18,7 +18,7 @@ async fn killed_at(
     things.lock().expect("lock").stubborn = stubborn.into_iter().collect();
     let first = engine(dir.path(), &things);
     let id = plan(&first, &book(action, on_fail), "daemon").await.plan.id;
-    first.approve(&id, "bo", None).expect("approves");
+    first.approve(&id, "bo", None, None).expect("approves");
     let base = first.journal().head().expect("head").0;
     first
         .journal()
@@ -85,7 +85,7 @@ async fn an_intent_that_cannot_be_observed_stops_the_run() {
         .await
         .plan
         .id;
-    first.approve(&id, "bo", None).expect("approves");
+    first.approve(&id, "bo", None, None).expect("approves");
     // Appends of the run: started, probe read, intent, tried: it dies before the fourth.
     let base = first.journal().head().expect("head").0;
     first

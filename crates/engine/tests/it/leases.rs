@@ -26,7 +26,7 @@ async fn approved(
         .await
         .plan
         .id;
-    engine.approve(&id, "bo", None).expect("approves");
+    engine.approve(&id, "bo", None, None).expect("approves");
     (engine, id)
 }
 
@@ -191,7 +191,7 @@ async fn a_clock_that_is_set_never_makes_an_effect_happen_twice_or_a_run_hang() 
             .await
             .plan
             .id;
-        engine.approve(&id, "bo", None).expect("approves");
+        engine.approve(&id, "bo", None, None).expect("approves");
         let wall = things.clone();
         things.lock().expect("lock").before_effect =
             Some(Box::new(move |_| wall.lock().expect("lock").skew = skew));

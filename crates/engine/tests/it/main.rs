@@ -1,5 +1,6 @@
 //! The engine with fake actions: no server, milliseconds.
 
+mod changed;
 mod fake;
 mod journal;
 mod kill;

@@ -24,14 +24,20 @@ async fn a_disruptive_plan_waits_for_another_person_and_is_proven() {
     assert!(matches!(&driven, Driven::Waiting(run, _) if run.state == RunState::WaitingApproval));
     assert!(things.lock().expect("lock").ended.is_empty());
     assert!(
-        matches!(engine.approve(&id, "ana", None), Err(EngineError::Refused(_))),
+        matches!(
+            engine.approve(&id, "ana", None, None),
+            Err(EngineError::Refused(_))
+        ),
         "the requester may not"
     );
     assert!(
-        matches!(engine.approve(&id, "eve", None), Err(EngineError::Refused(_))),
+        matches!(
+            engine.approve(&id, "eve", None, None),
+            Err(EngineError::Refused(_))
+        ),
         "a stranger may not"
     );
-    engine.approve(&id, "bo", None).expect("approves");
+    engine.approve(&id, "bo", None, None).expect("approves");
     let driven = engine
         .drive(&id, Starter::Person, &Stop::default())
         .await
@@ -56,7 +62,7 @@ async fn what_changed_since_the_plan_is_skipped() {
         .await
         .plan
         .id;
-    engine.approve(&id, "bo", None).expect("approves");
+    engine.approve(&id, "bo", None, None).expect("approves");
     things.lock().expect("lock").things.insert(1, 5);
     let driven = engine
         .drive(&id, Starter::Person, &Stop::default())
@@ -172,7 +178,7 @@ async fn a_thing_that_comes_back_is_not_cured() {
         .await
         .plan
         .id;
-    engine.approve(&id, "bo", None).expect("approves");
+    engine.approve(&id, "bo", None, None).expect("approves");
     things.lock().expect("lock").relapse = Some(7);
     let driven = engine
         .drive(&id, Starter::Person, &Stop::default())
@@ -204,13 +210,13 @@ async fn nothing_to_do_makes_no_run_and_a_freeze_holds() {
         .await
         .plan
         .id;
-    engine.freeze("ana", "release").expect("freezes");
+    engine.freeze("ana", "", "release").expect("freezes");
     let driven = engine
         .drive(&id, Starter::Person, &Stop::default())
         .await
         .expect("drives");
     assert!(matches!(&driven, Driven::Refused(_, r) if r.guard == "freeze"));
-    engine.unfreeze("ana").expect("unfreezes");
+    engine.unfreeze("ana", "").expect("unfreezes");
     let driven = engine
         .drive(&id, Starter::Person, &Stop::default())
         .await
@@ -287,7 +293,7 @@ async fn the_story_tells_many_alike_in_one_line_and_what_differs_by_itself() {
         .await
         .plan
         .id;
-    engine.approve(&id, "bo", None).expect("approves");
+    engine.approve(&id, "bo", None, None).expect("approves");
     things.lock().expect("lock").things.insert(6, 9);
     engine
         .drive(&id, Starter::Person, &Stop::default())

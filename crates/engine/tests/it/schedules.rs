@@ -404,6 +404,7 @@ fn plan(dice: &mut StdRng) -> Plan {
             id: "book".into(),
             title: "Book".into(),
             digest: "d".into(),
+            editor: None,
         },
         scope: Scope {
             cluster: "shop".into(),
@@ -415,6 +416,7 @@ fn plan(dice: &mut StdRng) -> Plan {
         created_at: Time::from_millis(0),
         expires_at: Time::from_millis(900_000),
         params: Record::new(),
+        policy: None,
         risk: Risk::Disruptive,
         result: PlanResult::Changes,
         steps,

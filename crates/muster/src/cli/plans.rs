@@ -97,6 +97,12 @@ async fn make(s: &Session, args: &PlanArgs) -> Result<Value, Failure> {
 pub async fn plan(s: &Session, args: &PlanArgs, output: Option<&Path>, as_json: bool) -> Result<u8, Failure> {
     let answer = make(s, args).await?;
     let plan: Plan = read(&answer["plan"])?;
+    if answer["attached"] == true {
+        print::note(format!(
+            "run {} of `{}` is under way on it already; this is its plan",
+            plan.id, plan.runbook.id
+        ));
+    }
     if let Some(path) = output {
         let text = serde_json::to_string_pretty(&plan).unwrap_or_default();
         std::fs::write(path, text).map_err(|e| {
@@ -349,7 +355,13 @@ pub async fn run(
 ///
 /// # Errors
 /// When this person may not, or the plan is over.
-pub async fn approve(s: &Session, id: &str, yes: bool, as_json: bool) -> Result<u8, Failure> {
+pub async fn approve(
+    s: &Session,
+    id: &str,
+    yes: bool,
+    target: Option<&str>,
+    as_json: bool,
+) -> Result<u8, Failure> {
     let answer = s.call("GET", &format!("/api/v1/runs/{id}"), json!({})).await?;
     let plan: Plan = read(&answer["plan"])?;
     if !as_json && !yes {
@@ -364,7 +376,11 @@ pub async fn approve(s: &Session, id: &str, yes: bool, as_json: bool) -> Result<
         }
     }
     let answer = s
-        .call("POST", &format!("/api/v1/runs/{}/approve", plan.id), json!({}))
+        .call(
+            "POST",
+            &format!("/api/v1/runs/{}/approve", plan.id),
+            json!({"target": target}),
+        )
         .await?;
     let run: Run = read(&answer["run"])?;
     if !as_json {

@@ -178,15 +178,20 @@ pub async fn journal(s: &Session, command: &JournalCommand, as_json: bool) -> Re
 ///
 /// # Errors
 /// When it cannot be journaled.
-pub async fn freeze(s: &Session, why: Option<&str>) -> Result<u8, Failure> {
+pub async fn freeze(s: &Session, target: Option<&str>, why: Option<&str>) -> Result<u8, Failure> {
+    let of = target.map(|t| format!(" of {t}")).unwrap_or_default();
     match why {
         Some(why) => {
-            s.call("POST", "/api/v1/freeze", json!({"why": why})).await?;
-            print::line("Frozen: nothing is changed until `muster unfreeze`; looking goes on.");
+            s.call("POST", "/api/v1/freeze", json!({"why": why, "target": target}))
+                .await?;
+            print::line(format!(
+                "Changes{of} are frozen until `muster unfreeze`; looking goes on."
+            ));
         }
         None => {
-            s.call("POST", "/api/v1/unfreeze", json!({})).await?;
-            print::line("Changes are allowed again.");
+            s.call("POST", "/api/v1/unfreeze", json!({"target": target}))
+                .await?;
+            print::line(format!("Changes{of} are allowed again."));
         }
     }
     Ok(0)

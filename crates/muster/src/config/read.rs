@@ -13,6 +13,8 @@ use secrecy::SecretString;
 
 use super::{ClusterSettings, Resolved, Shown};
 
+mod windows;
+
 type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 struct Reader<'a> {
@@ -65,7 +67,7 @@ pub fn load(file: &Path, env: Env<'_>) -> Result<Resolved, Vec<Problem>> {
 
 impl Reader<'_> {
     fn resolve(&mut self, tree: &Tree) -> Option<Resolved> {
-        const KEYS: [&str; 9] = [
+        const KEYS: [&str; 10] = [
             "state_dir",
             "listen",
             "clusters",
@@ -75,6 +77,7 @@ impl Reader<'_> {
             "collect",
             "plan_valid",
             "lease_ttl",
+            "windows",
         ];
         self.problems.map(tree, "the config", &KEYS)?;
         let state_dir = self.value(tree, "", "state_dir", "./state", Some("MUSTER_STATE_DIR"));
@@ -128,6 +131,7 @@ impl Reader<'_> {
                 }
             }
         }
+        let windows = self.windows(tree.get("windows"));
         let mut clusters = Vec::new();
         match tree.get("clusters") {
             Some(Tree::Map { entries, .. }) if !entries.is_empty() => {
@@ -142,6 +146,26 @@ impl Reader<'_> {
                 "`clusters` names no cluster",
                 Some("one server is enough: docs/guides/first-server.md".to_owned()),
             ),
+        }
+        for (window, names) in windows {
+            for name in names
+                .iter()
+                .filter(|n| !clusters.iter().any(|c: &ClusterSettings| c.reach.name == **n))
+            {
+                let at = tree.get("windows").map_or(At::default(), Tree::at);
+                let message = format!(
+                    "`windows.{}` names the cluster `{name}`, which there is not",
+                    window.name
+                );
+                self.problems
+                    .error("window", at, message, Some("correct its name".to_owned()));
+            }
+            for c in clusters
+                .iter_mut()
+                .filter(|c| names.is_empty() || names.contains(&c.reach.name))
+            {
+                c.windows.push(window.clone());
+            }
         }
         Some(Resolved {
             file: self.file.clone(),
@@ -430,6 +454,7 @@ impl Reader<'_> {
         let own = self.thresholds(tree.get("thresholds"), &format!("{at}.thresholds"));
         let thresholds = muster_rules::defaults().overlaid(overrides).overlaid(&own);
         Some(ClusterSettings {
+            windows: Vec::new(),
             reach,
             autopilot,
             protect,

@@ -40,6 +40,13 @@ pub fn schema() -> Value {
             "require_proof": {"type": "boolean"}, "approvers": texts, "solo": {"type": "boolean"},
             "runbooks": {"type": "object", "additionalProperties": decision}}),
     );
+    let time = json!({"type": "string", "pattern": "^[0-9]{1,2}:[0-9]{2}$"});
+    let window = object(
+        json!(["from", "to"]),
+        json!({"days": list(json!({"enum": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]})), "from": time, "to": time, "zone": text,
+            "clusters": texts, "risk": {"enum": ["reversible", "disruptive", "irreversible"]},
+            "incidents": {"enum": ["exempt", "wait"]}}),
+    );
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "muster.yaml",
@@ -48,7 +55,7 @@ pub fn schema() -> Value {
         "required": ["clusters"],
         "properties": {
             "state_dir": text, "listen": text, "plan_valid": span, "lease_ttl": span, "runbooks": texts, "policy": policy,
-            "thresholds": thresholds,
+            "thresholds": thresholds, "windows": {"type": "object", "additionalProperties": window},
             "collect": object(json!([]), json!({"activity": span, "replication": span, "settings": span})),
             "clusters": {"type": "object", "minProperties": 1, "additionalProperties": cluster}
         }

@@ -130,7 +130,8 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
                     format!("`muster runs show {}` follows it", plan.id),
                 ));
             }
-            w.app.engine.approve(&plan.id, &who, step.as_deref())?;
+            let typed = body.get("target").and_then(Value::as_str);
+            w.app.engine.approve(&plan.id, &who, step.as_deref(), typed)?;
             go_on(w, caller, &plan.id).await
         }
         ("POST", ["api", "v1", "runs", id, "reject"]) => {
@@ -155,14 +156,28 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
             go_on(w, caller, &plan.id).await
         }
         ("POST", ["api", "v1", "freeze"]) => {
-            w.app.engine.freeze(&who, &why())?;
+            let scope = frozen_scope(w, body)?;
+            w.app.engine.freeze(&who, &scope, &why())?;
             w.changed();
-            Ok(json!({"frozen": why()}))
+            Ok(json!({"frozen": why(), "scope": scope}))
         }
         ("POST", ["api", "v1", "unfreeze"]) => {
-            w.app.engine.unfreeze(&who)?;
+            let scope = frozen_scope(w, body)?;
+            if !w.app.engine.freezes()?.contains_key(&scope) {
+                let what = if scope.is_empty() {
+                    "everywhere".to_owned()
+                } else {
+                    format!("at {scope}")
+                };
+                return Err(ApiError::new(
+                    409,
+                    format!("nothing is frozen {what}"),
+                    "`muster check` and every page say what is",
+                ));
+            }
+            w.app.engine.unfreeze(&who, &scope)?;
             w.changed();
-            Ok(json!({"frozen": Value::Null}))
+            Ok(json!({"frozen": Value::Null, "scope": scope}))
         }
         ("GET", ["api", "v1", "explain", ..]) => explain(w, &parts[3..].join("/")),
         ("GET", ["api", "v1", "proofs"]) => Ok(json!(w.app.engine.proofs()?)),
@@ -461,7 +476,9 @@ async fn plan(w: &Arc<Watch>, who: &str, body: &Value) -> Answer {
     } else {
         0
     };
-    Ok(json!({"plan": planned.plan, "refused": refused, "approvals_needed": needed}))
+    Ok(
+        json!({"plan": planned.plan, "refused": refused, "approvals_needed": needed, "attached": planned.attached}),
+    )
 }
 
 async fn apply(w: &Arc<Watch>, caller: &Caller, body: &Value) -> Answer {
@@ -488,6 +505,19 @@ async fn apply(w: &Arc<Watch>, caller: &Caller, body: &Value) -> Answer {
         return Ok(json!({"run": run, "refused": Value::Null, "waiting": Value::Null}));
     }
     go_on(w, caller, &plan.id).await
+}
+
+/// What is to be frozen: everything, or the full name of a target.
+fn frozen_scope(w: &Watch, body: &Value) -> Result<String, ApiError> {
+    match target_of(body)? {
+        None => Ok(String::new()),
+        Some(t) => w
+            .app
+            .config()
+            .target(Some(t))
+            .map(|(_, address)| address)
+            .map_err(|e| ApiError::new(400, e, "`muster config show` lists the targets")),
+    }
 }
 
 fn driven(driven: &muster_engine::Driven) -> Value {
@@ -549,8 +579,13 @@ pub fn view(w: &Watch) -> Result<View, ApiError> {
         stories.push(incident_story(w, i)?);
     }
     let mut notices = read(&w.notices).clone();
-    if let Some(why) = w.app.engine.frozen()? {
-        notices.push(format!("Changes are frozen: {why}."));
+    for (scope, why) in w.app.engine.freezes()? {
+        let of = if scope.is_empty() {
+            String::new()
+        } else {
+            format!(" of {scope}")
+        };
+        notices.push(format!("Changes{of} are frozen: {why}."));
     }
     if config.policy.solo {
         notices.push("policy.solo is on: who asks for a disruptive run may approve it.".to_owned());

@@ -294,16 +294,21 @@ fn reload(watch: &Arc<Watch>) {
     watch.changed();
 }
 
+/// Name of a user of this machine.
+#[must_use]
+pub fn user_name(uid: u32) -> Option<String> {
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    passwd.lines().find_map(|l| {
+        let f: Vec<&str> = l.split(':').collect();
+        (f.get(2)?.parse() == Ok(uid)).then(|| f[0].to_owned())
+    })
+}
+
 /// Name of the user who runs this process.
 #[must_use]
 pub fn os_user() -> String {
     let uid = rustix::process::geteuid().as_raw();
-    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let found = passwd.lines().find_map(|l| {
-        let f: Vec<&str> = l.split(':').collect();
-        (f.get(2)?.parse() == Ok(uid)).then(|| f[0].to_owned())
-    });
-    found
+    user_name(uid)
         .or_else(|| std::env::var("USER").ok())
         .unwrap_or_else(|| uid.to_string())
 }

@@ -324,7 +324,9 @@ impl Stage<'_> {
                     continue;
                 }
                 if run.state == RunState::WaitingApproval {
-                    engine.approve(&id, APPROVER, None).map_err(|e| e.to_string())?;
+                    engine
+                        .approve(&id, APPROVER, None, None)
+                        .map_err(|e| e.to_string())?;
                     self.watch.drive(&id, Starter::Person).await;
                 }
                 if run.state == RunState::Ended && run.first_action_at.is_some() {

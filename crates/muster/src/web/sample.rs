@@ -118,7 +118,9 @@ fn plan() -> Plan {
     Plan {
         format: 1,
         id: "run-01J9".into(),
+        policy: None,
         runbook: RunbookRef {
+            editor: None,
             id: "pool-exhausted".into(),
             title: "Connection pool exhausted".into(),
             digest: "d".into(),
@@ -193,6 +195,8 @@ fn plan() -> Plan {
         ],
         outputs: std::collections::BTreeMap::new(),
         facts: PlanFacts {
+            primaries: None,
+            timeline: None,
             enrolled: true,
             can_act: true,
             major: Some(15),

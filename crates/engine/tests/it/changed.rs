@@ -1,0 +1,230 @@
+//! What is changed between approval and start is refused each time, by the name of the guard.
+
+use std::collections::BTreeMap;
+
+use muster_engine::{Driven, Engine, Starter, Stop};
+use muster_model::{RunOutcome, RunState, Window};
+use rusqlite::Connection;
+
+use crate::fake::{Shared, book, engine, plan, shelve, world};
+
+struct Approved {
+    dir: tempfile::TempDir,
+    things: Shared,
+    engine: Engine,
+    id: String,
+}
+
+async fn approved() -> Approved {
+    let dir = tempfile::tempdir().expect("dir");
+    let things = world(2);
+    let engine = engine(dir.path(), &things);
+    let id = plan(&engine, &book("thing.end@1", "escalate"), "daemon")
+        .await
+        .plan
+        .id;
+    engine.approve(&id, "bo", None, None).expect("approves");
+    Approved {
+        dir,
+        things,
+        engine,
+        id,
+    }
+}
+
+/// Starts it; the guard that refuses, with what it says.
+async fn refused(a: &Approved) -> (&'static str, String) {
+    let driven = a
+        .engine
+        .drive(&a.id, Starter::Person, &Stop::default())
+        .await
+        .expect("answers");
+    let Driven::Refused(_, refusal) = &driven else {
+        panic!("{driven:?}")
+    };
+    assert!(
+        a.things.lock().expect("lock").ended.is_empty(),
+        "nothing was touched"
+    );
+    (refusal.guard, refusal.why.clone())
+}
+
+#[tokio::test]
+async fn an_edited_runbook() {
+    let a = approved().await;
+    shelve(
+        &a.engine,
+        &book("thing.end@1", "escalate").replace("hold: 10s", "hold: 11s"),
+    );
+    let (guard, why) = refused(&a).await;
+    assert_eq!(guard, "runbook_changed");
+    assert!(why.contains("`book` was edited"), "{why}");
+}
+
+#[tokio::test]
+async fn an_edited_list_of_approvers() {
+    let a = approved().await;
+    let mut now = a.engine.rules("shop");
+    now.policy.approvers.push("eve".into());
+    a.engine.reload(BTreeMap::from([("shop".to_owned(), now)]));
+    let (guard, why) = refused(&a).await;
+    assert_eq!(guard, "policy_changed");
+    assert!(why.contains("ana, bo, eve"), "{why}");
+}
+
+#[tokio::test]
+async fn an_approver_who_is_none_any_more() {
+    let a = approved().await;
+    let mut now = a.engine.rules("shop");
+    now.policy.approvers.retain(|n| n != "bo");
+    a.engine.reload(BTreeMap::from([("shop".to_owned(), now)]));
+    assert_eq!(refused(&a).await.0, "policy_changed");
+}
+
+#[tokio::test]
+async fn another_primary_or_timeline() {
+    let a = approved().await;
+    a.things.lock().expect("lock").timeline = 2;
+    let (guard, why) = refused(&a).await;
+    assert_eq!(guard, "primary");
+    assert!(why.contains("the timeline was 0"), "{why}");
+}
+
+#[tokio::test]
+async fn edited_targets_in_the_stored_plan() {
+    let a = approved().await;
+    let db = Connection::open(a.dir.path().join("journal.db")).expect("opens");
+    db.execute_batch("DROP TRIGGER entry_no_update; UPDATE entry SET event = replace(event, 'thing 2', 'thing 7') WHERE kind = 'planned'")
+        .expect("edits");
+    let said = a
+        .engine
+        .drive(&a.id, Starter::Person, &Stop::default())
+        .await
+        .expect_err("refuses");
+    assert!(said.to_string().contains("was edited"), "{said}");
+    assert!(a.things.lock().expect("lock").ended.is_empty());
+}
+
+/// The primary changes in the middle of a run: the next batch is not begun.
+#[tokio::test]
+async fn a_failover_in_the_middle_stops_the_run() {
+    let a = approved().await;
+    let things = a.things.clone();
+    a.things.lock().expect("lock").before_effect =
+        Some(Box::new(move |_| things.lock().expect("lock").timeline = 2));
+    let driven = a
+        .engine
+        .drive(&a.id, Starter::Person, &Stop::default())
+        .await
+        .expect("stops");
+    assert_eq!(driven.run().outcome, Some(RunOutcome::Refused), "{driven:?}");
+    assert!(
+        driven.run().detail.contains("timeline"),
+        "{}",
+        driven.run().detail
+    );
+    assert_eq!(a.things.lock().expect("lock").ended.len(), 1);
+}
+
+/// Outside its window it waits, nothing is lost, and it goes on when the window opens.
+#[tokio::test]
+async fn a_window_makes_it_wait_and_lets_it_go_on() {
+    let a = approved().await;
+    let mut closed = a.engine.rules("shop");
+    closed.windows = vec![Window {
+        name: "nights".into(),
+        days: vec![1],
+        from: 60,
+        to: 120,
+        zone: "UTC".into(),
+        risk: muster_model::Risk::Disruptive,
+        incidents: true,
+    }];
+    a.engine
+        .reload(BTreeMap::from([("shop".to_owned(), closed.clone())]));
+    let driven = a
+        .engine
+        .drive(&a.id, Starter::Person, &Stop::default())
+        .await
+        .expect("waits");
+    let Driven::Waiting(run, why) = &driven else {
+        panic!("{driven:?}")
+    };
+    assert_eq!(
+        run.state,
+        RunState::Waiting {
+            what: "window".into()
+        }
+    );
+    assert!(why.contains("`nights` opens at"), "{why}");
+    // Asked again and again it says so once.
+    for _ in 0..3 {
+        a.engine
+            .drive(&a.id, Starter::Person, &Stop::default())
+            .await
+            .expect("waits");
+    }
+    let entries = a.engine.journal().of_run(&a.id).expect("reads");
+    let waits = entries
+        .iter()
+        .filter(|e| matches!(e.event, muster_engine::Event::Waits { .. }))
+        .count();
+    assert_eq!(waits, 1, "{entries:#?}");
+    closed.windows.clear();
+    a.engine.reload(BTreeMap::from([("shop".to_owned(), closed)]));
+    let driven = a
+        .engine
+        .drive(&a.id, Starter::Person, &Stop::default())
+        .await
+        .expect("drives");
+    assert_eq!(driven.run().outcome, Some(RunOutcome::Proven), "{driven:?}");
+}
+
+/// The same runbook on the same target is not begun twice: who asks again gets the run that is under way.
+#[tokio::test]
+async fn a_duplicate_attaches_to_the_run_that_is_under_way() {
+    let a = approved().await;
+    let stop = Stop::default();
+    let s = stop.clone();
+    a.things.lock().expect("lock").before_effect = Some(Box::new(move |n| {
+        if n == 1 {
+            s.set();
+        }
+    }));
+    let driven = a
+        .engine
+        .drive(&a.id, Starter::Person, &stop)
+        .await
+        .expect("parks");
+    assert!(matches!(driven, Driven::Parked(_)), "{driven:?}");
+    let again = plan(&a.engine, &book("thing.end@1", "escalate"), "ana").await;
+    assert!(again.attached);
+    assert_eq!(again.plan.id, a.id);
+    let open = a.engine.open_runs().expect("reads");
+    assert_eq!(open.len(), 1, "no second plan was made");
+}
+
+/// A freeze of another target does not matter; one of the cluster or of everything does.
+#[tokio::test]
+async fn a_freeze_has_a_scope() {
+    let a = approved().await;
+    a.engine
+        .freeze("ana", "shop/b", "disk is replaced")
+        .expect("freezes");
+    a.engine.freeze("ana", "blog", "release").expect("freezes");
+    assert_eq!(a.engine.frozen("shop", "shop/a").expect("reads"), None);
+    assert!(
+        a.engine.frozen("shop", "shop").expect("reads").is_some(),
+        "a plan for the whole cluster reaches it"
+    );
+    a.engine.freeze("ana", "shop", "audit").expect("freezes");
+    assert_eq!(refused(&a).await.0, "freeze");
+    a.engine.unfreeze("ana", "shop").expect("lifts");
+    let driven = a
+        .engine
+        .drive(&a.id, Starter::Person, &Stop::default())
+        .await
+        .expect("drives");
+    assert_eq!(driven.run().outcome, Some(RunOutcome::Proven), "{driven:?}");
+    assert_eq!(a.engine.freezes().expect("reads").len(), 2);
+}
