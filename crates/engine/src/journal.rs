@@ -9,6 +9,8 @@ use muster_model::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::principals::Role;
+
 pub mod store;
 
 pub use store::{Journal, JournalError};
@@ -184,6 +186,20 @@ pub enum Event {
     Proof {
         /// The proof.
         proof: crate::proof::Proof,
+    },
+    /// Somebody was added, or got another role and another token.
+    PrincipalAdded {
+        /// Name.
+        name: String,
+        /// What they may do.
+        role: Role,
+        /// Digest of the hash of their token.
+        check: Digest,
+    },
+    /// Somebody was removed.
+    PrincipalRevoked {
+        /// Name.
+        name: String,
     },
     /// A lease was taken over from a process that did not give it back: dead, stopped, or cut off.
     LeaseTaken {

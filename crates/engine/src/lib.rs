@@ -16,6 +16,7 @@ pub mod journal;
 pub mod lease;
 pub mod node;
 pub mod planner;
+pub mod principals;
 pub mod progress;
 pub mod proof;
 pub mod run;

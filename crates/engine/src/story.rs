@@ -170,6 +170,10 @@ fn sentence(e: &Entry) -> Option<(&'static str, String)> {
                 format!("`{step}` waits for {}{until}: {why}.", waited(*what)),
             )
         }
+        Event::PrincipalAdded { name, role, .. } => {
+            ("person", format!("{} made {name} {}.", e.who, role.word()))
+        }
+        Event::PrincipalRevoked { name } => ("person", format!("{} removed {name}.", e.who)),
         Event::LeaseTaken { lease, from, .. } => (
             "act",
             format!("`{lease}` was taken over from {from}, which did not give it back."),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+pub mod auth;
 pub mod bench;
 pub mod docs;
 pub mod drills;
@@ -142,6 +143,9 @@ pub enum Command {
         /// Cluster, or one of its servers, as it was given to `freeze`
         target: Option<String>,
     },
+    /// Who may do what, by a token of their own
+    #[command(subcommand)]
+    Auth(auth::AuthCommand),
     /// List or import Proofs: drills that were passed
     #[command(subcommand)]
     Proof(state::ProofCommand),
@@ -205,6 +209,7 @@ async fn dispatch(cli: Cli) -> Result<u8, exit::Failure> {
         Command::Journal(command) => state::journal(&open()?, &command, cli.json).await,
         Command::Freeze { target, reason } => state::freeze(&open()?, target.as_deref(), Some(&reason)).await,
         Command::Unfreeze { target } => state::freeze(&open()?, target.as_deref(), None).await,
+        Command::Auth(command) => auth::auth(&open()?, &command, cli.json).await,
         Command::Proof(command) => state::proof(&open()?, &command, cli.json).await,
         Command::Docs { write, root } => docs::docs(&root, write),
         Command::Bench { name, seconds } => bench::bench(&name, seconds).await,

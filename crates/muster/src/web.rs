@@ -108,23 +108,23 @@ fn sign_dialog() -> Markup {
             form #sign-form {
                 h2 #sign-title {}
                 p #sign-what .muted {}
-                label { "Your name" input #sign-by name="by" required autocomplete="username" spellcheck="false"; }
                 div #sign-token-row {
                     label {
-                        "Token"
+                        "Your token"
                         input #sign-token name="token" type="password" autocomplete="off" spellcheck="false"
                             aria-describedby="sign-token-help";
                     }
                     p #sign-token-help .muted {
-                        "The token is in the file " code { "approval.token" } " of the state folder; "
-                        code { "muster up" } " prints its path. This tab remembers name and token until it is closed."
+                        "It says who you are; an admin makes it with " code { "muster auth add NAME --role approver" }
+                        ". That of the user who runs Muster is in the file " code { "approval.token" }
+                        " of the state folder; " code { "muster up" } " prints its path. This tab remembers it until it is closed."
                     }
                 }
                 label { span #sign-why-label {} textarea #sign-why name="why" rows="2" {} }
                 div.buttons {
                     button #sign-go .primary type="submit" {}
                     button #sign-cancel type="button" { "Not now" }
-                    button #sign-forget .quiet type="button" { "Forget name and token" }
+                    button #sign-forget .quiet type="button" { "Forget my token" }
                 }
             }
         }

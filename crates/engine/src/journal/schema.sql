@@ -41,6 +41,12 @@ CREATE TABLE IF NOT EXISTS fence (
   epoch INTEGER NOT NULL
 );
 
+-- Hashes of tokens, by their digest; whose they are is told by entries.
+CREATE TABLE IF NOT EXISTS token_hash (
+  digest TEXT PRIMARY KEY,
+  hash   TEXT NOT NULL
+);
+
 CREATE TABLE IF NOT EXISTS evidence (
   incident TEXT NOT NULL,
   moment   TEXT NOT NULL,

@@ -419,6 +419,32 @@ impl Journal {
         rows.collect::<Result<_, _>>().map_err(fail)
     }
 
+    /// Keeps the hash of a token under its digest.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn keep_hash(&self, digest: &str, hash: &str) -> Result<(), JournalError> {
+        self.lock()
+            .db
+            .execute("INSERT OR IGNORE INTO token_hash VALUES (?1, ?2)", [digest, hash])
+            .map(|_| ())
+            .map_err(|e| cannot_write(&self.path, &e))
+    }
+
+    /// The hash of a token.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn hash_of(&self, digest: &str) -> Result<Option<String>, JournalError> {
+        self.lock()
+            .db
+            .query_row("SELECT hash FROM token_hash WHERE digest = ?1", [digest], |r| {
+                r.get(0)
+            })
+            .optional()
+            .map_err(|e| cannot_read(&self.path, &e))
+    }
+
     /// Keeps the rows of evidence under their digest. The same rows twice are one row.
     ///
     /// # Errors

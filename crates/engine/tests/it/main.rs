@@ -5,5 +5,6 @@ mod fake;
 mod journal;
 mod kill;
 mod leases;
+mod principals;
 mod runs;
 mod schedules;

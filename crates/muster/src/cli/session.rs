@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use muster_engine::principals::Role;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
@@ -128,6 +129,7 @@ impl Session {
             .await?;
         let caller = Caller {
             who: self.who.clone(),
+            role: Some(Role::Admin),
             inline: true,
         };
         Ok(handle(watch, &caller, method, path, &body).await?)

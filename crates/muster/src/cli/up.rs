@@ -220,8 +220,7 @@ fn greet(daemon: &Daemon, fleet: &Fleet, took: Duration) {
     print::line(format!("  read      {muster} incident postmortem{config}"));
     let token = fleet.dir.join("state").join("approval.token");
     print::line(format!(
-        "\n  The Approve button of the page asks for your name ({}) and the token in {}",
-        os_user(),
+        "\n  The Approve button of the page asks for your token; it is in {}",
         token.display()
     ));
     print::line("  Ctrl-C ends everything and removes the fleet.\n");

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use muster_engine::planner::Request;
+use muster_engine::principals::Role;
 use muster_engine::{EngineError, Event, Place, Starter, guards, story};
 use muster_model::{Incident, Plan, PlanResult, Run, Span};
 use muster_rules::{Mode, RuleState, correlate, judge};
@@ -53,11 +54,28 @@ impl From<EngineError> for ApiError {
 pub struct Caller {
     /// Name.
     pub who: String,
+    /// What they may do; nobody's for who only looks at the page.
+    pub role: Option<Role>,
     /// Whether the call returns only when its run is over or waits.
     pub inline: bool,
 }
 
 type Answer = Result<Value, ApiError>;
+
+/// What a call takes; `None` for what everybody on this machine may see.
+fn needed(method: &str, parts: &[&str]) -> Option<Role> {
+    match (method, parts) {
+        ("GET", ["api", "v1", "auth", ..]) => Some(Role::Admin),
+        ("GET", ["api", "v1", "journal", ..] | [.., "evidence"]) => Some(Role::Viewer),
+        ("GET", _) => None,
+        (_, ["api", "v1", "check"]) => Some(Role::Viewer),
+        (_, ["api", "v1", "runs", _, "approve" | "reject"] | ["api", "v1", "incidents", _, "resolve"]) => {
+            Some(Role::Approver)
+        }
+        (_, ["api", "v1", "auth" | "proofs", ..] | ["api", "v1", "runs", _, "abandon"]) => Some(Role::Admin),
+        (_, _) => Some(Role::Operator),
+    }
+}
 
 /// Answers one request.
 ///
@@ -67,9 +85,17 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let text = |key: &str| body.get(key).and_then(Value::as_str).map(str::to_owned);
     let why = || text("why").unwrap_or_else(|| "no reason given".to_owned());
-    let who = text("by")
-        .filter(|b| !b.is_empty())
-        .unwrap_or_else(|| caller.who.clone());
+    let who = caller.who.clone();
+    if let Some(needed) = needed(method, &parts)
+        && caller.role < Some(needed)
+    {
+        let error = format!("{who} may not do this: it takes the role {}", needed.word());
+        return Err(ApiError::new(
+            403,
+            error,
+            "an admin changes roles with `muster auth add NAME --role ROLE`",
+        ));
+    }
     match (method, &parts[..]) {
         ("GET", ["api", "v1", "view"]) => Ok(json!(view(w)?)),
         ("POST", ["api", "v1", "check"]) => check(w, text("target").as_deref()).await,
@@ -180,6 +206,25 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
             Ok(json!({"frozen": Value::Null, "scope": scope}))
         }
         ("GET", ["api", "v1", "explain", ..]) => explain(w, &parts[3..].join("/")),
+        ("GET", ["api", "v1", "auth"]) => Ok(json!(w.app.engine.principals()?)),
+        ("POST", ["api", "v1", "auth"]) => {
+            let name = &text("name").unwrap_or_default();
+            let asked = text("role").unwrap_or_else(|| Role::Viewer.word().to_owned());
+            let role = Role::ALL.into_iter().find(|r| r.word() == asked).ok_or_else(|| {
+                ApiError::new(
+                    400,
+                    format!("`{asked}` is no role"),
+                    "one of: viewer, operator, approver, admin",
+                )
+            })?;
+            let token = w.app.engine.admit(&who, name, role)?;
+            Ok(json!({"name": name, "role": role, "token": token}))
+        }
+        ("POST", ["api", "v1", "auth", "revoke"]) => {
+            let name = &text("name").unwrap_or_default();
+            w.app.engine.dismiss(&who, name)?;
+            Ok(json!({"revoked": name}))
+        }
         ("GET", ["api", "v1", "proofs"]) => Ok(json!(w.app.engine.proofs()?)),
         ("POST", ["api", "v1", "proofs"]) => {
             let proof = serde_json::from_value(body.clone()).map_err(|e| {

@@ -1,19 +1,24 @@
 //! HTTP: the page, its live stream, and the API on loopback; the API on the state's socket.
 //!
-//! On loopback, what changes something needs the token of the state in a header (never a cookie), and the Host header must
-//! name loopback, so that no page of another site can reach it. On the socket, the file's mode decides who may.
+//! On loopback, what changes something needs somebody's own token in a header (never a cookie), and the Host header must
+//! name loopback, so that no page of another site can reach it. On the socket, who calls is the user of the process at its
+//! other end, as the system says.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Request, State};
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{any, get};
+use axum::serve::IncomingStream;
+use muster_engine::principals::{Principal, Role};
 use serde_json::{Value, json};
 
 use super::api::{Caller, handle, view};
@@ -27,19 +32,58 @@ const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-
 #[derive(Clone)]
 pub struct Door {
     watch: Arc<Watch>,
-    /// The token, on loopback; `None` on the socket.
-    token: Option<Arc<str>>,
-    /// Name of who comes by the socket.
-    local: Arc<str>,
+    /// Tokens that were right already, by their digest: a hash that is slow on purpose is not asked for with every call.
+    right: Arc<Mutex<BTreeMap<String, Principal>>>,
+}
+
+impl Door {
+    fn new(watch: Arc<Watch>) -> Self {
+        Self {
+            watch,
+            right: Arc::default(),
+        }
+    }
+
+    /// Who shows this token.
+    async fn who(&self, token: &str) -> Option<Principal> {
+        let engine = &self.watch.app.engine;
+        let digest = muster_model::digest_of_bytes(token.as_bytes());
+        let known = self.lock().get(&digest).cloned();
+        if let Some(known) = known {
+            // Removed, or with another role, meanwhile: then it is not right any more.
+            let still = engine.principals().ok()?.contains(&known);
+            if still {
+                return Some(known);
+            }
+            self.lock().remove(&digest);
+        }
+        let (watch, text) = (self.watch.clone(), token.to_owned());
+        let found = tokio::task::spawn_blocking(move || watch.app.engine.sign_in(&text)).await;
+        let found = found.ok()?.ok()??;
+        self.lock().insert(digest, found.clone());
+        Some(found)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Principal>> {
+        self.right
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// The user at the other end of the socket, as the system says.
+#[derive(Clone, Debug)]
+pub struct Peer(Option<u32>);
+
+impl Connected<IncomingStream<'_, tokio::net::UnixListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, tokio::net::UnixListener>) -> Self {
+        Self(stream.io().peer_cred().ok().map(|c| c.uid()))
+    }
 }
 
 /// The door on loopback: page, stream, API with token.
-pub fn loopback(watch: Arc<Watch>, token: &str) -> Router {
-    let door = Door {
-        watch,
-        token: Some(token.into()),
-        local: "page".into(),
-    };
+pub fn loopback(watch: Arc<Watch>) -> Router {
+    let door = Door::new(watch);
     let fixed = |kind: &'static str, body: &'static str| {
         get(move || async move { ([(header::CONTENT_TYPE, kind)], body) })
     };
@@ -59,13 +103,10 @@ pub fn loopback(watch: Arc<Watch>, token: &str) -> Router {
 }
 
 /// The door of the socket: the API, for whoever may open the file.
-pub fn socket(watch: Arc<Watch>, local: &str) -> Router {
-    let door = Door {
-        watch,
-        token: None,
-        local: local.into(),
-    };
-    Router::new().route("/api/{*path}", any(api)).with_state(door)
+pub fn socket(watch: Arc<Watch>) -> Router {
+    Router::new()
+        .route("/api/{*path}", any(local))
+        .with_state(Door::new(watch))
 }
 
 /// The Host header must name loopback: a page of another site that resolves to us is turned away.
@@ -145,10 +186,66 @@ async fn api(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    let token = headers
+        .get("x-muster-token")
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
+    let shown = if token.is_empty() {
+        None
+    } else {
+        door.who(token).await
+    };
+    // The journal and the evidence name sessions, owners and statements: not for everybody on this machine.
+    let raw = uri.path().starts_with("/api/v1/journal") || uri.path().ends_with("/evidence");
+    let caller = match shown {
+        Some(p) => Caller {
+            who: p.name,
+            role: Some(p.role),
+            inline: false,
+        },
+        None if method == Method::GET && !raw && token.is_empty() => Caller {
+            who: "page".to_owned(),
+            role: None,
+            inline: false,
+        },
+        None => {
+            return answer(
+                401,
+                &json!({"error": "the token is missing or wrong",
+                    "remedy": "an admin makes one with `muster auth add NAME`; that of the user who runs Muster is in approval.token of the state folder"}),
+            );
+        }
+    };
+    ask(&door, &caller, &method, &uri, &body).await
+}
+
+async fn local(
+    State(door): State<Door>,
+    ConnectInfo(Peer(uid)): ConnectInfo<Peer>,
+    method: Method,
+    uri: Uri,
+    body: Bytes,
+) -> Response {
+    let name = uid.map(|uid| super::serve::user_name(uid).unwrap_or_else(|| uid.to_string()));
+    let Some(who) = name else {
+        return answer(
+            401,
+            &json!({"error": "the system does not say who calls", "remedy": "use the API with a token"}),
+        );
+    };
+    let caller = Caller {
+        who,
+        role: Some(Role::Admin),
+        inline: false,
+    };
+    ask(&door, &caller, &method, &uri, &body).await
+}
+
+async fn ask(door: &Door, caller: &Caller, method: &Method, uri: &Uri, body: &Bytes) -> Response {
     let body: Value = if body.is_empty() {
         json!({})
     } else {
-        serde_json::from_slice(&body).unwrap_or(Value::Null)
+        serde_json::from_slice(body).unwrap_or(Value::Null)
     };
     if body.is_null() {
         return answer(
@@ -156,32 +253,7 @@ async fn api(
             &json!({"error": "the body is not JSON", "remedy": "send a JSON object"}),
         );
     }
-    let who = match &door.token {
-        None => {
-            let named = headers
-                .get("x-muster-user")
-                .and_then(|v| v.to_str().ok())
-                .filter(|v| !v.is_empty());
-            named.map_or_else(|| door.local.to_string(), str::to_owned)
-        }
-        Some(token) => {
-            let given = headers
-                .get("x-muster-token")
-                .and_then(|v| v.to_str().ok())
-                .unwrap_or_default();
-            // The journal and the evidence name sessions, owners and statements: not for everybody on this machine.
-            let raw = uri.path().starts_with("/api/v1/journal") || uri.path().ends_with("/evidence");
-            if (method != Method::GET || raw) && !same(given, token) {
-                return answer(
-                    401,
-                    &json!({"error": "the token is missing or wrong", "remedy": "it is in the file approval.token of the state folder"}),
-                );
-            }
-            door.local.to_string()
-        }
-    };
-    let caller = Caller { who, inline: false };
-    match handle(&door.watch, &caller, method.as_str(), uri.path(), &body).await {
+    match handle(&door.watch, caller, method.as_str(), uri.path(), &body).await {
         Ok(value) => answer(200, &value),
         Err(e) => answer(e.status, &json!({"error": e.error, "remedy": e.remedy})),
     }
@@ -195,15 +267,4 @@ fn answer(status: u16, value: &Value) -> Response {
         value.to_string(),
     )
         .into_response()
-}
-
-/// Compares in a time that does not tell how much was right.
-fn same(given: &str, token: &str) -> bool {
-    !token.is_empty()
-        && given.len() == token.len()
-        && given
-            .bytes()
-            .zip(token.bytes())
-            .fold(0, |diff, (a, b)| diff | (a ^ b))
-            == 0
 }

@@ -1,10 +1,10 @@
 //! The daemon as a process: doors, signals, orderly end.
 
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster_engine::principals::Role;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -44,26 +44,37 @@ pub enum ServeError {
     Engine(#[from] muster_engine::EngineError),
 }
 
-/// The token of a state, made at the first start, in a file of mode 0600.
+/// Name of the file with the token of the user who runs Muster.
+pub const TOKEN_FILE: &str = "approval.token";
+
+/// Where nobody is known yet, the user who runs this process is the first, and their token goes into a file of mode 0600.
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn token(state: &Path) -> Result<String, ServeError> {
-    let path = state.join("approval.token");
+pub fn first_principal(app: &App) -> Result<(), ServeError> {
+    let path = app.state.path.join(TOKEN_FILE);
     let fail = |e: std::io::Error| ServeError::File {
         path: path.display().to_string(),
         reason: e.to_string(),
     };
-    // Only a whole one counts: a file that a full disk or a kill left empty would let everybody in.
-    let whole = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
-    if let Ok(text) = std::fs::read_to_string(&path)
-        && whole(text.trim())
-    {
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(fail)?;
-        return Ok(text.trim().to_owned());
+    let known = app.engine.principals()?;
+    let me = os_user();
+    // A file that a full disk or a kill left empty or half is made anew; that somebody took it away on purpose counts.
+    let text = std::fs::read_to_string(&path).ok();
+    let whole = |t: &str| t.trim().rsplit_once('.').is_some_and(|(_, s)| s.len() == 64);
+    let had = app
+        .engine
+        .journal()
+        .of_kind("principal_added")
+        .map_err(muster_engine::EngineError::from)?;
+    if text.as_deref().is_some_and(whole) {
+        return std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(fail);
     }
-    let text: String = (0..32).map(|_| format!("{:02x}", rand::random::<u8>())).collect();
-    let new = state.join("approval.token.new");
+    if !had.is_empty() && (text.is_none() || !known.iter().any(|p| p.name == me)) {
+        return Ok(());
+    }
+    let token = app.engine.admit(&me, &me, Role::Admin)?;
+    let new = app.state.path.join(format!("{TOKEN_FILE}.new"));
     let _ = std::fs::remove_file(&new);
     let mut file = std::fs::OpenOptions::new()
         .write(true)
@@ -71,10 +82,9 @@ pub fn token(state: &Path) -> Result<String, ServeError> {
         .mode(0o600)
         .open(&new)
         .map_err(fail)?;
-    std::io::Write::write_all(&mut file, text.as_bytes()).map_err(fail)?;
+    std::io::Write::write_all(&mut file, token.as_bytes()).map_err(fail)?;
     file.sync_all().map_err(fail)?;
-    std::fs::rename(&new, &path).map_err(fail)?;
-    Ok(text)
+    std::fs::rename(&new, &path).map_err(fail)
 }
 
 /// A daemon that is listening, not yet watching.
@@ -85,7 +95,6 @@ pub struct Daemon {
     pub address: Option<std::net::SocketAddr>,
     loopback: Option<TcpListener>,
     socket: UnixListener,
-    token: String,
     /// In the foreground of a terminal: when that goes away, so does everything.
     foreground: bool,
 }
@@ -127,14 +136,13 @@ impl Daemon {
         };
         let socket = UnixListener::bind(&path).map_err(fail)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(fail)?;
-        let token = token(&app.state.path)?;
+        first_principal(&app)?;
         let watch = Watch::new(app)?;
         Ok(Self {
             watch,
             address,
             loopback,
             socket,
-            token,
             foreground: next_free,
         })
     }
@@ -149,7 +157,6 @@ impl Daemon {
             address,
             loopback,
             socket,
-            token,
             foreground,
         } = self;
         let fail = |e: std::io::Error| ServeError::File {
@@ -159,9 +166,8 @@ impl Daemon {
         let mut term = signal(SignalKind::terminate()).map_err(fail)?;
         let mut int = signal(SignalKind::interrupt()).map_err(fail)?;
         let mut hup = signal(SignalKind::hangup()).map_err(fail)?;
-        let user = os_user();
         let mut tasks = tokio::task::JoinSet::new();
-        let page = http::loopback(watch.clone(), &token);
+        let page = http::loopback(watch.clone());
         let listen = watch.app.config().listen;
         tasks.spawn(async move {
             let listener = match loopback {
@@ -170,7 +176,7 @@ impl Daemon {
             };
             let _ = axum::serve(listener, page).await;
         });
-        let local = http::socket(watch.clone(), &user);
+        let local = http::socket(watch.clone()).into_make_service_with_connect_info::<http::Peer>();
         tasks.spawn(async move {
             let _ = axum::serve(socket, local).await;
         });

@@ -115,7 +115,6 @@
     const approve = verb === "approve";
     byId("sign-title").textContent = approve ? "Approve this plan?" : "Reject this plan?";
     byId("sign-what").textContent = what;
-    byId("sign-by").value = sessionStorage.getItem("muster.by") || "";
     byId("sign-token").value = "";
     const known = sessionStorage.getItem("muster.token") !== null;
     byId("sign-token-row").hidden = known;
@@ -126,16 +125,15 @@
     byId("sign-why-label").textContent = approve ? "Why (optional)" : "Why";
     byId("sign-go").textContent = approve ? "Approve" : "Reject";
     if (!dialog.open) dialog.showModal();
-    const first = byId("sign-by").value === "" ? "sign-by" : known ? "sign-go" : "sign-token";
+    const first = known ? "sign-go" : "sign-token";
     byId(approve || first !== "sign-go" ? first : "sign-why").focus();
   }
 
   function forget() {
-    sessionStorage.removeItem("muster.by");
     sessionStorage.removeItem("muster.token");
   }
 
-  async function send(run, verb, by, why) {
+  async function send(run, verb, why) {
     const buttons = () => all("button[data-run]").filter((b) => b.dataset.run === run);
     for (const b of buttons()) b.disabled = true;
     say(run, "Sending…", false);
@@ -143,7 +141,7 @@
       const answer = await fetch("/api/v1/runs/" + encodeURIComponent(run) + "/" + verb, {
         method: "POST",
         headers: { "Content-Type": "application/json", "X-Muster-Token": sessionStorage.getItem("muster.token") || "" },
-        body: JSON.stringify({ by, why }),
+        body: JSON.stringify({ why }),
       });
       if (answer.ok) {
         const body = await answer.json().catch(() => ({}));
@@ -151,8 +149,8 @@
         say(run, (verb === "approve" ? "Approved. " : "Rejected. ") + held, Boolean(body.refused));
         return;
       }
-      // A refused token is asked for again; the name stays.
-      if (answer.status === 401 || answer.status === 403) sessionStorage.removeItem("muster.token");
+      // A refused token is asked for again.
+      if (answer.status === 401) sessionStorage.removeItem("muster.token");
       const body = await answer.json().catch(() => ({}));
       say(run, [body.error || "Muster answered " + answer.status + ".", body.remedy].filter(Boolean).join(" "), true);
     } catch {
@@ -169,13 +167,10 @@
   byId("sign-forget").addEventListener("click", () => { forget(); ask(asked.run, asked.verb, byId("sign-what").textContent); });
   byId("sign-form").addEventListener("submit", (e) => {
     e.preventDefault();
-    const by = byId("sign-by").value.trim();
     const token = byId("sign-token").value.trim();
-    if (by === "") return;
-    sessionStorage.setItem("muster.by", by);
     if (token !== "") sessionStorage.setItem("muster.token", token);
     dialog.close();
-    send(asked.run, asked.verb, by, byId("sign-why").value.trim());
+    send(asked.run, asked.verb, byId("sign-why").value.trim());
   });
 
   head();

@@ -1,0 +1,114 @@
+//! People, their roles and tokens, through the door of the page and on the command line.
+
+use muster_lab::testing;
+use rustix::process::Signal;
+
+use crate::stage::Stage;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_may_do_what_their_role_says_under_their_own_name() {
+    let Some(stage) = Stage::new(testing::small(15)).await else {
+        return;
+    };
+    let mut daemon = stage.daemon(&[]).await;
+    let mut tokens = Vec::new();
+    for (name, role) in [
+        ("vera", "viewer"),
+        ("otto", "operator"),
+        ("ana", "approver"),
+        ("adam", "admin"),
+    ] {
+        let said = stage
+            .muster(&["auth", "add", name, "--role", role, "--json"])
+            .await;
+        assert_eq!(said.code, 0, "{said:?}");
+        let token = said.json()["token"].as_str().expect("a token").to_owned();
+        assert!(token.starts_with(&format!("{name}.")) && token.len() == name.len() + 65);
+        tokens.push((role, token));
+    }
+    let host = daemon.address.clone();
+    let call = async |line: &str, token: &str| {
+        let head = format!("{line} HTTP/1.1\r\nHost: {host}\r\nX-Muster-Token: {token}");
+        daemon.http(&head, "{\"why\": \"a test\"}").await
+    };
+    // What it takes, and what everybody with less is told.
+    for (line, least, good) in [
+        ("GET /api/v1/journal/verify", "viewer", 200),
+        ("POST /api/v1/freeze", "operator", 200),
+        ("POST /api/v1/runs/r-none/approve", "approver", 404),
+        ("POST /api/v1/runs/r-none/abandon", "admin", 404),
+        ("GET /api/v1/auth", "admin", 200),
+        ("POST /api/v1/auth", "admin", 409),
+    ] {
+        let mut may = false;
+        for (role, token) in &tokens {
+            may |= *role == least;
+            let (status, answer) = call(line, token).await;
+            assert_eq!(status, if may { good } else { 403 }, "{line} as {role}: {answer}");
+            assert!(
+                may || answer.contains(&format!("takes the role {least}")),
+                "{answer}"
+            );
+        }
+    }
+    for wrong in [
+        "ana",
+        "ana.",
+        "eve.0000",
+        &tokens[3].1.replace("adam", "ana"),
+        &format!("{}0", tokens[2].1),
+    ] {
+        let (status, answer) = call("POST /api/v1/freeze", wrong).await;
+        assert_eq!(status, 401, "{wrong}: {answer}");
+    }
+    // Under whose name it was: of the token, whatever the body says.
+    let head = format!(
+        "POST /api/v1/freeze HTTP/1.1\r\nHost: {host}\r\nX-Muster-Token: {}",
+        tokens[1].1
+    );
+    let (status, _) = daemon.http(&head, "{\"why\": \"mine\", \"by\": \"ana\"}").await;
+    assert_eq!(status, 200);
+    let journal = stage.muster(&["journal", "export"]).await.out;
+    let mine = journal
+        .lines()
+        .find(|l| l.contains("\"mine\""))
+        .expect("journaled");
+    assert!(mine.contains("\"who\":\"otto\""), "{mine}");
+    assert!(!journal.contains("argon2"), "no hash leaves the state");
+    // Removed: at once, also from a door that knew the token.
+    let said = stage.muster(&["auth", "revoke", "otto"]).await;
+    assert_eq!(said.code, 0, "{said:?}");
+    let (status, _) = call("POST /api/v1/freeze", &tokens[1].1).await;
+    assert_eq!(status, 401);
+    stage
+        .muster(&["auth", "revoke", "nobody"])
+        .await
+        .refused(3, &["nobody here is called"]);
+    stage
+        .muster(&["auth", "add", "x y"])
+        .await
+        .refused(3, &["cannot be a name"]);
+    stage
+        .muster(&["auth", "add", "x", "--role", "king"])
+        .await
+        .refused(64, &["viewer, operator, approver, admin"]);
+    let list = stage.muster(&["auth", "list"]).await;
+    assert!(
+        list.out.contains("vera") && !list.out.contains("otto"),
+        "{list:?}"
+    );
+    daemon.signal(Signal::TERM);
+    daemon.ended().await;
+    // The user who runs Muster was the first, and is not made again by the next start.
+    let file = stage.state().join("approval.token");
+    let before = std::fs::read_to_string(&file).expect("token");
+    let mut daemon = stage.daemon(&[]).await;
+    assert_eq!(std::fs::read_to_string(&file).expect("token"), before);
+    let me = muster::daemon::serve::os_user();
+    assert!(
+        before.starts_with(&format!("{me}.")),
+        "a token of a person, not of the state"
+    );
+    daemon.signal(Signal::TERM);
+    daemon.ended().await;
+}
