@@ -22,6 +22,7 @@ use crate::run::{Past, fold, past, plan_of};
 use crate::verify::{Look, Watch};
 
 mod people;
+mod upkeep;
 
 /// How long one effect may take. What did not end by then counts as failed, and a look says what is left of it.
 const STEP_DEADLINE: Span = Span::from_mins(5);
@@ -879,24 +880,16 @@ impl Engine {
     fn past(&self) -> Result<Vec<Past>, EngineError> {
         // A run that never started had no effect; of those that did, what is older than two days counts for no guard unless
         // it is still open.
-        let mut runs: Vec<(String, bool)> = Vec::new();
-        let old = |at: Time| self.now().since(at) > Span::from_mins(2 * 24 * 60);
-        for e in self.journal.of_kind("started")? {
-            runs.push((e.place.run.clone(), old(e.at)));
-        }
-        let ended: BTreeSet<String> = self
-            .journal
-            .of_kind("ended")?
-            .into_iter()
-            .map(|e| e.place.run)
-            .collect();
+        let two_days = 2 * 24 * 60 * 60 * 1_000_000;
+        let since = Time::from_micros(self.now().micros() - two_days);
+        let mut ids = self.journal.started_since(since)?;
+        ids.extend(self.journal.open_runs()?);
+        let mut seen = BTreeSet::new();
         let mut out = Vec::new();
-        for (id, old) in runs {
-            if old && ended.contains(&id) {
-                continue;
-            }
+        for id in ids.into_iter().filter(|id| seen.insert(id.clone())) {
             let entries = self.journal.of_run(&id)?;
-            if let Some(plan) = plan_of(&entries) {
+            let started = entries.iter().any(|e| matches!(e.event, Event::Started { .. }));
+            if let Some(plan) = plan_of(&entries).filter(|_| started) {
                 out.push(past(plan, &entries));
             }
         }

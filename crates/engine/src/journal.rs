@@ -201,6 +201,18 @@ pub enum Event {
         /// Name.
         name: String,
     },
+    /// The head at the end of a run was written down outside, where who changes this file cannot change it too.
+    HeadExported {
+        /// The entry whose hash it is.
+        through: u64,
+        /// Where to.
+        to: String,
+    },
+    /// A run is under way and nothing happens in it.
+    Stuck {
+        /// Since when, and what it does last.
+        why: String,
+    },
     /// A lease was taken over from a process that did not give it back: dead, stopped, or cut off.
     LeaseTaken {
         /// Which.
@@ -308,6 +320,19 @@ pub struct Fence {
     pub lease: String,
     /// Epoch.
     pub epoch: u64,
+}
+
+/// The head of a journal as it stood at an entry, for keeping outside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The entry.
+    pub seq: u64,
+    /// Its hash.
+    pub hash: Digest,
+    /// When it was written.
+    pub at: Time,
+    /// The run that ended with it.
+    pub run: String,
 }
 
 /// The hash of a run after one more of its entries.

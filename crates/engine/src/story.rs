@@ -207,7 +207,10 @@ fn sentence(e: &Entry) -> Option<(&'static str, String)> {
             format!("{} froze all changes{}: {why}.", e.who, of(scope)),
         ),
         Event::Unfrozen { scope } => ("person", format!("{} allowed changes{} again.", e.who, of(scope))),
-        Event::Waited | Event::Proof { .. } | Event::Noticed { .. } => return None,
+        Event::Stuck { why } => ("trouble", format!("Run {} does not get on: {why}.", e.place.run)),
+        Event::Waited | Event::Proof { .. } | Event::Noticed { .. } | Event::HeadExported { .. } => {
+            return None;
+        }
     })
 }
 

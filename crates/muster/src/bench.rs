@@ -1,5 +1,7 @@
 //! `bench observe`: what collection costs the server and Muster, beside the postgres exporter at the same cadence;
-//! `bench watch`: what the whole daemon costs while nothing happens.
+//! `bench watch`: what the whole daemon costs while nothing happens; [`engine`]: what journal and steps cost.
+
+pub mod engine;
 
 use std::path::Path;
 use std::time::{Duration, Instant};

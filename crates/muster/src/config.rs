@@ -32,6 +32,15 @@ pub struct ClusterSettings {
     pub thresholds: Thresholds,
 }
 
+/// A place outside the state for heads of the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// A file that is only appended to, best on another machine.
+    File(PathBuf),
+    /// The system's log.
+    Syslog,
+}
+
 /// Where a value came from, for `config show`.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Shown {
@@ -60,6 +69,8 @@ pub struct Resolved {
     pub runbooks: Vec<PathBuf>,
     /// How often collectors run.
     pub cadence: Cadence,
+    /// Where the head of the journal is written down at the end of a run.
+    pub export_head: Vec<Keep>,
     /// How long a plan is valid.
     pub plan_valid: Span,
     /// After how long without a sign of life a standby takes over.

@@ -5,4 +5,5 @@ pub mod http;
 pub mod incidents;
 pub mod serve;
 pub mod socket;
+mod upkeep;
 pub mod watch;

@@ -32,8 +32,10 @@ INSERT OR IGNORE INTO head VALUES (1, 0, '00000000000000000000000000000000000000
 CREATE TABLE IF NOT EXISTS run_head (
   run   TEXT PRIMARY KEY,
   count INTEGER NOT NULL,
-  head  TEXT NOT NULL
+  head  TEXT NOT NULL,
+  ended INTEGER NOT NULL
 );
+CREATE INDEX IF NOT EXISTS run_open ON run_head (run) WHERE ended = 0;
 
 -- The highest epoch seen under each lease: who has a lower one has lost the lease and may not write.
 CREATE TABLE IF NOT EXISTS fence (

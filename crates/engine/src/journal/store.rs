@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use muster_model::{Digest, Evidence, EvidenceMoment, Time, canonical_json, digest_of_bytes};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{Entry, Event, Fence, GENESIS, Place, chain, run_head};
+use super::{Entry, Event, Fence, GENESIS, Head, Place, chain, run_head};
 
 /// Format version of the file.
 pub const FORMAT: i64 = 2;
@@ -219,7 +219,7 @@ impl Journal {
         )
         .map_err(|e| twice(&self.path, place, &text, &e))?;
         if !place.run.is_empty() {
-            count_run(&tx, &place.run, &hash).map_err(fail)?;
+            count_run(&tx, &place.run, &hash, kind_of(&text) == "ended").map_err(fail)?;
         }
         tx.execute("UPDATE head SET count = ?1, head = ?2", params![count + 1, hash])
             .map_err(fail)?;
@@ -310,6 +310,23 @@ impl Journal {
         self.select("WHERE kind = ?1 ORDER BY seq", kind)
     }
 
+    /// Ids of the runs that started at this time or later, oldest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn started_since(&self, at: Time) -> Result<Vec<String>, JournalError> {
+        let fail = |e: rusqlite::Error| cannot_read(&self.path, &e);
+        let inner = self.lock();
+        let mut statement = inner
+            .db
+            .prepare_cached("SELECT run FROM entry WHERE kind = 'started' AND at >= ?1 ORDER BY seq")
+            .map_err(fail)?;
+        let rows = statement
+            .query_map([at.to_string()], |r| r.get(0))
+            .map_err(fail)?;
+        rows.collect::<Result<_, _>>().map_err(fail)
+    }
+
     /// Ids of the runs that are not over, oldest first.
     ///
     /// # Errors
@@ -319,10 +336,7 @@ impl Journal {
         let inner = self.lock();
         let mut statement = inner
             .db
-            .prepare_cached(
-                "SELECT e.run FROM entry e WHERE e.kind = 'planned'
-                 AND NOT EXISTS (SELECT 1 FROM entry o WHERE o.run = e.run AND o.kind = 'ended') ORDER BY e.seq",
-            )
+            .prepare_cached("SELECT run FROM run_head WHERE ended = 0 ORDER BY rowid")
             .map_err(fail)?;
         let rows = statement.query_map([], |r| r.get(0)).map_err(fail)?;
         rows.collect::<Result<_, _>>().map_err(fail)
@@ -348,6 +362,56 @@ impl Journal {
             })
             .map(|(c, h)| (u64::try_from(c).unwrap_or(0), h))
             .map_err(|e| cannot_read(&self.path, &e))
+    }
+
+    /// The heads at the ends of runs after this entry, oldest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn ends_after(&self, seq: u64) -> Result<Vec<Head>, JournalError> {
+        let after = i64::try_from(seq).unwrap_or(i64::MAX);
+        let raw = self.raw(
+            "WHERE kind = 'ended' AND seq > CAST(?1 AS INTEGER) ORDER BY seq",
+            &after.to_string(),
+        )?;
+        raw.into_iter()
+            .map(|r| {
+                let at = r.at.parse().map_err(|what| JournalError::Broken {
+                    path: self.path.clone(),
+                    what,
+                })?;
+                Ok(Head {
+                    seq: r.seq,
+                    hash: r.hash,
+                    at,
+                    run: r.place.run,
+                })
+            })
+            .collect()
+    }
+
+    /// Checks the chain against heads that were kept outside: somebody who rewrites the whole file cannot rewrite those.
+    ///
+    /// # Errors
+    /// [`JournalError::Broken`] with the first head that does not fit.
+    pub fn verify_heads(&self, heads: &[Head]) -> Result<(), JournalError> {
+        for head in heads {
+            let seq = head.seq.to_string();
+            let found = self.raw("WHERE seq = CAST(?1 AS INTEGER)", &seq)?.pop();
+            let what = match found {
+                Some(raw) if raw.hash == head.hash => continue,
+                Some(_) => format!("entry {seq} is another one than when its head was written down outside"),
+                None => format!(
+                    "entry {seq} is gone; its head was written down outside at {}",
+                    head.at
+                ),
+            };
+            return Err(JournalError::Broken {
+                path: self.path.clone(),
+                what,
+            });
+        }
+        Ok(())
     }
 
     /// Reads the whole chain and checks every hash.
@@ -393,28 +457,35 @@ impl Journal {
         if seen != count || prev != head {
             return Err(broken(format!("{count} entries were written, {seen} are there")));
         }
-        for (run, count, head) in self.run_heads()? {
+        for (run, count, head, ended) in self.run_heads()? {
             let rows = self.raw("WHERE run = ?1 ORDER BY seq", &run)?;
             // A run that is at work grows while we read.
-            if usize::try_from(count).is_ok_and(|c| c <= rows.len()) {
-                let upto = usize::try_from(count).unwrap_or(0);
-                self.check_run(&run, &rows[..upto], Some((count, head)))?;
-            } else {
-                self.check_run(&run, &rows, Some((count, head)))?;
+            let upto = usize::try_from(count).unwrap_or(0).min(rows.len());
+            let told = rows[..upto].iter().any(|r| kind_of(&r.event) == "ended");
+            if ended != told {
+                let (flag, entries) = if ended {
+                    ("over", "none says so")
+                } else {
+                    ("open", "one says it is over")
+                };
+                return Err(broken(format!(
+                    "run {run} is marked as {flag}, but of its entries {entries}"
+                )));
             }
+            self.check_run(&run, &rows[..upto], Some((count, head)))?;
         }
         Ok(seen)
     }
 
-    fn run_heads(&self) -> Result<Vec<(String, i64, String)>, JournalError> {
+    fn run_heads(&self) -> Result<Vec<(String, i64, String, bool)>, JournalError> {
         let fail = |e: rusqlite::Error| cannot_read(&self.path, &e);
         let inner = self.lock();
         let mut statement = inner
             .db
-            .prepare_cached("SELECT run, count, head FROM run_head")
+            .prepare_cached("SELECT run, count, head, ended FROM run_head")
             .map_err(fail)?;
         let rows = statement
-            .query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
+            .query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))
             .map_err(fail)?;
         rows.collect::<Result<_, _>>().map_err(fail)
     }
@@ -637,7 +708,7 @@ fn pass_fence(tx: &rusqlite::Transaction<'_>, fence: &Fence) -> rusqlite::Result
 }
 
 /// Adds an entry to the count and head of its run.
-fn count_run(tx: &Connection, run: &str, hash: &str) -> rusqlite::Result<()> {
+fn count_run(tx: &Connection, run: &str, hash: &str, ended: bool) -> rusqlite::Result<()> {
     let before: Option<(i64, String)> = tx
         .query_row("SELECT count, head FROM run_head WHERE run = ?1", [run], |r| {
             Ok((r.get(0)?, r.get(1)?))
@@ -645,9 +716,9 @@ fn count_run(tx: &Connection, run: &str, hash: &str) -> rusqlite::Result<()> {
         .optional()?;
     let (count, head) = before.unwrap_or((0, GENESIS.to_owned()));
     tx.execute(
-        "INSERT INTO run_head VALUES (?1, ?2, ?3)
-         ON CONFLICT (run) DO UPDATE SET count = excluded.count, head = excluded.head",
-        params![run, count + 1, run_head(&head, hash)],
+        "INSERT INTO run_head VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (run) DO UPDATE SET count = excluded.count, head = excluded.head, ended = max(ended, excluded.ended)",
+        params![run, count + 1, run_head(&head, hash), ended],
     )?;
     Ok(())
 }
@@ -670,13 +741,14 @@ fn from_1(db: &Connection) -> rusqlite::Result<()> {
         tx.execute_batch(&format!("CREATE UNIQUE INDEX{once} AND seq > {last};"))?;
     }
     tx.execute_batch(SCHEMA)?;
-    let rows: Vec<(String, String)> = {
-        let mut statement = tx.prepare("SELECT run, hash FROM entry WHERE run <> '' ORDER BY seq")?;
-        let rows = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?;
+    let rows: Vec<(String, String, bool)> = {
+        let mut statement =
+            tx.prepare("SELECT run, hash, kind = 'ended' FROM entry WHERE run <> '' ORDER BY seq")?;
+        let rows = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
         rows.collect::<Result<_, _>>()?
     };
-    for (run, hash) in rows {
-        count_run(&tx, &run, &hash)?;
+    for (run, hash, ended) in rows {
+        count_run(&tx, &run, &hash, ended)?;
     }
     tx.commit()
 }

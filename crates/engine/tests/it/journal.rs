@@ -51,6 +51,7 @@ async fn an_entry_that_was_edited_dropped_reordered_or_cut_off_is_found() {
             "entry 4 does not follow",
         ),
         ("UPDATE run_head SET count = count + 1", "were written"),
+        ("UPDATE run_head SET ended = 0", "marked as open"),
     ] {
         let dir = tempfile::tempdir().expect("dir");
         written(dir.path()).await;

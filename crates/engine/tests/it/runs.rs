@@ -309,3 +309,60 @@ async fn the_story_tells_many_alike_in_one_line_and_what_differs_by_itself() {
     assert!(after.is_some_and(|l| l.text.contains("About to")), "{after:?}");
     assert!(story.iter().any(|l| l.text.contains("skipped")), "{story:#?}");
 }
+
+/// A run that was parked and that nobody goes on with is said to be stuck, once; so is every run's head to be kept outside.
+#[tokio::test]
+async fn a_run_that_does_not_get_on_is_said_once_and_heads_are_handed_out_once() {
+    let dir = tempfile::tempdir().expect("dir");
+    let things = world(2);
+    let engine = engine(dir.path(), &things);
+    let id = plan(&engine, &book("thing.hide@1", "undo"), "daemon")
+        .await
+        .plan
+        .id;
+    let stop = Stop::default();
+    let s = stop.clone();
+    things.lock().expect("lock").before_effect = Some(Box::new(move |_| s.set()));
+    let driven = engine.drive(&id, Starter::Person, &stop).await.expect("parks");
+    assert!(matches!(driven, Driven::Parked(_)), "{driven:?}");
+    assert!(engine.stuck().expect("reads").is_empty(), "not yet");
+    things.lock().expect("lock").skew = 11 * 60;
+    for _ in 0..3 {
+        let stuck = engine.stuck().expect("reads");
+        assert_eq!(stuck.len(), 1);
+        assert!(stuck[0].0 == id && stuck[0].1.contains("11m"), "{stuck:?}");
+    }
+    let said = engine.journal().of_kind("stuck").expect("reads");
+    assert_eq!(said.len(), 1, "said once");
+    assert!(engine.heads_for("file").expect("reads").is_empty());
+    engine.abandon(&id, "ana", "its disk is gone").expect("gives up");
+    assert!(engine.stuck().expect("reads").is_empty());
+    let heads = engine.heads_for("file").expect("reads");
+    assert_eq!((heads.len(), heads[0].run.as_str()), (1, id.as_str()));
+    engine.journal().verify_heads(&heads).expect("fits");
+    engine.exported("file", heads[0].seq).expect("notes");
+    assert!(engine.heads_for("file").expect("reads").is_empty(), "once");
+    assert_eq!(
+        engine.heads_for("syslog").expect("reads").len(),
+        1,
+        "each place by itself"
+    );
+    let mut other = heads.clone();
+    other[0].hash = "0".repeat(64);
+    let found = engine
+        .journal()
+        .verify_heads(&other)
+        .expect_err("another")
+        .to_string();
+    assert!(
+        found.contains("is another one than when its head was written down"),
+        "{found}"
+    );
+    other[0].seq = 999;
+    let found = engine
+        .journal()
+        .verify_heads(&other)
+        .expect_err("gone")
+        .to_string();
+    assert!(found.contains("entry 999 is gone"), "{found}");
+}

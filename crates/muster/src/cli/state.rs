@@ -13,8 +13,12 @@ use super::session::Session;
 /// What about the journal.
 #[derive(Debug, Subcommand)]
 pub enum JournalCommand {
-    /// Read the whole chain and check every hash
-    Verify,
+    /// Read the whole chain and check every hash, also against heads that were kept outside
+    Verify {
+        /// File that `journal.export_head` wrote
+        #[arg(long, value_name = "FILE")]
+        heads: Option<PathBuf>,
+    },
     /// Print every entry as a line of JSON
     Export,
 }
@@ -152,8 +156,11 @@ pub async fn explain(s: &Session, finding: &str, as_json: bool) -> Result<u8, Fa
 /// When the chain is broken.
 pub async fn journal(s: &Session, command: &JournalCommand, as_json: bool) -> Result<u8, Failure> {
     match command {
-        JournalCommand::Verify => {
-            let answer = s.call("GET", "/api/v1/journal/verify", json!({})).await?;
+        JournalCommand::Verify { heads } => {
+            let heads = heads.as_deref().map(read_heads).transpose()?;
+            let answer = s
+                .call("GET", "/api/v1/journal/verify", json!({"heads": heads}))
+                .await?;
             if as_json {
                 print::json(&answer);
             } else {
@@ -162,6 +169,9 @@ pub async fn journal(s: &Session, command: &JournalCommand, as_json: bool) -> Re
                     field(&answer, "entries"),
                     field(&answer, "head")
                 ));
+                if heads.is_some() {
+                    print::line(format!("{} heads from outside fit.", field(&answer, "heads")));
+                }
             }
         }
         JournalCommand::Export => {
@@ -172,6 +182,22 @@ pub async fn journal(s: &Session, command: &JournalCommand, as_json: bool) -> Re
         }
     }
     Ok(0)
+}
+
+/// Heads from outside, one JSON object a line.
+fn read_heads(file: &std::path::Path) -> Result<Vec<Value>, Failure> {
+    let wrong = |what: String| {
+        Failure::new(
+            USAGE,
+            format!("{}: {what}", file.display()),
+            "give the file that `journal.export_head` wrote",
+        )
+    };
+    let text = std::fs::read_to_string(file).map_err(|e| wrong(e.to_string()))?;
+    text.lines()
+        .filter(|l| !l.trim().is_empty())
+        .map(|l| serde_json::from_str(l).map_err(|e| wrong(e.to_string())))
+        .collect()
 }
 
 /// `muster freeze` and `unfreeze`.

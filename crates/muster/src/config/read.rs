@@ -11,7 +11,7 @@ use muster_runbooks::tree::{At, Problems, Tree, parse};
 use muster_runbooks::{Level, Problem};
 use secrecy::SecretString;
 
-use super::{ClusterSettings, Resolved, Shown};
+use super::{ClusterSettings, Keep, Resolved, Shown};
 
 mod windows;
 
@@ -67,7 +67,7 @@ pub fn load(file: &Path, env: Env<'_>) -> Result<Resolved, Vec<Problem>> {
 
 impl Reader<'_> {
     fn resolve(&mut self, tree: &Tree) -> Option<Resolved> {
-        const KEYS: [&str; 10] = [
+        const KEYS: [&str; 11] = [
             "state_dir",
             "listen",
             "clusters",
@@ -78,6 +78,7 @@ impl Reader<'_> {
             "plan_valid",
             "lease_ttl",
             "windows",
+            "journal",
         ];
         self.problems.map(tree, "the config", &KEYS)?;
         let state_dir = self.value(tree, "", "state_dir", "./state", Some("MUSTER_STATE_DIR"));
@@ -110,6 +111,7 @@ impl Reader<'_> {
                 help,
             );
         }
+        let export_head = self.export_head(tree.get("journal"));
         let mut runbooks = Vec::new();
         if let Some(list) = tree.get("runbooks")
             && let Some(items) = self.problems.list(list, "runbooks").map(<[Tree]>::to_vec)
@@ -175,6 +177,7 @@ impl Reader<'_> {
             policy,
             runbooks,
             cadence,
+            export_head,
             plan_valid,
             lease_ttl,
             shown: std::mem::take(&mut self.shown),
@@ -193,6 +196,27 @@ impl Reader<'_> {
         };
         self.show(key, &value.to_string(), origin);
         Some(value)
+    }
+
+    /// `journal.export_head`: paths, or `syslog`.
+    fn export_head(&mut self, tree: Option<&Tree>) -> Vec<Keep> {
+        if tree.is_some_and(|t| self.problems.map(t, "journal", &["export_head"]).is_none()) {
+            return Vec::new();
+        }
+        let Some(list) = tree.and_then(|t| t.get("export_head")) else {
+            self.show("journal.export_head", "nowhere", "default".to_owned());
+            return Vec::new();
+        };
+        self.texts(list, "journal.export_head")
+            .into_iter()
+            .map(|t| {
+                if t == "syslog" {
+                    Keep::Syslog
+                } else {
+                    Keep::File(self.path(&t))
+                }
+            })
+            .collect()
     }
 
     fn listen(&mut self, text: &str, at: At) -> Option<std::net::SocketAddr> {

@@ -55,7 +55,7 @@ pub fn schema() -> Value {
         "required": ["clusters"],
         "properties": {
             "state_dir": text, "listen": text, "plan_valid": span, "lease_ttl": span, "runbooks": texts, "policy": policy,
-            "thresholds": thresholds, "windows": {"type": "object", "additionalProperties": window},
+            "thresholds": thresholds, "journal": object(json!([]), json!({"export_head": texts})), "windows": {"type": "object", "additionalProperties": window},
             "collect": object(json!([]), json!({"activity": span, "replication": span, "settings": span})),
             "clusters": {"type": "object", "minProperties": 1, "additionalProperties": cluster}
         }

@@ -243,9 +243,21 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
             Ok(json!(w.app.engine.journal().all().map_err(EngineError::from)?))
         }
         ("GET", ["api", "v1", "journal", "verify"]) => {
-            let entries = w.app.engine.journal().verify().map_err(EngineError::from)?;
+            let journal = w.app.engine.journal();
+            let entries = journal.verify().map_err(EngineError::from)?;
+            let heads: Vec<muster_engine::journal::Head> = match body.get("heads") {
+                None | Some(Value::Null) => Vec::new(),
+                Some(list) => serde_json::from_value(list.clone()).map_err(|e| {
+                    ApiError::new(
+                        400,
+                        format!("these are not heads: {e}"),
+                        "give the file that `journal.export_head` wrote",
+                    )
+                })?,
+            };
+            journal.verify_heads(&heads).map_err(EngineError::from)?;
             let (_, head) = w.app.engine.journal().head().map_err(EngineError::from)?;
-            Ok(json!({"entries": entries, "head": head}))
+            Ok(json!({"entries": entries, "head": head, "heads": heads.len()}))
         }
         _ => Err(ApiError::new(
             404,

@@ -167,3 +167,41 @@ async fn the_page_is_live() {
         .await
         .expect("hears of it");
 }
+
+/// The head goes outside at the end of a run, and finds a journal that was made anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heads_kept_outside_find_a_journal_that_was_replaced() {
+    let Some(stage) = Stage::new(testing::small(15)).await else {
+        return;
+    };
+    stage.edit(|t| format!("journal: {{export_head: [./heads.jsonl]}}\n{t}"));
+    let mut daemon = stage.daemon(&[]).await;
+    let heads = stage.fleet().dir.join("heads.jsonl");
+    let path = heads.display().to_string();
+    let planned = stage.muster(&["plan", "replica-health"]).await;
+    assert_eq!(planned.code, 0, "{planned:?}");
+    until("the head is outside", async || {
+        std::fs::read_to_string(&heads)
+            .ok()
+            .filter(|t| t.ends_with('\n'))
+            .map(|_| ())
+    })
+    .await;
+    let said = stage.muster(&["journal", "verify", "--heads", &path]).await;
+    assert!(
+        said.code == 0 && said.out.contains("1 heads from outside fit"),
+        "{said:?}"
+    );
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.ended().await, Some(0));
+    for name in ["journal.db", "journal.db-wal", "journal.db-shm"] {
+        let _ = std::fs::remove_file(stage.state().join(name));
+    }
+    let said = stage.muster(&["journal", "verify"]).await;
+    assert_eq!(said.code, 0, "by itself the new one is whole: {said:?}");
+    let said = stage.muster(&["journal", "verify", "--heads", &path]).await;
+    said.refused(1, &["its head was written down outside"]);
+    std::fs::write(&heads, "no json\n").expect("writes");
+    let said = stage.muster(&["journal", "verify", "--heads", &path]).await;
+    said.refused(64, &["heads.jsonl"]);
+}

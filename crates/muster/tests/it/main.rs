@@ -7,6 +7,7 @@ mod documents;
 mod drills;
 mod fleet;
 mod full_disk;
+mod garbage;
 mod people;
 mod shapes;
 mod stage;

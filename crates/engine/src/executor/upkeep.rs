@@ -1,0 +1,87 @@
+//! What the engine does besides driving runs: heads that are to be kept outside, runs that do not get on.
+
+use muster_model::{RunState, Span};
+
+use super::{Engine, EngineError};
+use crate::journal::{DAEMON, Event, Head, Place};
+
+/// After how long without an entry a run that is under way is stuck.
+const STUCK_AFTER: Span = Span::from_mins(10);
+
+impl Engine {
+    /// Heads at the ends of runs that were not yet written down there.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn heads_for(&self, to: &str) -> Result<Vec<Head>, EngineError> {
+        let done = self
+            .journal()
+            .of_kind("head_exported")?
+            .into_iter()
+            .rev()
+            .find_map(|e| match e.event {
+                Event::HeadExported { through, to: t } if t == to => Some(through),
+                _ => None,
+            });
+        Ok(self.journal().ends_after(done.unwrap_or(0))?)
+    }
+
+    /// Notes that heads were written down there.
+    ///
+    /// # Errors
+    /// When it cannot be journaled; then they are written there once more.
+    pub fn exported(&self, to: &str, through: u64) -> Result<(), EngineError> {
+        let event = Event::HeadExported {
+            through,
+            to: to.to_owned(),
+        };
+        self.append(DAEMON, &Place::default(), event).map(|_| ())
+    }
+
+    /// Runs that are under way, wait for nothing, and in which nothing has happened for ten minutes; each with a sentence.
+    /// What was not said before is written down.
+    ///
+    /// # Errors
+    /// When the journal cannot be read or written.
+    pub fn stuck(&self) -> Result<Vec<(String, String)>, EngineError> {
+        let mut out = Vec::new();
+        for (plan, run) in self.open_runs()? {
+            if !matches!(run.state, RunState::Running | RunState::Parked) {
+                continue;
+            }
+            let entries = self.journal().of_run(&run.id)?;
+            let said = entries.iter().rev().find_map(|e| match &e.event {
+                Event::Stuck { why } => Some((e.seq, why.clone())),
+                _ => None,
+            });
+            let Some(last) = entries
+                .iter()
+                .rev()
+                .find(|e| !matches!(e.event, Event::Stuck { .. }))
+            else {
+                continue;
+            };
+            let still = self.now().since(last.at);
+            if still < STUCK_AFTER {
+                continue;
+            }
+            if let Some((_, why)) = said.filter(|(seq, _)| *seq > last.seq) {
+                out.push((run.id.clone(), why));
+                continue;
+            }
+            let step = if last.place.step.is_empty() {
+                "it".to_owned()
+            } else {
+                format!("`{}`", last.place.step)
+            };
+            let why = format!(
+                "nothing has happened in it for {}; {step} was last",
+                still.human()
+            );
+            let place = Place::run(&run.id, plan.incident.as_deref());
+            self.append(DAEMON, &place, Event::Stuck { why: why.clone() })?;
+            out.push((run.id.clone(), why));
+        }
+        Ok(out)
+    }
+}

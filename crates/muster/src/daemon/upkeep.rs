@@ -1,0 +1,99 @@
+//! What the daemon looks after besides clusters: heads of the journal that are kept outside, runs that do not get on.
+
+use std::io::Write;
+use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_engine::journal::Head;
+
+use super::watch::{Watch, write};
+use crate::config::Keep;
+
+/// How a notice about a run that does not get on begins.
+const STUCK: &str = "Run ";
+/// How a notice about a head that cannot be kept begins.
+const UNKEPT: &str = "The head of the journal cannot be written to";
+
+/// Every few seconds, until the daemon stops.
+pub(super) async fn look_after(watch: Arc<Watch>) {
+    let mut tick = tokio::time::interval(Duration::from_secs(5));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while !watch.stop.is_set() {
+        tick.tick().await;
+        let mut notices = Vec::new();
+        for keep in &watch.app.config().export_head {
+            if let Err(why) = export(&watch, keep) {
+                notices.push(format!("{UNKEPT} {}: {why}.", named(keep)));
+            }
+        }
+        match watch.app.engine.stuck() {
+            Ok(stuck) => notices.extend(stuck.into_iter().map(|(id, why)| {
+                format!("{STUCK}{id} does not get on: {why}. `muster runs show {id}` says where; cancel it or abandon it.")
+            })),
+            Err(e) => tracing::warn!(error = %e, "runs cannot be looked after"),
+        }
+        let mut known = write(&watch.notices);
+        let before = known.clone();
+        let ours =
+            |n: &String| n.starts_with(UNKEPT) || (n.starts_with(STUCK) && n.contains("does not get on"));
+        known.retain(|n| !ours(n));
+        for n in notices {
+            if !before.contains(&n) {
+                tracing::error!("{n}");
+            }
+            known.push(n);
+        }
+        let changed = *known != before;
+        drop(known);
+        if changed {
+            watch.changed();
+        }
+    }
+}
+
+fn named(keep: &Keep) -> String {
+    match keep {
+        Keep::File(path) => path.display().to_string(),
+        Keep::Syslog => "syslog".to_owned(),
+    }
+}
+
+/// Writes down what is not there yet, then notes it: after a crash in between a head is there twice, which harms nobody.
+fn export(watch: &Watch, keep: &Keep) -> Result<(), String> {
+    let to = named(keep);
+    let heads = watch.app.engine.heads_for(&to).map_err(|e| e.to_string())?;
+    let Some(last) = heads.last() else { return Ok(()) };
+    match keep {
+        Keep::File(path) => append(path, &heads).map_err(|e| e.to_string())?,
+        Keep::Syslog => log(&heads).map_err(|e| e.to_string())?,
+    }
+    watch
+        .app
+        .engine
+        .exported(&to, last.seq)
+        .map_err(|e| e.to_string())
+}
+
+fn lines(heads: &[Head]) -> impl Iterator<Item = String> {
+    heads.iter().map(|h| serde_json::to_string(h).unwrap_or_default())
+}
+
+fn append(path: &std::path::Path, heads: &[Head]) -> std::io::Result<()> {
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
+    let text: String = lines(heads).map(|l| l + "\n").collect();
+    file.write_all(text.as_bytes())?;
+    file.sync_data()
+}
+
+/// RFC 3164, facility authpriv, severity notice; the system's log takes it from its socket.
+fn log(heads: &[Head]) -> std::io::Result<()> {
+    let socket = UnixDatagram::unbound()?;
+    for line in lines(heads) {
+        socket.send_to(
+            format!("<85>muster[{}]: journal head {line}", std::process::id()).as_bytes(),
+            "/dev/log",
+        )?;
+    }
+    Ok(())
+}
