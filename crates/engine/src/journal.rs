@@ -201,6 +201,24 @@ pub enum Event {
         /// Name.
         name: String,
     },
+    /// A slot of a schedule was used.
+    Scheduled {
+        /// Name of the schedule.
+        name: String,
+        /// The slot.
+        slot: Time,
+        /// What came of it, as a sentence; a plan is in the run of this entry.
+        what: String,
+    },
+    /// An alert from outside was taken up.
+    Triggered {
+        /// Name of the alert.
+        alert: String,
+        /// Its fingerprint with the time at which it began: the same again is not taken up twice.
+        key: String,
+        /// What came of it, as a sentence; a plan is in the run of this entry.
+        what: String,
+    },
     /// The head at the end of a run was written down outside, where who changes this file cannot change it too.
     HeadExported {
         /// The entry whose hash it is.

@@ -20,6 +20,7 @@ pub mod principals;
 pub mod progress;
 pub mod proof;
 pub mod run;
+pub mod schedule;
 pub mod state;
 pub mod story;
 pub mod verify;

@@ -207,6 +207,11 @@ fn sentence(e: &Entry) -> Option<(&'static str, String)> {
             format!("{} froze all changes{}: {why}.", e.who, of(scope)),
         ),
         Event::Unfrozen { scope } => ("person", format!("{} allowed changes{} again.", e.who, of(scope))),
+        Event::Scheduled { name, slot, what } => (
+            "seen",
+            format!("The schedule `{name}` was due at {}: {what}.", slot.clock()),
+        ),
+        Event::Triggered { alert, what, .. } => ("seen", format!("The alert {alert} came in: {what}.")),
         Event::Stuck { why } => ("trouble", format!("Run {} does not get on: {why}.", e.place.run)),
         Event::Waited | Event::Proof { .. } | Event::Noticed { .. } | Event::HeadExported { .. } => {
             return None;

@@ -2,8 +2,10 @@
 //!
 //! Knows keys, files and the environment that it is handed. Connects to nothing; [`check`] does that.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use muster_engine::schedule::Schedule;
 use muster_model::{Autopilot, Policy, Protect, Span, Thresholds, Window};
 use muster_observe::Cadence;
 use muster_reach::ClusterConfig;
@@ -30,6 +32,15 @@ pub struct ClusterSettings {
     pub windows: Vec<Window>,
     /// Thresholds, defaults and overrides.
     pub thresholds: Thresholds,
+}
+
+/// What an alert from outside leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trigger {
+    /// Runbook.
+    pub runbook: String,
+    /// Label of the alert that names the target; without it there must be one cluster only.
+    pub label: Option<String>,
 }
 
 /// A place outside the state for heads of the journal.
@@ -69,6 +80,10 @@ pub struct Resolved {
     pub runbooks: Vec<PathBuf>,
     /// How often collectors run.
     pub cadence: Cadence,
+    /// What is planned by the clock.
+    pub schedules: Vec<Schedule>,
+    /// What is planned when an alert comes in, by the alert's name.
+    pub triggers: BTreeMap<String, Trigger>,
     /// Where the head of the journal is written down at the end of a run.
     pub export_head: Vec<Keep>,
     /// How long a plan is valid.

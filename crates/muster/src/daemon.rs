@@ -5,5 +5,6 @@ pub mod http;
 pub mod incidents;
 pub mod serve;
 pub mod socket;
+mod starts;
 mod upkeep;
 pub mod watch;

@@ -1,6 +1,6 @@
 //! What the engine does besides driving runs: heads that are to be kept outside, runs that do not get on.
 
-use muster_model::{RunState, Span};
+use muster_model::{RunState, Span, Time};
 
 use super::{Engine, EngineError};
 use crate::journal::{DAEMON, Event, Head, Place};
@@ -9,6 +9,29 @@ use crate::journal::{DAEMON, Event, Head, Place};
 const STUCK_AFTER: Span = Span::from_mins(10);
 
 impl Engine {
+    /// The slot of a schedule that was used last.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn last_slot(&self, schedule: &str) -> Result<Option<Time>, EngineError> {
+        let used = self.journal().of_kind("scheduled")?;
+        Ok(used.into_iter().rev().find_map(|e| match e.event {
+            Event::Scheduled { name, slot, .. } if name == schedule => Some(slot),
+            _ => None,
+        }))
+    }
+
+    /// Whether an alert was taken up already.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn triggered(&self, key: &str) -> Result<bool, EngineError> {
+        let known = self.journal().of_kind("triggered")?;
+        Ok(known
+            .iter()
+            .any(|e| matches!(&e.event, Event::Triggered { key: k, .. } if k == key)))
+    }
+
     /// Heads at the ends of runs that were not yet written down there.
     ///
     /// # Errors

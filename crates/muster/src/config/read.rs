@@ -13,6 +13,7 @@ use secrecy::SecretString;
 
 use super::{ClusterSettings, Keep, Resolved, Shown};
 
+mod starts;
 mod windows;
 
 type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -67,7 +68,7 @@ pub fn load(file: &Path, env: Env<'_>) -> Result<Resolved, Vec<Problem>> {
 
 impl Reader<'_> {
     fn resolve(&mut self, tree: &Tree) -> Option<Resolved> {
-        const KEYS: [&str; 11] = [
+        const KEYS: [&str; 13] = [
             "state_dir",
             "listen",
             "clusters",
@@ -79,6 +80,8 @@ impl Reader<'_> {
             "lease_ttl",
             "windows",
             "journal",
+            "schedules",
+            "triggers",
         ];
         self.problems.map(tree, "the config", &KEYS)?;
         let state_dir = self.value(tree, "", "state_dir", "./state", Some("MUSTER_STATE_DIR"));
@@ -111,6 +114,8 @@ impl Reader<'_> {
                 help,
             );
         }
+        let schedules = self.schedules(tree.get("schedules"));
+        let triggers = self.triggers(tree.get("triggers"));
         let export_head = self.export_head(tree.get("journal"));
         let mut runbooks = Vec::new();
         if let Some(list) = tree.get("runbooks")
@@ -177,6 +182,8 @@ impl Reader<'_> {
             policy,
             runbooks,
             cadence,
+            schedules,
+            triggers,
             export_head,
             plan_valid,
             lease_ttl,

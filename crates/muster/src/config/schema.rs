@@ -47,6 +47,12 @@ pub fn schema() -> Value {
             "clusters": texts, "risk": {"enum": ["reversible", "disruptive", "irreversible"]},
             "incidents": {"enum": ["exempt", "wait"]}}),
     );
+    let schedule = object(
+        json!(["cron", "runbook"]),
+        json!({"cron": text, "zone": text, "jitter": span, "runbook": text, "target": text,
+            "params": {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}}),
+    );
+    let trigger = object(json!(["runbook"]), json!({"runbook": text, "label": text}));
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "muster.yaml",
@@ -56,6 +62,8 @@ pub fn schema() -> Value {
         "properties": {
             "state_dir": text, "listen": text, "plan_valid": span, "lease_ttl": span, "runbooks": texts, "policy": policy,
             "thresholds": thresholds, "journal": object(json!([]), json!({"export_head": texts})), "windows": {"type": "object", "additionalProperties": window},
+            "schedules": {"type": "object", "additionalProperties": schedule},
+            "triggers": {"type": "object", "additionalProperties": trigger},
             "collect": object(json!([]), json!({"activity": span, "replication": span, "settings": span})),
             "clusters": {"type": "object", "minProperties": 1, "additionalProperties": cluster}
         }

@@ -26,7 +26,7 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    fn new(status: u16, error: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(super) fn new(status: u16, error: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             status,
             error: error.into(),
@@ -141,6 +141,7 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
             let asks = w.app.engine.asked(&run.id)?.map(|(_, question)| question);
             Ok(json!({"plan": plan, "run": run, "timeline": timeline, "asks": asks}))
         }
+        ("POST", ["api", "v1", "hooks", "alertmanager"]) => super::starts::alerts(w, &who, body).await,
         ("GET", ["api", "v1", "ping"]) => Ok(json!({"awake": true})),
         ("POST", ["api", "v1", "plans"]) => plan(w, &who, body).await,
         ("POST", ["api", "v1", "plans", "apply"]) => apply(w, caller, body).await,

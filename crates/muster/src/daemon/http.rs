@@ -186,10 +186,9 @@ async fn api(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let token = headers
-        .get("x-muster-token")
-        .and_then(|v| v.to_str().ok())
-        .unwrap_or_default();
+    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
+    let bearer = || text("authorization").and_then(|v| v.strip_prefix("Bearer "));
+    let token = text("x-muster-token").or_else(bearer).unwrap_or_default();
     let shown = if token.is_empty() {
         None
     } else {

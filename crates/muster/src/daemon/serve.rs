@@ -183,6 +183,7 @@ impl Daemon {
         watch.recover().await;
         let mut watchers = tokio::task::JoinSet::new();
         watchers.spawn(watch.clone().again());
+        watchers.spawn(super::starts::by_the_clock(watch.clone()));
         watchers.spawn(super::upkeep::look_after(watch.clone()));
         for cluster in watch.app.estate.clusters() {
             watchers.spawn(watched(watch.clone(), cluster.name.clone()));

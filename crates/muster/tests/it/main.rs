@@ -12,4 +12,5 @@ mod people;
 mod shapes;
 mod stage;
 mod standby;
+mod starts;
 mod up;

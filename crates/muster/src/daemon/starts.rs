@@ -1,0 +1,187 @@
+//! What is planned without a finding: by the clock, and when an alert from outside comes in. The guards judge it as any plan;
+//! autopilot says who starts it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_engine::journal::{DAEMON, Event, Place};
+use muster_engine::planner::Request;
+use muster_engine::{EngineError, Starter};
+use muster_model::{Autopilot, PlanResult};
+use serde_json::{Value, json};
+
+use super::api::ApiError;
+use super::watch::Watch;
+
+/// Uses the slots of all schedules, until the daemon stops.
+pub(super) async fn by_the_clock(watch: Arc<Watch>) {
+    let began = watch.app.engine.now();
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while !watch.stop.is_set() {
+        tick.tick().await;
+        for schedule in &watch.app.config().schedules {
+            let last = match watch.app.engine.last_slot(&schedule.name) {
+                Ok(last) => last.unwrap_or(began),
+                Err(e) => {
+                    tracing::warn!(schedule = %schedule.name, error = %e, "cannot be read");
+                    continue;
+                }
+            };
+            // A file that cannot be understood is not accepted, so this is about a clock out of its range.
+            let Ok(Some(slot)) = schedule.due(last, watch.app.engine.now()) else {
+                continue;
+            };
+            let target = Some(schedule.target.as_str()).filter(|t| !t.is_empty());
+            let (run, what) = start(&watch, &schedule.runbook, target, &schedule.params).await;
+            tracing::info!(schedule = %schedule.name, %what, "due");
+            let event = Event::Scheduled {
+                name: schedule.name.clone(),
+                slot,
+                what,
+            };
+            let place = Place::run(&run.unwrap_or_default(), None);
+            if let Err(e) = watch.app.engine.append(DAEMON, &place, event) {
+                tracing::error!(schedule = %schedule.name, error = %e, "its slot cannot be written down, so it is used again");
+            }
+            watch.changed();
+        }
+    }
+}
+
+/// Plans a runbook, and starts it where autopilot and policy let it; its run, and what came of it.
+async fn start(
+    watch: &Arc<Watch>,
+    runbook: &str,
+    target: Option<&str>,
+    given: &std::collections::BTreeMap<String, String>,
+) -> (Option<String>, String) {
+    match plan(watch, runbook, target, given).await {
+        Ok((run, what)) => (run, what),
+        Err(why) => (None, format!("`{runbook}` was not planned: {why}")),
+    }
+}
+
+async fn plan(
+    watch: &Arc<Watch>,
+    id: &str,
+    target: Option<&str>,
+    given: &std::collections::BTreeMap<String, String>,
+) -> Result<(Option<String>, String), String> {
+    let config = watch.app.config();
+    let library = watch.app.library();
+    let runbook = library
+        .get(id)
+        .ok_or_else(|| format!("there is no runbook `{id}`"))?;
+    let (settings, address) = config.target(target)?;
+    let params = muster_runbooks::params(runbook, given).map_err(|p| p.join("; "))?;
+    let request = Request {
+        cluster: settings.reach.name.clone(),
+        target: address,
+        params,
+        requested_by: DAEMON.to_owned(),
+        incident: None,
+        valid: config.plan_valid,
+        library: &library,
+        known: None,
+    };
+    let planned = watch
+        .app
+        .engine
+        .plan(runbook, request)
+        .await
+        .map_err(|e: EngineError| e.to_string())?;
+    let run = planned.plan.id.clone();
+    if planned.attached {
+        return Ok((Some(run), format!("`{id}` is under way already")));
+    }
+    if let Some(r) = planned.refused {
+        return Ok((
+            Some(run),
+            format!("`{id}` was refused by `{}`: {}", r.guard, r.why),
+        ));
+    }
+    let what = match &planned.plan.result {
+        PlanResult::Changes if settings.autopilot == Autopilot::Act => {
+            watch.drive(&run, Starter::Autopilot).await;
+            format!("`{id}` was planned, and is started where the guards let it")
+        }
+        PlanResult::Changes => format!("`{id}` was planned and waits for a person"),
+        PlanResult::Nothing { why } => format!("`{id}` has nothing to do: {why}"),
+        PlanResult::Declined { why, .. } => format!("`{id}` declined: {why}"),
+        PlanResult::Report { summary, .. } => format!("`{id}` reports: {summary}"),
+    };
+    Ok((Some(run), what.trim_end_matches('.').to_owned()))
+}
+
+/// Takes up the alerts of one call in the form of Alertmanager's webhook, version 4. An alert that is resolved, unknown or
+/// taken up already leads to nothing; the answer says which.
+///
+/// # Errors
+/// When the body is no such call.
+pub(super) async fn alerts(watch: &Arc<Watch>, who: &str, body: &Value) -> Result<Value, ApiError> {
+    let wrong = |what: &str| {
+        ApiError::new(
+            400,
+            format!("this is no call of Alertmanager: {what}"),
+            "send its webhook, version 4",
+        )
+    };
+    let list = body
+        .get("alerts")
+        .and_then(Value::as_array)
+        .ok_or_else(|| wrong("`alerts` is missing"))?;
+    let config = watch.app.config();
+    let mut out = Vec::new();
+    for alert in list {
+        let label = |name: &str| alert["labels"].get(name).and_then(Value::as_str);
+        let name = label("alertname").ok_or_else(|| wrong("an alert has no `alertname`"))?;
+        let text = |key: &str| alert.get(key).and_then(Value::as_str).unwrap_or_default();
+        let mut said = |what: String| out.push(json!({"alert": name, "what": what}));
+        if text("status") == "resolved" {
+            said("it is resolved".to_owned());
+            continue;
+        }
+        let Some(trigger) = config.triggers.get(name) else {
+            said("no trigger of the config names it".to_owned());
+            continue;
+        };
+        let target = trigger.label.as_deref().and_then(label);
+        if trigger.label.is_some() && target.is_none() {
+            said(format!(
+                "it has no label `{}` that names a target",
+                trigger.label.as_deref().unwrap_or_default()
+            ));
+            continue;
+        }
+        // One call a target, however many alerts say the same; the same alert again is the same key.
+        let key = format!(
+            "{}/{}/{}",
+            text("fingerprint"),
+            text("startsAt"),
+            target.unwrap_or_default()
+        );
+        if watch.app.engine.triggered(&key)? {
+            said("it was taken up before".to_owned());
+            continue;
+        }
+        let (run, what) = start(
+            watch,
+            &trigger.runbook,
+            target,
+            &std::collections::BTreeMap::new(),
+        )
+        .await;
+        let event = Event::Triggered {
+            alert: name.to_owned(),
+            key,
+            what: what.clone(),
+        };
+        let place = Place::run(&run.clone().unwrap_or_default(), None);
+        watch.app.engine.append(who, &place, event)?;
+        out.push(json!({"alert": name, "what": what, "run": run}));
+        watch.changed();
+    }
+    let cut = body.get("truncatedAlerts").and_then(Value::as_u64).unwrap_or(0);
+    Ok(json!({"alerts": out, "incomplete": cut > 0}))
+}
