@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use async_trait::async_trait;
 use muster_model::{
-    Autopilot, Digest, Plan, Policy, Record, Run, RunOutcome, RunState, Safety, Scope, Span, StepPlan, Time,
-    WaitFor, Window,
+    Autopilot, Digest, Observation, Plan, Policy, Record, Run, RunOutcome, RunState, Safety, Scope, Span,
+    StepPlan, Time, WaitFor, Window,
 };
 
 use crate::catalogue::{Catalogue, CodeError};
@@ -26,6 +26,8 @@ mod upkeep;
 
 /// How long one effect may take. What did not end by then counts as failed, and a look says what is left of it.
 const STEP_DEADLINE: Span = Span::from_mins(5);
+/// How often it is looked, a second apart, whether an effect is there whose answer was lost.
+const LOOKS: u32 = 5;
 /// How often a proof looks.
 const LOOK_EVERY: Span = Span::from_millis(500);
 
@@ -799,6 +801,22 @@ impl Engine {
                 error: format!("it did not end within {}", STEP_DEADLINE.human()),
             },
         };
+        if matches!(outcome, muster_model::Outcome::Indeterminate { .. }) {
+            // An answer that was lost is no effect that was lost: a look may show it.
+            for _ in 0..LOOKS {
+                let observation = action.observe(scope, with, target).await;
+                let happened = match &observation {
+                    Observation::Done { .. } => !undo,
+                    Observation::NotDone { .. } => undo,
+                    Observation::Unknown { .. } => false,
+                };
+                if happened {
+                    self.append(who, at, Event::Observed { observation, undo })?;
+                    return Ok(None);
+                }
+                self.clock.wait(Span::from_secs(1)).await;
+            }
+        }
         let done = matches!(outcome, muster_model::Outcome::Done { .. });
         if permit.remaining() == Span::ZERO && !done {
             return Ok(Some("it ended while the effect was under way".to_owned()));

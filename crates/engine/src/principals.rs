@@ -105,16 +105,28 @@ impl Engine {
     /// # Errors
     /// When the name cannot be one, or it cannot be written down.
     pub fn admit(&self, by: &str, name: &str, role: Role) -> Result<String, EngineError> {
+        self.admit_and(by, name, role, |_| Ok(()))
+    }
+
+    /// As [`Engine::admit`]; what is done with the token before its owner counts as added can fail, and then nobody is.
+    ///
+    /// # Errors
+    /// As [`Engine::admit`], and what `keep` says.
+    pub fn admit_and<E: From<EngineError>>(
+        &self,
+        by: &str,
+        name: &str,
+        role: Role,
+        keep: impl FnOnce(&str) -> Result<(), E>,
+    ) -> Result<String, E> {
         let fits = !name.is_empty()
             && name.len() <= 64
             && name
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '@' | '+' | '.'));
         if !fits || name == crate::journal::DAEMON {
-            return Err(refuse(
-                format!("`{name}` cannot be a name here"),
-                "use letters, digits and - _ @ + . (and not `daemon`)",
-            ));
+            let why = format!("`{name}` cannot be a name here");
+            return Err(refuse(why, "use letters, digits and - _ @ + . (and not `daemon`)").into());
         }
         let secret: String = (0..32).map(|_| format!("{:02x}", rand::random::<u8>())).collect();
         let hash: PasswordHash = Argon2::default()
@@ -122,14 +134,18 @@ impl Engine {
             .map_err(|e| refuse(format!("the token cannot be hashed: {e}"), "try again"))?;
         let hash = hash.to_string();
         let check = digest_of_bytes(hash.as_bytes());
-        self.journal().keep_hash(&check, &hash)?;
+        self.journal()
+            .keep_hash(&check, &hash)
+            .map_err(EngineError::from)?;
+        let token = format!("{name}.{secret}");
+        keep(&token)?;
         let event = Event::PrincipalAdded {
             name: name.to_owned(),
             role,
             check,
         };
         self.append(by, &Place::default(), event)?;
-        Ok(format!("{name}.{secret}"))
+        Ok(token)
     }
 
     /// Removes somebody: their token opens nothing any more.

@@ -46,6 +46,8 @@ enum Sent {
     No,
     /// Another acting statement of ours runs on this server.
     Busy,
+    /// It was not sent, and why.
+    Not(String),
 }
 
 /// Ends sessions or statements.
@@ -97,7 +99,10 @@ impl End {
     }
 
     async fn act(&self, session: &PgSession, id: &SessionId, permit: &Permit) -> Result<Sent, ReachError> {
-        let clock = session.query(CLOCK, &[]).await?;
+        let clock = match session.query(CLOCK, &[]).await {
+            Ok(clock) => clock,
+            Err(e) => return Ok(Sent::Not(e.reason)),
+        };
         // In this order: were we stopped in between, the remaining time is the shorter for it.
         let left = i64::try_from(permit.remaining().millis()).unwrap_or(0) * 1000;
         let deadline = clock.first().map_or(0, |r| r.get::<_, i64>("now")) + left;
@@ -307,6 +312,7 @@ impl Action for End {
         };
         match sent {
             Ok(Sent::Yes) => {}
+            Ok(Sent::Not(why)) => return failed(format!("{why}; nothing was sent")),
             Ok(Sent::Busy) => {
                 return failed("another Muster acts on this server just now; nothing was sent".to_owned());
             }

@@ -9,7 +9,7 @@ use crate::journal::{DAEMON, Event, Head, Place};
 const STUCK_AFTER: Span = Span::from_mins(10);
 
 impl Engine {
-    /// The slot of a schedule that was used last.
+    /// The slot of a schedule that was used last. Reads much: ask once, then remember.
     ///
     /// # Errors
     /// When the journal cannot be read.
@@ -32,21 +32,25 @@ impl Engine {
             .any(|e| matches!(&e.event, Event::Triggered { key: k, .. } if k == key)))
     }
 
-    /// Heads at the ends of runs that were not yet written down there.
+    /// The entry through which heads were written down there; 0 when none was. Reads much: ask once, then remember.
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub fn heads_for(&self, to: &str) -> Result<Vec<Head>, EngineError> {
-        let done = self
-            .journal()
-            .of_kind("head_exported")?
-            .into_iter()
-            .rev()
-            .find_map(|e| match e.event {
-                Event::HeadExported { through, to: t } if t == to => Some(through),
-                _ => None,
-            });
-        Ok(self.journal().ends_after(done.unwrap_or(0))?)
+    pub fn exported_through(&self, to: &str) -> Result<u64, EngineError> {
+        let done = self.journal().of_kind("head_exported")?;
+        let through = done.into_iter().rev().find_map(|e| match e.event {
+            Event::HeadExported { through, to: t } if t == to => Some(through),
+            _ => None,
+        });
+        Ok(through.unwrap_or(0))
+    }
+
+    /// Heads at the ends of runs after this entry.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn heads_after(&self, seq: u64) -> Result<Vec<Head>, EngineError> {
+        Ok(self.journal().ends_after(seq)?)
     }
 
     /// Notes that heads were written down there.

@@ -32,6 +32,8 @@ pub(crate) struct World {
     pub(crate) stubborn: Vec<u32>,
     /// Ending these works, and says that it failed.
     pub(crate) clumsy: Vec<u32>,
+    /// Ending these works, and the answer is lost.
+    pub(crate) lossy: Vec<u32>,
     /// Undoing these fails.
     pub(crate) gone: Vec<u32>,
     /// Timeline of the primary.
@@ -236,6 +238,11 @@ impl Action for End {
         }
         world.things.remove(&n);
         *world.ended.entry(n).or_default() += 1;
+        if world.lossy.contains(&n) {
+            return Outcome::Indeterminate {
+                why: "the answer was lost".into(),
+            };
+        }
         if world.clumsy.contains(&n) {
             return Outcome::Failed {
                 error: format!("thing {n} went, but not as asked"),

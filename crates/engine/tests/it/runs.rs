@@ -334,17 +334,21 @@ async fn a_run_that_does_not_get_on_is_said_once_and_heads_are_handed_out_once()
     }
     let said = engine.journal().of_kind("stuck").expect("reads");
     assert_eq!(said.len(), 1, "said once");
-    assert!(engine.heads_for("file").expect("reads").is_empty());
+    assert!(engine.heads_after(0).expect("reads").is_empty());
     engine.abandon(&id, "ana", "its disk is gone").expect("gives up");
     assert!(engine.stuck().expect("reads").is_empty());
-    let heads = engine.heads_for("file").expect("reads");
+    let heads = engine.heads_after(0).expect("reads");
     assert_eq!((heads.len(), heads[0].run.as_str()), (1, id.as_str()));
     engine.journal().verify_heads(&heads).expect("fits");
     engine.exported("file", heads[0].seq).expect("notes");
-    assert!(engine.heads_for("file").expect("reads").is_empty(), "once");
+    assert_eq!(engine.exported_through("file").expect("reads"), heads[0].seq);
+    assert!(
+        engine.heads_after(heads[0].seq).expect("reads").is_empty(),
+        "once"
+    );
     assert_eq!(
-        engine.heads_for("syslog").expect("reads").len(),
-        1,
+        engine.exported_through("syslog").expect("reads"),
+        0,
         "each place by itself"
     );
     let mut other = heads.clone();
@@ -365,4 +369,31 @@ async fn a_run_that_does_not_get_on_is_said_once_and_heads_are_handed_out_once()
         .expect_err("gone")
         .to_string();
     assert!(found.contains("entry 999 is gone"), "{found}");
+}
+
+/// The answer is lost, the effect is not: a look shows it, and the run goes on. Where a look shows nothing, it stops.
+#[tokio::test]
+async fn an_answer_that_was_lost_is_made_up_for_by_a_look() {
+    for (dark, wanted) in [(false, RunOutcome::Proven), (true, RunOutcome::Indeterminate)] {
+        let dir = tempfile::tempdir().expect("dir");
+        let things = world(3);
+        things.lock().expect("lock").lossy = vec![2];
+        let engine = engine(dir.path(), &things);
+        let id = plan(&engine, &book("thing.end@1", "escalate"), "daemon")
+            .await
+            .plan
+            .id;
+        engine.approve(&id, "bo", None, None).expect("approves");
+        if dark {
+            let world = things.clone();
+            things.lock().expect("lock").before_effect =
+                Some(Box::new(move |n| world.lock().expect("lock").blind = n == 2));
+        }
+        let driven = engine
+            .drive(&id, Starter::Person, &Stop::default())
+            .await
+            .expect("drives");
+        assert_eq!(outcome(&driven), Some(wanted), "{driven:?}");
+        assert!(things.lock().expect("lock").ended.values().all(|n| *n == 1));
+    }
 }

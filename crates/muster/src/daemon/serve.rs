@@ -57,34 +57,29 @@ pub fn first_principal(app: &App) -> Result<(), ServeError> {
         path: path.display().to_string(),
         reason: e.to_string(),
     };
-    let known = app.engine.principals()?;
-    let me = os_user();
-    // A file that a full disk or a kill left empty or half is made anew; that somebody took it away on purpose counts.
-    let text = std::fs::read_to_string(&path).ok();
-    let whole = |t: &str| t.trim().rsplit_once('.').is_some_and(|(_, s)| s.len() == 64);
-    let had = app
-        .engine
-        .journal()
-        .of_kind("principal_added")
-        .map_err(muster_engine::EngineError::from)?;
-    if text.as_deref().is_some_and(whole) {
-        return std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(fail);
-    }
-    if !had.is_empty() && (text.is_none() || !known.iter().any(|p| p.name == me)) {
+    let added = app.engine.journal().of_kind("principal_added");
+    if !added.map_err(muster_engine::EngineError::from)?.is_empty() {
+        if path.exists() {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(fail)?;
+        }
         return Ok(());
     }
-    let token = app.engine.admit(&me, &me, Role::Admin)?;
-    let new = app.state.path.join(format!("{TOKEN_FILE}.new"));
-    let _ = std::fs::remove_file(&new);
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&new)
-        .map_err(fail)?;
-    std::io::Write::write_all(&mut file, token.as_bytes()).map_err(fail)?;
-    file.sync_all().map_err(fail)?;
-    std::fs::rename(&new, &path).map_err(fail)
+    let me = os_user();
+    // First the file, then the word that they are known: killed in between, it is made anew.
+    app.engine.admit_and(&me, &me, Role::Admin, |token| {
+        let new = app.state.path.join(format!("{TOKEN_FILE}.new"));
+        let _ = std::fs::remove_file(&new);
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&new)
+            .map_err(fail)?;
+        std::io::Write::write_all(&mut file, token.as_bytes()).map_err(fail)?;
+        file.sync_all().map_err(fail)?;
+        std::fs::rename(&new, &path).map_err(fail)
+    })?;
+    Ok(())
 }
 
 /// A daemon that is listening, not yet watching.

@@ -1,13 +1,14 @@
 //! What is planned without a finding: by the clock, and when an alert from outside comes in. The guards judge it as any plan;
 //! autopilot says who starts it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use muster_engine::journal::{DAEMON, Event, Place};
 use muster_engine::planner::Request;
 use muster_engine::{EngineError, Starter};
-use muster_model::{Autopilot, PlanResult};
+use muster_model::{Autopilot, PlanResult, Time};
 use serde_json::{Value, json};
 
 use super::api::ApiError;
@@ -16,18 +17,23 @@ use super::watch::Watch;
 /// Uses the slots of all schedules, until the daemon stops.
 pub(super) async fn by_the_clock(watch: Arc<Watch>) {
     let began = watch.app.engine.now();
+    let mut used: BTreeMap<String, Time> = BTreeMap::new();
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while !watch.stop.is_set() {
         tick.tick().await;
         for schedule in &watch.app.config().schedules {
-            let last = match watch.app.engine.last_slot(&schedule.name) {
-                Ok(last) => last.unwrap_or(began),
-                Err(e) => {
-                    tracing::warn!(schedule = %schedule.name, error = %e, "cannot be read");
-                    continue;
-                }
+            let last = match used.get(&schedule.name) {
+                Some(last) => *last,
+                None => match watch.app.engine.last_slot(&schedule.name) {
+                    Ok(last) => last.unwrap_or(began),
+                    Err(e) => {
+                        tracing::warn!(schedule = %schedule.name, error = %e, "cannot be read");
+                        continue;
+                    }
+                },
             };
+            used.insert(schedule.name.clone(), last);
             // A file that cannot be understood is not accepted, so this is about a clock out of its range.
             let Ok(Some(slot)) = schedule.due(last, watch.app.engine.now()) else {
                 continue;
@@ -41,8 +47,13 @@ pub(super) async fn by_the_clock(watch: Arc<Watch>) {
                 what,
             };
             let place = Place::run(&run.unwrap_or_default(), None);
-            if let Err(e) = watch.app.engine.append(DAEMON, &place, event) {
-                tracing::error!(schedule = %schedule.name, error = %e, "its slot cannot be written down, so it is used again");
+            match watch.app.engine.append(DAEMON, &place, event) {
+                Ok(_) => {
+                    used.insert(schedule.name.clone(), slot);
+                }
+                Err(e) => {
+                    tracing::error!(schedule = %schedule.name, error = %e, "its slot cannot be written down, so it is used again");
+                }
             }
             watch.changed();
         }
@@ -54,7 +65,7 @@ async fn start(
     watch: &Arc<Watch>,
     runbook: &str,
     target: Option<&str>,
-    given: &std::collections::BTreeMap<String, String>,
+    given: &BTreeMap<String, String>,
 ) -> (Option<String>, String) {
     match plan(watch, runbook, target, given).await {
         Ok((run, what)) => (run, what),
@@ -66,7 +77,7 @@ async fn plan(
     watch: &Arc<Watch>,
     id: &str,
     target: Option<&str>,
-    given: &std::collections::BTreeMap<String, String>,
+    given: &BTreeMap<String, String>,
 ) -> Result<(Option<String>, String), String> {
     let config = watch.app.config();
     let library = watch.app.library();
@@ -165,13 +176,7 @@ pub(super) async fn alerts(watch: &Arc<Watch>, who: &str, body: &Value) -> Resul
             said("it was taken up before".to_owned());
             continue;
         }
-        let (run, what) = start(
-            watch,
-            &trigger.runbook,
-            target,
-            &std::collections::BTreeMap::new(),
-        )
-        .await;
+        let (run, what) = start(watch, &trigger.runbook, target, &BTreeMap::new()).await;
         let event = Event::Triggered {
             alert: name.to_owned(),
             key,

@@ -1,5 +1,6 @@
 //! What the daemon looks after besides clusters: heads of the journal that are kept outside, runs that do not get on.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
@@ -19,11 +20,12 @@ const UNKEPT: &str = "The head of the journal cannot be written to";
 pub(super) async fn look_after(watch: Arc<Watch>) {
     let mut tick = tokio::time::interval(Duration::from_secs(5));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut through = BTreeMap::new();
     while !watch.stop.is_set() {
         tick.tick().await;
         let mut notices = Vec::new();
         for keep in &watch.app.config().export_head {
-            if let Err(why) = export(&watch, keep) {
+            if let Err(why) = export(&watch, keep, &mut through) {
                 notices.push(format!("{UNKEPT} {}: {why}.", named(keep)));
             }
         }
@@ -60,19 +62,23 @@ fn named(keep: &Keep) -> String {
 }
 
 /// Writes down what is not there yet, then notes it: after a crash in between a head is there twice, which harms nobody.
-fn export(watch: &Watch, keep: &Keep) -> Result<(), String> {
+fn export(watch: &Watch, keep: &Keep, through: &mut BTreeMap<String, u64>) -> Result<(), String> {
     let to = named(keep);
-    let heads = watch.app.engine.heads_for(&to).map_err(|e| e.to_string())?;
+    let engine = &watch.app.engine;
+    let done = match through.get(&to) {
+        Some(done) => *done,
+        None => engine.exported_through(&to).map_err(|e| e.to_string())?,
+    };
+    let heads = engine.heads_after(done).map_err(|e| e.to_string())?;
+    through.insert(to.clone(), done);
     let Some(last) = heads.last() else { return Ok(()) };
     match keep {
         Keep::File(path) => append(path, &heads).map_err(|e| e.to_string())?,
         Keep::Syslog => log(&heads).map_err(|e| e.to_string())?,
     }
-    watch
-        .app
-        .engine
-        .exported(&to, last.seq)
-        .map_err(|e| e.to_string())
+    engine.exported(&to, last.seq).map_err(|e| e.to_string())?;
+    through.insert(to, last.seq);
+    Ok(())
 }
 
 fn lines(heads: &[Head]) -> impl Iterator<Item = String> {

@@ -1,9 +1,10 @@
-//! kill -9 of the daemon before and after every append to its journal during `pool-exhausted`: the next daemon comes to
-//! the same end, and nobody is ended twice.
+//! kill -9 of the daemon before and after every append to its journal while a runbook runs: the next daemon comes to the same
+//! end, and nobody is ended twice. One line a runbook.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use muster_lab::{LabOptions, testing};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -14,14 +15,30 @@ const LANES: usize = 6;
 /// No run of this drill has so many appends; a bound, so that the test ends.
 const AT_MOST: usize = 60;
 
+/// A fault that a runbook cures.
+#[derive(Clone, Copy)]
+struct Case {
+    /// The fleet.
+    fleet: fn() -> LabOptions,
+    /// The fault, with its parameters.
+    fault: &'static str,
+    with: &'static [(&'static str, &'static str)],
+    /// How many sessions are ended.
+    ends: usize,
+    /// The incident's cause.
+    cause: &'static str,
+}
+
 /// Kills at one append, lets a new daemon go on; `None` when the run was over before that append.
-async fn killed_at(point: &str) -> Option<Vec<Value>> {
-    let mut stage = Stage::new(pooled(2)).await?;
-    let mut daemon = stage
-        .daemon(&[("MUSTER_TEST_KILL_AT_APPEND", point.to_owned())])
-        .await;
-    stage.test.inject("idle-in-transaction-leak", &[]).await;
-    let mut killed = false;
+async fn killed_at(case: Case, point: &str) -> Option<Vec<Value>> {
+    let mut stage = Stage::new((case.fleet)()).await?;
+    // At its first entries it dies before it listens.
+    let armed = [("MUSTER_TEST_KILL_AT_APPEND", point.to_owned())];
+    let (mut daemon, mut killed) = match stage.daemon_or_dead(&armed).await {
+        Some(daemon) => (daemon, false),
+        None => (stage.daemon(&[]).await, true),
+    };
+    stage.test.inject(case.fault, case.with).await;
     let journal = in_time(async || {
         if daemon.child.try_wait().expect("waits").is_some() {
             killed = true;
@@ -71,7 +88,7 @@ async fn killed_at(point: &str) -> Option<Vec<Value>> {
 }
 
 /// What must hold in the end, wherever it was killed.
-fn same_end(point: &str, journal: &[Value]) {
+fn same_end(case: Case, point: &str, journal: &[Value]) {
     let events =
         |name: &str| -> Vec<&Value> { journal.iter().filter(|e| e["event"]["event"] == name).collect() };
     let target = |e: &&Value| e["place"]["target"].to_string();
@@ -79,7 +96,7 @@ fn same_end(point: &str, journal: &[Value]) {
     let mut intents: Vec<String> = events("intent").iter().map(target).collect();
     intents.sort();
     intents.dedup();
-    assert_eq!(intents.len(), 2, "killed at {point}: {intents:?}");
+    assert_eq!(intents.len(), case.ends, "killed at {point}: {intents:?}");
     for intent in intents {
         let tried = events("tried").into_iter().map(|e| (e, "outcome"));
         let observed = events("observed").into_iter().map(|e| (e, "observation"));
@@ -101,12 +118,17 @@ fn same_end(point: &str, journal: &[Value]) {
         })
         .collect();
     assert!(strange.is_empty(), "killed at {point}: {strange:?}");
-    assert_eq!(events("incident_opened").len(), 1, "killed at {point}");
+    let opened = events("incident_opened");
+    let kinds: Vec<String> = opened
+        .iter()
+        .map(|e| e["event"]["incident"]["cause"]["kind"].to_string())
+        .collect();
+    assert_eq!(kinds, [format!("\"{}\"", case.cause)], "killed at {point}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_at_every_append_it_comes_to_the_same_end() {
-    if Stage::new(pooled(2)).await.is_none() {
+/// At every append of this case.
+async fn at_every_append(case: Case) {
+    if Stage::new((case.fleet)()).await.is_none() {
         return;
     }
     let over = [Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false))];
@@ -118,9 +140,9 @@ async fn killed_at_every_append_it_comes_to_the_same_end() {
                     continue;
                 }
                 let point = format!("{sign}{number}");
-                match killed_at(&point).await {
+                match killed_at(case, &point).await {
                     Some(journal) => {
-                        same_end(&point, &journal);
+                        same_end(case, &point, &journal);
                         points += 1;
                     }
                     None => over.store(true, Ordering::Relaxed),
@@ -132,4 +154,28 @@ async fn killed_at_every_append_it_comes_to_the_same_end() {
     let lanes = (0..LANES).map(lane);
     let points: usize = futures::future::join_all(lanes).await.into_iter().sum();
     assert!(points >= 20, "only {points} points were tried");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_every_append_it_comes_to_the_same_end() {
+    at_every_append(Case {
+        fleet: || pooled(2),
+        fault: "idle-in-transaction-leak",
+        with: &[],
+        ends: 2,
+        cause: "connections.leak",
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_every_append_a_lock_chain_comes_to_the_same_end() {
+    at_every_append(Case {
+        fleet: || testing::small(18),
+        fault: "lock-chain",
+        with: &[("depth", "3"), ("waiters", "12")],
+        ends: 1,
+        cause: "locks.blocking_chain",
+    })
+    .await;
 }

@@ -114,6 +114,22 @@ impl Stage {
         daemon
     }
 
+    /// Starts the daemon and waits until it listens; `None` when it ended before.
+    pub(crate) async fn daemon_or_dead(&self, env: &[(&str, String)]) -> Option<Daemon> {
+        let mut daemon = self.process(&["watch"], env);
+        let listens = until("it listens or is dead", async || {
+            if daemon.child.try_wait().expect("waits").is_some() {
+                return Some(false);
+            }
+            daemon.said().contains("the page is at http://").then_some(true)
+        });
+        if !listens.await {
+            return None;
+        }
+        daemon.address = daemon.says("the page is at http://").await;
+        Some(daemon)
+    }
+
     /// Starts a daemon that waits for the one that has the state.
     pub(crate) async fn standby(&self) -> Daemon {
         let daemon = self.process(&["watch", "--standby"], &[]);
