@@ -357,7 +357,7 @@ impl Engine {
         let run = self.fold(plan, &entries);
         let past = self.past()?;
         let proofs = self.proofs()?;
-        let frozen = self.frozen(&plan.scope.cluster, &plan.scope.target)?;
+        let frozen = self.frozen_for(plan)?;
         let survey = self
             .surveyor
             .survey(&plan.scope.cluster, &plan.scope.target)
@@ -497,9 +497,12 @@ impl Engine {
         let id = plan.id.as_str();
         let place = Place::run(id, plan.incident.as_deref());
         let begun = entries.iter().any(|e| matches!(e.event, Event::Started { .. }));
-        if begun && !entries.iter().any(|e| matches!(e.event, Event::Ended { .. })) {
+        // One that waits goes on when something happens in it, not when it is asked again.
+        let waiting = matches!(self.fold(plan, entries).state, RunState::Waiting { .. });
+        if begun && !waiting && !entries.iter().any(|e| matches!(e.event, Event::Ended { .. })) {
             self.append(who, &place, Event::Resumed)?;
         }
+        let mut asked = false;
         loop {
             // Read anew each time: a person may have cancelled meanwhile.
             let entries = self.journal.of_run(id)?;
@@ -575,7 +578,10 @@ impl Engine {
                     attempt,
                     batch,
                 } => {
-                    if batch && let Err(r) = self.judge(plan, Phase::Change, starter).await? {
+                    // Also when it goes on in the middle of a batch: the world may be another one by now.
+                    if (batch || !asked)
+                        && let Err(r) = self.judge(plan, Phase::Change, starter).await?
+                    {
                         if r.guard == "window" {
                             let at = place.step(&step);
                             self.waits(&entries, who, &at, WaitFor::Window, &r.why, None)?;
@@ -590,6 +596,7 @@ impl Engine {
                         )?;
                         continue;
                     }
+                    asked = true;
                     let permit = match self.permit(right).await {
                         Ok(permit) => permit,
                         Err((lease, why)) => return self.lost(&place, who, lease, why),
@@ -668,7 +675,14 @@ impl Engine {
             )?;
             return Ok(Driven::Waiting(self.run(&plan.id)?.1, refusal.why));
         }
-        if matches!(refusal.guard, "approval" | "one_run") {
+        if refusal.guard == "one_run" {
+            // Begun on somebody's word, so it goes on by itself when the other one is over.
+            let entries = self.journal.of_run(&plan.id)?;
+            let who = crate::journal::DAEMON;
+            self.waits(&entries, who, place, WaitFor::Lease, &refusal.why, None)?;
+            return Ok(Driven::Waiting(self.run(&plan.id)?.1, refusal.why));
+        }
+        if refusal.guard == "approval" {
             return Ok(Driven::Waiting(self.run(&plan.id)?.1, refusal.why));
         }
         self.refuse(place, &refusal)?;
@@ -676,6 +690,12 @@ impl Engine {
     }
 
     fn refuse(&self, place: &Place, r: &Refusal) -> Result<(), EngineError> {
+        // Asked again and again, it is said once.
+        let entries = self.journal.of_run(&place.run)?;
+        let last = entries.last().map(|e| &e.event);
+        if matches!(last, Some(Event::Refused { guard, why, .. }) if *guard == r.guard && *why == r.why) {
+            return Ok(());
+        }
         let event = Event::Refused {
             guard: r.guard.to_owned(),
             why: r.why.clone(),

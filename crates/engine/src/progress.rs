@@ -438,6 +438,16 @@ fn unwind(plan: &Plan, nodes: &Nodes, now: Time, outcome: RunOutcome, why: &str)
         };
         for target in targets.iter().rev() {
             let (node, at) = nodes.at(&step.id, target);
+            if let NodeState::Indeterminate { why: unknown, undo } = node.state() {
+                let what = if *undo { "undoing " } else { "" };
+                return end(
+                    RunOutcome::Indeterminate,
+                    &format!(
+                        "{why}; nobody can say whether {what}`{}` happened to {}: {unknown}",
+                        step.id, target.label
+                    ),
+                );
+            }
             if let UndoPlan::None { why } = undo {
                 if matches!(node.state(), NodeState::Succeeded { .. }) {
                     lasting.push(format!("{} ({why})", target.label));
@@ -477,16 +487,6 @@ fn unwind(plan: &Plan, nodes: &Nodes, now: Time, outcome: RunOutcome, why: &str)
                     );
                 }
                 NodeState::Undone => undone += 1,
-                NodeState::Indeterminate { why: unknown, undo } => {
-                    let what = if *undo { "undoing " } else { "" };
-                    return end(
-                        RunOutcome::Indeterminate,
-                        &format!(
-                            "{why}; nobody can say whether {what}`{}` happened to {}: {unknown}",
-                            step.id, target.label
-                        ),
-                    );
-                }
                 _ => {}
             }
         }

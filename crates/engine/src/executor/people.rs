@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use muster_model::{Approval, Plan, Run, RunOutcome, RunState};
+use muster_model::{Approval, Plan, Run, RunOutcome, RunState, StepPlan};
 
 use super::{Engine, EngineError, plan_of};
 use crate::guards::{self, Refusal};
@@ -45,7 +45,12 @@ impl Engine {
     /// When it is not a plan of this journal or is over.
     pub fn reject(&self, id: &str, by: &str, why: &str) -> Result<Run, EngineError> {
         let (plan, run) = self.signable(id)?;
-        if !matches!(run.state, RunState::WaitingApproval | RunState::Ready) {
+        let started = self
+            .journal()
+            .of_run(id)?
+            .iter()
+            .any(|e| matches!(e.event, Event::Started { .. }));
+        if started || run.state == RunState::Ended {
             return Err(EngineError::Refused(Refusal {
                 guard: "state",
                 why: format!("run {id} has begun; what was done would be left unproven"),
@@ -208,6 +213,32 @@ impl Engine {
             }
         }
         Ok(on)
+    }
+
+    /// Why this plan may change nothing: its address is frozen, or that of one of its targets.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn frozen_for(&self, plan: &Plan) -> Result<Option<String>, EngineError> {
+        if let Some(why) = self.frozen(&plan.scope.cluster, &plan.scope.target)? {
+            return Ok(Some(why));
+        }
+        let targets = plan.steps.iter().flat_map(|s| match &s.plan {
+            StepPlan::Action { targets, .. } => targets.as_slice(),
+            _ => &[],
+        });
+        let prints: Vec<&str> = targets.map(|t| t.fingerprint.as_str()).collect();
+        // A target's fingerprint begins with the address at which it is.
+        let at = |scope: &str| {
+            prints
+                .iter()
+                .any(|p| p.strip_prefix(scope).is_some_and(|rest| rest.starts_with('#')))
+        };
+        let found = self
+            .freezes()?
+            .into_iter()
+            .find(|(scope, _)| !scope.is_empty() && at(scope));
+        Ok(found.map(|(scope, why)| format!("{why} ({scope})")))
     }
 
     /// Why changes are frozen at this address, when they are.

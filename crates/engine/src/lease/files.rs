@@ -171,6 +171,20 @@ impl LeaseStore for FileLeases {
 
     async fn acquire(&self, key: &str, owner: &str, ttl: Span) -> Result<Lease, LeaseError> {
         let before = self.all(key)?;
+        let ours = before
+            .iter()
+            .rfind(|(_, w)| !w.void)
+            .filter(|(_, w)| w.owner == owner && w.boot == self.boot && w.until_ms > 0);
+        if let Some((epoch, _)) = ours {
+            let lease = Lease {
+                key: key.to_owned(),
+                owner: owner.to_owned(),
+                epoch: *epoch,
+                until: Span::ZERO,
+                taken_from: None,
+            };
+            return self.renew(&lease, ttl).await;
+        }
         if let Some(written) = holder(&before).filter(|w| self.left(w) > Span::ZERO) {
             return Err(self.held(key, written));
         }
@@ -252,6 +266,8 @@ mod tests {
         let store = FileLeases::new(dir.path()).expect("store");
         let a = store.acquire("run-1", "a", LONG).await.expect("free");
         assert_eq!((a.epoch, &a.taken_from), (1, &None));
+        let again = store.acquire("run-1", "a", LONG).await.expect("ours");
+        assert_eq!(again.epoch, 1, "the same lease");
         let held = store.acquire("run-1", "b", LONG).await.expect_err("held");
         assert!(
             matches!(&held, LeaseError::Held { owner, .. } if owner == "a"),

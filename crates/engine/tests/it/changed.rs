@@ -228,3 +228,83 @@ async fn a_freeze_has_a_scope() {
     assert_eq!(driven.run().outcome, Some(RunOutcome::Proven), "{driven:?}");
     assert_eq!(a.engine.freezes().expect("reads").len(), 2);
 }
+
+/// Stopped in the middle of a batch, it asks the guards before it touches the next target: much may have changed.
+#[tokio::test]
+async fn a_run_that_goes_on_asks_the_guards_first() {
+    let dir = tempfile::tempdir().expect("dir");
+    let things = world(3);
+    let engine = engine(dir.path(), &things);
+    let text = book("thing.end@1", "escalate").replace("canary: 1", "canary: 0");
+    let id = plan(&engine, &text, "daemon").await.plan.id;
+    engine.approve(&id, "bo", None, None).expect("approves");
+    let stop = Stop::default();
+    let s = stop.clone();
+    things.lock().expect("lock").before_effect = Some(Box::new(move |_| s.set()));
+    let driven = engine.drive(&id, Starter::Person, &stop).await.expect("parks");
+    assert!(matches!(driven, Driven::Parked(_)), "{driven:?}");
+    engine.freeze("ana", "", "an outage elsewhere").expect("freezes");
+    let driven = engine
+        .drive(&id, Starter::Person, &Stop::default())
+        .await
+        .expect("stops");
+    assert_eq!(driven.run().outcome, Some(RunOutcome::Refused), "{driven:?}");
+    assert_eq!(
+        things.lock().expect("lock").ended.len(),
+        1,
+        "the other two were left alone"
+    );
+}
+
+/// The window closes in the middle: it waits, however often it is asked, and goes on when the window opens again.
+#[tokio::test]
+async fn a_window_that_closes_in_the_middle_makes_it_wait_and_not_hang() {
+    let a = approved().await;
+    let open = a.engine.rules("shop");
+    let mut closed = open.clone();
+    closed.windows = vec![Window {
+        name: "nights".into(),
+        days: vec![1],
+        from: 60,
+        to: 120,
+        zone: "UTC".into(),
+        risk: muster_model::Risk::Disruptive,
+        incidents: true,
+    }];
+    let stop = Stop::default();
+    let s = stop.clone();
+    a.things.lock().expect("lock").before_effect = Some(Box::new(move |n| {
+        if n == 1 {
+            s.set();
+        }
+    }));
+    let driven = a
+        .engine
+        .drive(&a.id, Starter::Person, &stop)
+        .await
+        .expect("parks");
+    assert!(matches!(driven, Driven::Parked(_)), "{driven:?}");
+    a.engine.reload(BTreeMap::from([("shop".to_owned(), closed)]));
+    for _ in 0..3 {
+        let driven = a
+            .engine
+            .drive(&a.id, Starter::Person, &Stop::default())
+            .await
+            .expect("waits");
+        assert_eq!(
+            driven.run().state,
+            RunState::Waiting {
+                what: "window".into()
+            },
+            "{driven:?}"
+        );
+    }
+    a.engine.reload(BTreeMap::from([("shop".to_owned(), open)]));
+    let driven = a
+        .engine
+        .drive(&a.id, Starter::Person, &Stop::default())
+        .await
+        .expect("drives");
+    assert_eq!(driven.run().outcome, Some(RunOutcome::Proven), "{driven:?}");
+    assert!(a.things.lock().expect("lock").ended.values().all(|n| *n == 1));
+}

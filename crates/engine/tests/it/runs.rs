@@ -397,3 +397,30 @@ async fn an_answer_that_was_lost_is_made_up_for_by_a_look() {
         assert!(things.lock().expect("lock").ended.values().all(|n| *n == 1));
     }
 }
+
+/// Cancelled while nobody can say whether something happened: that is what the run ends as, not "cancelled".
+#[tokio::test]
+async fn a_cancel_does_not_hide_that_nobody_can_say() {
+    let dir = tempfile::tempdir().expect("dir");
+    let things = world(2);
+    things.lock().expect("lock").lossy = vec![2];
+    let engine = std::sync::Arc::new(engine(dir.path(), &things));
+    let id = plan(&engine, &book("thing.end@1", "escalate"), "daemon")
+        .await
+        .plan
+        .id;
+    engine.approve(&id, "bo", None, None).expect("approves");
+    let (world, e, i) = (things.clone(), engine.clone(), id.clone());
+    things.lock().expect("lock").before_effect = Some(Box::new(move |n| {
+        if n == 2 {
+            world.lock().expect("lock").blind = true;
+            e.cancel(&i, "ana", "enough").expect("asks");
+        }
+    }));
+    let driven = engine
+        .drive(&id, Starter::Person, &Stop::default())
+        .await
+        .expect("drives");
+    assert_eq!(outcome(&driven), Some(RunOutcome::Indeterminate), "{driven:?}");
+    things.lock().expect("lock").before_effect = None;
+}

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clap::Subcommand;
+use muster_engine::JournalError;
 use muster_engine::state::StateError;
 use muster_reach::{Estate, Limits};
 use serde_json::json;
@@ -57,6 +58,12 @@ pub async fn watch(given: Option<&Path>, standby: bool) -> Result<u8, Failure> {
                     );
                     said = true;
                 }
+                tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+            }
+            // Stopped in the middle of an append, the other one still has the journal's own lock.
+            Err(AppError::State(StateError::Journal(
+                JournalError::CannotWrite { .. } | JournalError::CannotRead { .. },
+            ))) if standby => {
                 tokio::time::sleep(std::time::Duration::from_millis(500)).await;
             }
             other => break other?,

@@ -513,12 +513,24 @@ async fn plan(w: &Arc<Watch>, who: &str, body: &Value) -> Answer {
             format!("`muster runbook show {id}` lists its parameters"),
         )
     })?;
+    // What answers an incident may be exempt from windows, so the incident must be there.
+    let incident = body.get("incident").and_then(Value::as_str).map(str::to_owned);
+    if let Some(i) = &incident {
+        let open = w
+            .desk
+            .get(i)
+            .is_some_and(|known| is_open(&known) && known.cluster == settings.reach.name);
+        if !open {
+            let error = format!("there is no open incident `{i}` on {}", settings.reach.name);
+            return Err(ApiError::new(400, error, "`muster incident list` shows them"));
+        }
+    }
     let request = Request {
         cluster: settings.reach.name.clone(),
         target,
         params,
         requested_by: who.to_owned(),
-        incident: body.get("incident").and_then(Value::as_str).map(str::to_owned),
+        incident,
         valid: config.plan_valid,
         library: &library,
         known: None,

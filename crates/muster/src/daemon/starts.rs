@@ -69,8 +69,18 @@ async fn start(
 ) -> (Option<String>, String) {
     match plan(watch, runbook, target, given).await {
         Ok((run, what)) => (run, what),
-        Err(why) => (None, format!("`{runbook}` was not planned: {why}")),
+        Err(Unplanned::Now(why) | Unplanned::Ever(why)) => {
+            (None, format!("`{runbook}` was not planned: {why}"))
+        }
     }
+}
+
+/// Why there is no plan.
+enum Unplanned {
+    /// Something cannot be read; later it may be.
+    Now(String),
+    /// The config and the runbooks do not fit.
+    Ever(String),
 }
 
 async fn plan(
@@ -78,14 +88,14 @@ async fn plan(
     id: &str,
     target: Option<&str>,
     given: &BTreeMap<String, String>,
-) -> Result<(Option<String>, String), String> {
+) -> Result<(Option<String>, String), Unplanned> {
     let config = watch.app.config();
     let library = watch.app.library();
     let runbook = library
         .get(id)
-        .ok_or_else(|| format!("there is no runbook `{id}`"))?;
-    let (settings, address) = config.target(target)?;
-    let params = muster_runbooks::params(runbook, given).map_err(|p| p.join("; "))?;
+        .ok_or_else(|| Unplanned::Ever(format!("there is no runbook `{id}`")))?;
+    let (settings, address) = config.target(target).map_err(Unplanned::Ever)?;
+    let params = muster_runbooks::params(runbook, given).map_err(|p| Unplanned::Ever(p.join("; ")))?;
     let request = Request {
         cluster: settings.reach.name.clone(),
         target: address,
@@ -101,7 +111,7 @@ async fn plan(
         .engine
         .plan(runbook, request)
         .await
-        .map_err(|e: EngineError| e.to_string())?;
+        .map_err(|e: EngineError| Unplanned::Now(e.to_string()))?;
     let run = planned.plan.id.clone();
     if planned.attached {
         return Ok((Some(run), format!("`{id}` is under way already")));
@@ -157,6 +167,9 @@ pub(super) async fn alerts(watch: &Arc<Watch>, who: &str, body: &Value) -> Resul
             said("no trigger of the config names it".to_owned());
             continue;
         };
+        if text("fingerprint").is_empty() || text("startsAt").is_empty() {
+            return Err(wrong("an alert has no `fingerprint` or no `startsAt`"));
+        }
         let target = trigger.label.as_deref().and_then(label);
         if trigger.label.is_some() && target.is_none() {
             said(format!(
@@ -176,7 +189,19 @@ pub(super) async fn alerts(watch: &Arc<Watch>, who: &str, body: &Value) -> Resul
             said("it was taken up before".to_owned());
             continue;
         }
-        let (run, what) = start(watch, &trigger.runbook, target, &BTreeMap::new()).await;
+        let planned = plan(watch, &trigger.runbook, target, &BTreeMap::new()).await;
+        let (run, what) = match planned {
+            Ok(told) => told,
+            // Not read now: it is not taken up, and Alertmanager calls again.
+            Err(Unplanned::Now(why)) => {
+                let error = format!("`{}` cannot be planned now: {why}", trigger.runbook);
+                return Err(ApiError::new(503, error, "it is taken up when it is sent again"));
+            }
+            Err(Unplanned::Ever(why)) => {
+                said(format!("`{}` was not planned: {why}", trigger.runbook));
+                continue;
+            }
+        };
         let event = Event::Triggered {
             alert: name.to_owned(),
             key,

@@ -1,10 +1,10 @@
 //! The loop of one cluster: observe, judge, correlate, keep incidents, propose or start runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use muster_engine::{Driven, JournalError, Starter, Stop};
+use muster_engine::{Driven, EngineError, JournalError, Starter, Stop};
 use muster_model::{
     Autopilot, Finding, Incident, IncidentState, PlanResult, RunState, Snapshot, Time, WaitFor,
 };
@@ -30,6 +30,10 @@ pub struct Watch {
     pub pulse: watch::Sender<u64>,
     /// Set when the daemon stops.
     pub stop: Stop,
+    /// Runs whose journal or lease cannot be written now, and which are tried again.
+    pub retrying: RwLock<BTreeSet<String>>,
+    /// Runs that cannot go on until somebody looks: said once, not every other second.
+    pub given_up: RwLock<BTreeSet<String>>,
     /// Sentences that every page says.
     pub notices: RwLock<Vec<String>>,
     /// Runs at work in this process.
@@ -41,7 +45,7 @@ impl Watch {
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub fn new(app: Arc<App>) -> Result<Arc<Self>, muster_engine::EngineError> {
+    pub fn new(app: Arc<App>) -> Result<Arc<Self>, EngineError> {
         let desk = Desk::read(&app.engine)?;
         Ok(Arc::new(Self {
             app,
@@ -50,6 +54,8 @@ impl Watch {
             desk,
             pulse: watch::Sender::new(0),
             stop: Stop::default(),
+            retrying: RwLock::default(),
+            given_up: RwLock::default(),
             notices: RwLock::default(),
             runs: tokio::sync::Mutex::default(),
         }))
@@ -71,11 +77,16 @@ impl Watch {
             let driven = loop {
                 match watch.app.engine.drive(&id, starter, &watch.stop).await {
                     // Whoever took over goes on with it.
-                    Err(muster_engine::EngineError::Journal(JournalError::Fenced { .. })) => return,
-                    Err(e @ muster_engine::EngineError::Journal(_)) if !watch.stop.is_set() => {
+                    Err(EngineError::Journal(JournalError::Fenced { .. })) => return,
+                    // A journal that is not what was written does not become whole by asking again.
+                    Err(e @ EngineError::Journal(JournalError::Broken { .. })) => break Err(e),
+                    Err(e @ (EngineError::Journal(_) | EngineError::Lease(_))) if !watch.stop.is_set() => {
+                        // Meanwhile nobody else may begin to try as well.
+                        write(&watch.retrying).insert(id.clone());
                         tracing::error!(run = %id, error = %e, "run cannot go on; tried again");
                         tokio::time::sleep(pause).await;
                         pause = (pause * 2).min(Duration::from_secs(60));
+                        write(&watch.retrying).remove(&id);
                     }
                     other => break other,
                 }
@@ -88,8 +99,11 @@ impl Watch {
                 Ok(Driven::Refused(_, r)) => tracing::warn!(run = %id, guard = r.guard, why = %r.why, "run refused"),
                 Ok(Driven::Parked(_)) => tracing::info!(run = %id, "run parked"),
                 // It is at work already, and reads what was asked of it by itself.
-                Err(muster_engine::EngineError::AlreadyDriven(_)) => {}
-                Err(e) => tracing::error!(run = %id, error = %e, "run cannot go on"),
+                Err(EngineError::AlreadyDriven(_)) => {}
+                Err(e) => {
+                    write(&watch.given_up).insert(id.clone());
+                    tracing::error!(run = %id, error = %e, "run cannot go on");
+                }
             }
             watch.changed();
         });
@@ -113,6 +127,11 @@ impl Watch {
         }
     }
 
+    /// Whether a run cannot go on until somebody looks at it.
+    fn broken(&self, id: &str) -> bool {
+        read(&self.given_up).contains(id)
+    }
+
     /// Goes on, every other second, with runs that wait for what comes by itself (a lease, a window, a time) and with those
     /// that lost the right to act.
     pub async fn again(self: Arc<Self>) {
@@ -128,12 +147,20 @@ impl Watch {
                 }
             };
             for (plan, run) in runs {
+                // What nobody started in time is over, also when no incident looks at it.
+                if !run.state.under_way() && self.app.engine.now() > plan.expires_at {
+                    if let Err(e) = self.app.engine.expire(&run.id) {
+                        tracing::warn!(run = %run.id, error = %e, "cannot be ended");
+                    }
+                    continue;
+                }
                 let by_itself = match &run.state {
                     RunState::Waiting { what } => what != WaitFor::Approval.word(),
-                    RunState::Parked => true,
+                    RunState::Parked | RunState::Running => true,
                     _ => false,
                 };
-                if by_itself && !self.app.engine.at_work(&run.id) && !self.stop.is_set() {
+                let busy = self.app.engine.at_work(&run.id) || read(&self.retrying).contains(&run.id);
+                if by_itself && !busy && !self.broken(&run.id) && !self.stop.is_set() {
                     self.drive(&run.id, starter_of(&plan, &run)).await;
                 }
             }
