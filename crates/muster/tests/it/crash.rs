@@ -8,7 +8,7 @@ use muster_lab::{LabOptions, testing};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::stage::{Stage, in_time, pooled, until};
+use crate::stage::{Stage, in_time, pooled, told, until};
 
 /// How many fleets at once; they mostly wait.
 const LANES: usize = 6;
@@ -59,6 +59,10 @@ async fn killed_at(case: Case, point: &str) -> Option<Vec<Value>> {
             return None;
         }
         let text = stage.muster(&["journal", "export"]).await;
+        // It may be killed at this very word too.
+        if text.code != 0 {
+            return None;
+        }
         Some(
             text.out
                 .lines()
@@ -96,7 +100,12 @@ fn same_end(case: Case, point: &str, journal: &[Value]) {
     let mut intents: Vec<String> = events("intent").iter().map(target).collect();
     intents.sort();
     intents.dedup();
-    assert_eq!(intents.len(), case.ends, "killed at {point}: {intents:?}");
+    assert_eq!(
+        intents.len(),
+        case.ends,
+        "killed at {point}: {intents:?}\n{}",
+        told(journal)
+    );
     for intent in intents {
         let tried = events("tried").into_iter().map(|e| (e, "outcome"));
         let observed = events("observed").into_iter().map(|e| (e, "observation"));
@@ -123,7 +132,12 @@ fn same_end(case: Case, point: &str, journal: &[Value]) {
         .iter()
         .map(|e| e["event"]["incident"]["cause"]["kind"].to_string())
         .collect();
-    assert_eq!(kinds, [format!("\"{}\"", case.cause)], "killed at {point}");
+    assert_eq!(
+        kinds,
+        [format!("\"{}\"", case.cause)],
+        "killed at {point}\n{}",
+        told(journal)
+    );
 }
 
 /// At every append of this case.

@@ -228,17 +228,16 @@ impl Daemon {
     /// What happened, one line an entry, and the end of its log: for a test that fails.
     pub(crate) async fn story(&self, stage: &Stage) -> String {
         let journal = stage.muster(&["journal", "export"]).await;
-        let line = |l: &str| {
-            let e: Value = serde_json::from_str(l).unwrap_or_default();
-            let event: String = e["event"].to_string().chars().take(300).collect();
-            format!("{} {} {} {event}", e["seq"], e["at"], e["place"]["step"])
-        };
-        let entries: Vec<String> = journal.out.lines().map(line).collect();
+        let entries: Vec<Value> = journal
+            .out
+            .lines()
+            .filter_map(|l| serde_json::from_str(l).ok())
+            .collect();
         let said = self.said();
         let tail: Vec<&str> = said.lines().rev().take(30).collect();
         format!(
             "{}\n{}",
-            entries.join("\n"),
+            told(&entries),
             tail.into_iter().rev().collect::<Vec<_>>().join("\n")
         )
     }
@@ -251,6 +250,15 @@ impl Daemon {
         assert_eq!(status, 200, "{text}");
         text
     }
+}
+
+/// What a journal says, one line an entry: for a test that fails.
+pub(crate) fn told(journal: &[Value]) -> String {
+    let line = |e: &Value| {
+        let event: String = e["event"].to_string().chars().take(300).collect();
+        format!("{} {} {} {event}", e["seq"], e["at"], e["place"]["step"])
+    };
+    journal.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Asks until there is an answer, for at most two minutes.

@@ -5,14 +5,14 @@ use muster_model::{Severity, Span, Subject, lock_graph};
 use serde_json::json;
 
 use super::{KeyInfo, RuleInfo, evidence, finding};
-use crate::judge::Context;
+use crate::judge::{Context, Mode};
 
 /// Of both kinds of lock trees: with and without a DDL in the middle.
 pub(super) const KEYS: &[KeyInfo] = &[
     KeyInfo {
         key: "warning",
         default: "1s",
-        about: "longest wait",
+        about: "longest wait, and how long the same session must be its root before it is an incident",
     },
     KeyInfo {
         key: "critical",
@@ -31,7 +31,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     kind: "locks.blocking_chain",
     title: "Sessions block each other",
     about: "The tree of who waits for whom, by its root. A finding at `warning`; an incident at `waiters` waiters or at \
-            `critical`. A queue behind a DDL is locks.ddl_queue instead.",
+            `critical`, once one session has been the root for `warning`: a queue that drains has another root at every \
+            look. A queue behind a DDL is locks.ddl_queue instead.",
     needs: &["activity", "locks"],
     keys: KEYS,
 };
@@ -69,11 +70,19 @@ pub(super) fn tree(c: &mut Context<'_>, ddl: bool) {
             continue;
         }
         let oldest = graph.oldest.map_or(Span::ZERO, |t| now.since(t));
+        let waiters = u32::try_from(graph.waiters()).unwrap_or(u32::MAX);
+        // A queue that drains, or a hot row, has another root at every look: ending one of them cures nothing.
+        let steady =
+            c.held(&format!("{kind} {} {}", server.address, root.pid)) >= warning || c.mode == Mode::Check;
         if oldest < warning {
             continue;
         }
-        let waiters = u32::try_from(graph.waiters()).unwrap_or(u32::MAX);
-        let incident = f64::from(waiters) >= many || oldest >= critical;
+        let crowded = f64::from(waiters) >= many;
+        let incident = if steady {
+            crowded || oldest >= critical
+        } else {
+            oldest >= critical && c.held(&format!("{kind} {} unsteady", server.address)) >= critical
+        };
         let lever = graph.lever(sessions);
         let holder = root.session.as_ref().map_or_else(
             || {
@@ -142,25 +151,46 @@ fn owner(session: Option<&Session>) -> Subject {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::{blocked_by, judged, server, session, snapshot};
+    use muster_model::Snapshot;
+
+    use super::super::sample::{blocked_by, judged, looks, server, session, snapshot};
+    use crate::judge::Judgement;
+
+    /// So many wait for one session since so long.
+    fn picture(root: i32, waiters: i32, wait_ms: i64) -> Snapshot {
+        let mut s = snapshot();
+        s.servers = vec![server("a")];
+        let mut all = vec![session(root, "idle in transaction", 3000)];
+        all.extend((20..20 + waiters).map(|p| blocked_by(p, &[root], wait_ms)));
+        s.servers[0].activity.as_mut().expect("activity").value.sessions = all;
+        s
+    }
+
+    fn incident(j: Judgement) -> Option<bool> {
+        let chain = |f: &muster_model::Finding| f.kind == "locks.blocking_chain";
+        j.findings.into_iter().find(chain).map(|f| f.incident)
+    }
 
     #[test]
     fn one_second_is_a_finding_and_five_waiters_are_an_incident() {
-        let found = |waiters: i32, wait_ms| {
-            let mut s = snapshot();
-            s.servers = vec![server("a")];
-            let mut all = vec![session(1, "idle in transaction", 3000)];
-            all.extend((2..2 + waiters).map(|p| blocked_by(p, &[1], wait_ms)));
-            s.servers[0].activity.as_mut().expect("activity").value.sessions = all;
-            judged(&s)
-                .findings
-                .into_iter()
-                .find(|f| f.kind == "locks.blocking_chain")
-                .map(|f| f.incident)
+        let found = |waiters, wait_ms| {
+            let s = picture(1, waiters, wait_ms);
+            incident(looks([s.clone(), s]))
         };
-        assert_eq!(found(4, 900), None);
-        assert_eq!(found(4, 1100), Some(false));
-        assert_eq!(found(5, 1100), Some(true));
-        assert_eq!(found(1, 11_000), Some(true));
+        assert_eq!(incident(judged(&picture(1, 4, 900))), None);
+        assert_eq!(found(4, 100), Some(false));
+        assert_eq!(found(5, 100), Some(true));
+        assert_eq!(found(1, 10_000), Some(true));
+    }
+
+    #[test]
+    fn a_queue_that_drains_is_no_incident_of_its_next_root() {
+        // Its waiters have waited long, but not for this one.
+        assert_eq!(incident(judged(&picture(2, 12, 60_000))), Some(false));
+        let drains = (1..=9).map(|root| picture(root, 12, 60_000));
+        assert_eq!(incident(looks(drains)), Some(false));
+        // For ever changing is a trouble of its own.
+        let hot = (1..=12).map(|root| picture(root, 7, 60_000));
+        assert_eq!(incident(looks(hot)), Some(true));
     }
 }

@@ -192,15 +192,20 @@ pub(super) fn judged(s: &Snapshot) -> Judgement {
     judge(&RuleState::default(), s, &crate::defaults(), Mode::Watch).1
 }
 
-/// The same picture for some seconds; the kinds at the end.
-pub(super) fn watched(s: &Snapshot, seconds: u64) -> Vec<String> {
+/// Pictures a second apart; what is said of the last.
+pub(super) fn looks(pictures: impl IntoIterator<Item = Snapshot>) -> Judgement {
     let mut state = RuleState::default();
     let mut last = Judgement::default();
-    for i in 0..=seconds {
-        let mut later = s.clone();
-        later.taken_at = s.taken_at.plus(Span::from_secs(i));
+    for (i, mut later) in (0..).zip(pictures) {
+        later.taken_at = later.taken_at.plus(Span::from_secs(i));
         (state, last) = judge(&state, &later, &crate::defaults(), Mode::Watch);
     }
+    last
+}
+
+/// The same picture for some seconds; the kinds at the end.
+pub(super) fn watched(s: &Snapshot, seconds: usize) -> Vec<String> {
+    let last = looks(std::iter::repeat_n(s.clone(), seconds + 1));
     last.findings.into_iter().map(|f| f.kind).collect()
 }
 
