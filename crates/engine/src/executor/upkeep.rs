@@ -65,6 +65,18 @@ impl Engine {
         self.append(DAEMON, &Place::default(), event).map(|_| ())
     }
 
+    /// Since when nothing happens in this run, with the sentence that was written down about it; none while it gets on.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn stuck_since(&self, run: &str) -> Result<Option<(Time, String)>, EngineError> {
+        let entries = self.journal().of_run(run)?;
+        Ok(entries.into_iter().next_back().and_then(|e| match e.event {
+            Event::Stuck { why } => Some((e.at, why)),
+            _ => None,
+        }))
+    }
+
     /// Runs that are under way, wait for nothing, and in which nothing has happened for ten minutes; each with a sentence.
     /// What was not said before is written down.
     ///

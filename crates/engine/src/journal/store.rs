@@ -364,6 +364,19 @@ impl Journal {
             .map_err(|e| cannot_read(&self.path, &e))
     }
 
+    /// The entries of these kinds after this one, oldest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn after(&self, seq: u64, kinds: &[&'static str]) -> Result<Vec<Entry>, JournalError> {
+        let kinds: Vec<String> = kinds.iter().map(|k| format!("'{k}'")).collect();
+        let tail = format!(
+            "WHERE seq > CAST(?1 AS INTEGER) AND kind IN ({}) ORDER BY seq",
+            kinds.join(", ")
+        );
+        self.select(&tail, &seq.to_string())
+    }
+
     /// The heads at the ends of runs after this entry, oldest first.
     ///
     /// # Errors

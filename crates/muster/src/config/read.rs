@@ -12,7 +12,9 @@ use muster_runbooks::{Level, Problem};
 use secrecy::SecretString;
 
 use super::{ClusterSettings, Keep, Resolved, Shown};
+use crate::notify::{Channel, Notify};
 
+mod notify;
 mod starts;
 mod windows;
 
@@ -68,7 +70,7 @@ pub fn load(file: &Path, env: Env<'_>) -> Result<Resolved, Vec<Problem>> {
 
 impl Reader<'_> {
     fn resolve(&mut self, tree: &Tree) -> Option<Resolved> {
-        const KEYS: [&str; 13] = [
+        const KEYS: [&str; 14] = [
             "state_dir",
             "listen",
             "clusters",
@@ -82,6 +84,7 @@ impl Reader<'_> {
             "journal",
             "schedules",
             "triggers",
+            "notify",
         ];
         self.problems.map(tree, "the config", &KEYS)?;
         let state_dir = self.value(tree, "", "state_dir", "./state", Some("MUSTER_STATE_DIR"));
@@ -116,7 +119,8 @@ impl Reader<'_> {
         }
         let schedules = self.schedules(tree.get("schedules"));
         let triggers = self.triggers(tree.get("triggers"));
-        let export_head = self.export_head(tree.get("journal"));
+        let notify = self.notify(tree.get("notify"));
+        let export_head = self.export_head(tree.get("journal"), &notify);
         let mut runbooks = Vec::new();
         if let Some(list) = tree.get("runbooks")
             && let Some(items) = self.problems.list(list, "runbooks").map(<[Tree]>::to_vec)
@@ -185,6 +189,7 @@ impl Reader<'_> {
             schedules,
             triggers,
             export_head,
+            notify,
             plan_valid,
             lease_ttl,
             shown: std::mem::take(&mut self.shown),
@@ -205,8 +210,8 @@ impl Reader<'_> {
         Some(value)
     }
 
-    /// `journal.export_head`: paths, or `syslog`.
-    fn export_head(&mut self, tree: Option<&Tree>) -> Vec<Keep> {
+    /// `journal.export_head`: paths, `syslog`, or `channel:NAME` of a webhook.
+    fn export_head(&mut self, tree: Option<&Tree>, notify: &Notify) -> Vec<Keep> {
         if tree.is_some_and(|t| self.problems.map(t, "journal", &["export_head"]).is_none()) {
             return Vec::new();
         }
@@ -214,16 +219,24 @@ impl Reader<'_> {
             self.show("journal.export_head", "nowhere", "default".to_owned());
             return Vec::new();
         };
-        self.texts(list, "journal.export_head")
-            .into_iter()
-            .map(|t| {
-                if t == "syslog" {
-                    Keep::Syslog
-                } else {
-                    Keep::File(self.path(&t))
+        let mut out = Vec::new();
+        for text in self.texts(list, "journal.export_head") {
+            out.push(match text.strip_prefix("channel:") {
+                _ if text == "syslog" => Keep::Syslog,
+                None => Keep::File(self.path(&text)),
+                Some(name) => {
+                    if !matches!(notify.channels.get(name), Some(Channel::Webhook { .. })) {
+                        let message = format!(
+                            "`journal.export_head` names `{name}`, which is no channel of the kind webhook"
+                        );
+                        let help = Some("give it under `notify.channels`".to_owned());
+                        self.problems.error("notify", list.at(), message, help);
+                    }
+                    Keep::Channel(name.to_owned())
                 }
-            })
-            .collect()
+            });
+        }
+        out
     }
 
     fn listen(&mut self, text: &str, at: At) -> Option<std::net::SocketAddr> {

@@ -52,6 +52,20 @@ pub fn schema() -> Value {
         json!({"cron": text, "zone": text, "jitter": span, "runbook": text, "target": text,
             "params": {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}}),
     );
+    let channel = object(
+        json!(["kind"]),
+        json!({"kind": {"enum": ["webhook", "slack", "pagerduty", "mail"]}, "url": text, "url_file": text, "url_env": text,
+            "token_file": text, "token_env": text, "key_file": text, "key_env": text, "server": text, "user": text,
+            "password_file": text, "password_env": text, "from": text, "to": texts}),
+    );
+    let level = json!({"anyOf": [texts, object(json!(["to"]), json!({"to": texts, "after": span}))]});
+    let notify = object(
+        json!([]),
+        json!({"channels": {"type": "object", "additionalProperties": channel},
+            "levels": object(json!([]), json!({"L1": level, "L2": level, "L3": level, "L4": level, "vendor": level})),
+            "repeat": span, "page": text,
+            "heartbeat": object(json!([]), json!({"url": text, "url_file": text, "url_env": text, "every": span}))}),
+    );
     let trigger = object(json!(["runbook"]), json!({"runbook": text, "label": text}));
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -64,6 +78,7 @@ pub fn schema() -> Value {
             "thresholds": thresholds, "journal": object(json!([]), json!({"export_head": texts})), "windows": {"type": "object", "additionalProperties": window},
             "schedules": {"type": "object", "additionalProperties": schedule},
             "triggers": {"type": "object", "additionalProperties": trigger},
+            "notify": notify,
             "collect": object(json!([]), json!({"activity": span, "replication": span, "settings": span})),
             "clusters": {"type": "object", "minProperties": 1, "additionalProperties": cluster}
         }

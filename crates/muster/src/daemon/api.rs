@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use muster_engine::journal::Notice;
 use muster_engine::planner::Request;
 use muster_engine::principals::Role;
 use muster_engine::{EngineError, Event, Place, Starter, guards, story};
@@ -12,6 +13,9 @@ use muster_rules::{Mode, RuleState, correlate, judge};
 use serde_json::{Value, json};
 
 use super::watch::{Watch, is_open, read};
+use crate::notify::board::Board;
+use crate::notify::deliver::Postman;
+use crate::notify::due;
 use crate::view::{Story, View};
 
 /// A refusal with its HTTP status.
@@ -66,7 +70,7 @@ type Answer = Result<Value, ApiError>;
 fn needed(method: &str, parts: &[&str]) -> Option<Role> {
     match (method, parts) {
         ("GET", ["api", "v1", "auth", ..]) => Some(Role::Admin),
-        ("GET", ["api", "v1", "journal", ..] | [.., "evidence"]) => Some(Role::Viewer),
+        ("GET", ["api", "v1", "journal" | "notifications", ..] | [.., "evidence"]) => Some(Role::Viewer),
         ("GET", _) => None,
         (_, ["api", "v1", "check"]) => Some(Role::Viewer),
         (_, ["api", "v1", "runs", _, "approve" | "reject"] | ["api", "v1", "incidents", _, "resolve"]) => {
@@ -206,6 +210,13 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
             w.changed();
             Ok(json!({"frozen": Value::Null, "scope": scope}))
         }
+        ("POST", ["api", "v1", "ack"]) => ack(w, &who, &text("id").unwrap_or_default(), &why()),
+        ("GET", ["api", "v1", "notifications"]) => {
+            let mut board = Board::default();
+            super::tell::catch_up(&w.app.engine, &mut board)?;
+            Ok(json!(board.outbox()))
+        }
+        ("POST", ["api", "v1", "notifications", "test"]) => trial(w, &who, text("channel").as_deref()).await,
         ("GET", ["api", "v1", "explain", ..]) => explain(w, &parts[3..].join("/")),
         ("GET", ["api", "v1", "auth"]) => Ok(json!(w.app.engine.principals()?)),
         ("POST", ["api", "v1", "auth"]) => {
@@ -601,6 +612,68 @@ fn driven(driven: &muster_engine::Driven) -> Value {
         Driven::Ended(_) | Driven::Parked(_) => (Value::Null, Value::Null),
     };
     json!({"run": driven.run(), "refused": refused, "waiting": waiting})
+}
+
+/// Somebody has an incident, or a run without one.
+fn ack(w: &Watch, who: &str, id: &str, why: &str) -> Answer {
+    let (place, what) = match run_of(w, id) {
+        Ok((plan, _)) if id != "latest" => {
+            let run = match plan.incident {
+                Some(_) => "",
+                None => plan.id.as_str(),
+            };
+            let place = Place::run(run, plan.incident.as_deref());
+            (place, plan.incident.unwrap_or(plan.id))
+        }
+        _ => {
+            let found = incident(w, id)?;
+            (Place::incident(&found.id), found.id)
+        }
+    };
+    w.app.engine.acknowledge(who, &place, why)?;
+    w.changed();
+    Ok(json!({"acknowledged": what}))
+}
+
+/// Sends a test through one channel, or through all.
+async fn trial(w: &Watch, who: &str, only: Option<&str>) -> Answer {
+    let notify = w.app.config().notify.clone();
+    let known: Vec<&str> = notify.channels.keys().map(String::as_str).collect();
+    let remedy = "docs/guides/notifications.md says how one is made";
+    if known.is_empty() {
+        return Err(ApiError::new(
+            400,
+            "the config names no channel under `notify.channels`",
+            remedy,
+        ));
+    }
+    if let Some(asked) = only.filter(|c| !known.contains(c)) {
+        let error = format!("there is no channel `{asked}`; there are: {}", known.join(", "));
+        return Err(ApiError::new(400, error, remedy));
+    }
+    let postman =
+        Postman::new().map_err(|e| ApiError::new(500, e, "look at the certificates of this system"))?;
+    let now = w.app.engine.now();
+    let mut out = Vec::new();
+    for (name, channel) in notify
+        .channels
+        .iter()
+        .filter(|(n, _)| only.is_none_or(|o| o == *n))
+    {
+        let mut message = due::trial(name, who, now);
+        let mut result = postman.send(channel, &message, now).await;
+        if result.is_ok() {
+            // What was raised is ended, so that nobody is called again for a test.
+            message.notice = Notice::Over;
+            message.id = muster_model::digest_of_bytes(format!("{} over", message.id).as_bytes());
+            result = postman.send(channel, &message, now).await;
+        }
+        out.push(
+            json!({"channel": name, "kind": channel.kind(), "taken": result.is_ok(),
+            "why": result.err().map(|r| r.why)}),
+        );
+    }
+    Ok(json!(out))
 }
 
 fn explain(w: &Watch, asked: &str) -> Answer {

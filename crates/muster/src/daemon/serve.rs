@@ -180,6 +180,7 @@ impl Daemon {
         watchers.spawn(watch.clone().again());
         watchers.spawn(super::starts::by_the_clock(watch.clone()));
         watchers.spawn(super::upkeep::look_after(watch.clone()));
+        watchers.spawn(super::tell::people(watch.clone()));
         for cluster in watch.app.estate.clusters() {
             watchers.spawn(watched(watch.clone(), cluster.name.clone()));
         }

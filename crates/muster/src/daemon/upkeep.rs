@@ -10,6 +10,8 @@ use muster_engine::journal::Head;
 
 use super::watch::{Watch, write};
 use crate::config::Keep;
+use crate::notify::Channel;
+use crate::notify::deliver::Postman;
 
 /// How a notice about a run that does not get on begins.
 const STUCK: &str = "Run ";
@@ -25,7 +27,7 @@ pub(super) async fn look_after(watch: Arc<Watch>) {
         tick.tick().await;
         let mut notices = Vec::new();
         for keep in &watch.app.config().export_head {
-            if let Err(why) = export(&watch, keep, &mut through) {
+            if let Err(why) = export(&watch, keep, &mut through).await {
                 notices.push(format!("{UNKEPT} {}: {why}.", named(keep)));
             }
         }
@@ -58,11 +60,12 @@ fn named(keep: &Keep) -> String {
     match keep {
         Keep::File(path) => path.display().to_string(),
         Keep::Syslog => "syslog".to_owned(),
+        Keep::Channel(name) => format!("channel:{name}"),
     }
 }
 
 /// Writes down what is not there yet, then notes it: after a crash in between a head is there twice, which harms nobody.
-fn export(watch: &Watch, keep: &Keep, through: &mut BTreeMap<String, u64>) -> Result<(), String> {
+async fn export(watch: &Watch, keep: &Keep, through: &mut BTreeMap<String, u64>) -> Result<(), String> {
     let to = named(keep);
     let engine = &watch.app.engine;
     let done = match through.get(&to) {
@@ -75,6 +78,18 @@ fn export(watch: &Watch, keep: &Keep, through: &mut BTreeMap<String, u64>) -> Re
     match keep {
         Keep::File(path) => append(path, &heads).map_err(|e| e.to_string())?,
         Keep::Syslog => log(&heads).map_err(|e| e.to_string())?,
+        Keep::Channel(name) => {
+            let notify = watch.app.config().notify.clone();
+            let Some(Channel::Webhook { url, token }) = notify.channels.get(name) else {
+                return Err("there is no such webhook any more".to_owned());
+            };
+            let body = serde_json::json!({"format": muster_model::FORMAT, "heads": heads});
+            let postman = Postman::new()?;
+            postman
+                .post(url, token.as_ref(), &body)
+                .await
+                .map_err(|e| e.to_string())?;
+        }
     }
     engine.exported(&to, last.seq).map_err(|e| e.to_string())?;
     through.insert(to, last.seq);

@@ -126,20 +126,44 @@ async fn config_check_prints_the_exact_lines_that_are_missing_and_they_are_enoug
 
 #[tokio::test]
 async fn the_configs_of_the_guide_are_accepted_and_shown_in_full() {
-    let guide = std::fs::read_to_string(root().join("docs/guides/configuration.md")).expect("guide");
-    let configs: Vec<&str> = guide
-        .split("```yaml\n")
-        .skip(1)
-        .map(|rest| rest.split("```").next().unwrap_or_default())
-        .collect();
-    assert_eq!(configs.len(), 2);
+    let read = |name: &str| std::fs::read_to_string(root().join("docs/guides").join(name)).expect("guide");
+    let configs_of = |guide: &str| -> Vec<String> {
+        let parts = guide.split("```yaml\n").skip(1);
+        let config = |rest: &str| rest.split("```").next().unwrap_or_default().to_owned();
+        parts.map(config).collect()
+    };
+    let mut configs = configs_of(&read("configuration.md"));
+    // That one shows a part: the rest is the smallest config that there is.
+    let least = configs[0].clone();
+    configs.extend(
+        configs_of(&read("notifications.md"))
+            .iter()
+            .map(|part| format!("{least}{part}")),
+    );
+    assert_eq!(configs.len(), 3);
     let dir = tempfile::tempdir().expect("dir");
     for folder in ["secrets", "runbooks"] {
         std::fs::create_dir(dir.path().join(folder)).expect("dir");
     }
-    for secret in ["muster", "muster_act", "redis"] {
+    let secrets = [
+        "muster",
+        "muster_act",
+        "redis",
+        "duty",
+        "duty.key",
+        "mail",
+        "hook",
+        "chat.url",
+        "heartbeat.url",
+    ];
+    for secret in secrets {
         let path = dir.path().join("secrets").join(secret);
-        std::fs::write(&path, "x").expect("writes");
+        let text = if secret.ends_with(".url") {
+            "https://example.org/x"
+        } else {
+            "x"
+        };
+        std::fs::write(&path, text).expect("writes");
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("sets");
     }
     let file = dir.path().join("muster.yaml");

@@ -8,6 +8,7 @@ mod drills;
 mod fleet;
 mod full_disk;
 mod garbage;
+mod notify;
 mod people;
 mod shapes;
 mod stage;

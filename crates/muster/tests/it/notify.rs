@@ -1,0 +1,275 @@
+//! People are told: through a webhook, Slack's and PagerDuty's forms and a real mail server; once each, also over a kill -9.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::stage::{Stage, pooled, until};
+
+/// What a receiver got: path, `Authorization`, body.
+type Got = (String, String, Value);
+
+/// Receivers of HTTP, as strict as those they stand for where that matters.
+#[derive(Clone, Default)]
+struct Receiver {
+    got: Arc<Mutex<Vec<Got>>>,
+    /// Paths that are out of order.
+    broken: Arc<Mutex<BTreeSet<String>>>,
+}
+
+async fn receive(
+    State(r): State<Receiver>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: String,
+) -> (StatusCode, &'static str) {
+    let path = uri.path().to_owned();
+    if r.broken.lock().expect("lock").contains(&path) {
+        return (StatusCode::SERVICE_UNAVAILABLE, "try again");
+    }
+    let bearer = headers
+        .get("authorization")
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default()
+        .to_owned();
+    let json: Value = serde_json::from_str(&body).unwrap_or_default();
+    let fits = match path.as_str() {
+        "/hook" => bearer == "Bearer hook-secret" && (json["id"].is_string() || json["heads"].is_array()),
+        "/slack" => json["text"].is_string(),
+        "/v2/enqueue" => {
+            let whole = json["payload"]["summary"].is_string() && json["payload"]["severity"].is_string();
+            json["routing_key"] == "duty-secret"
+                && json["dedup_key"].is_string()
+                && (whole || json["event_action"] != "trigger")
+        }
+        _ => true,
+    };
+    if !fits {
+        return (StatusCode::BAD_REQUEST, "no such event");
+    }
+    r.got.lock().expect("lock").push((path, bearer, json));
+    (StatusCode::ACCEPTED, "")
+}
+
+impl Receiver {
+    async fn start(&self) -> std::net::SocketAddr {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let router = Router::new().fallback(receive).with_state(self.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        address
+    }
+
+    /// Bodies at this path.
+    fn at(&self, path: &str) -> Vec<Value> {
+        let got = self.got.lock().expect("lock");
+        got.iter()
+            .filter(|(p, ..)| p == path)
+            .map(|(.., b)| b.clone())
+            .collect()
+    }
+}
+
+/// A mail server; `None` when it is not installed and the run does not demand all.
+fn mailbox(dir: &std::path::Path) -> Option<(tokio::process::Child, PathBuf)> {
+    let wheels = muster_lab::install::cache_dir(&|name| std::env::var_os(name)).join("aiosmtpd-1.4.6");
+    if !wheels.is_dir() {
+        assert!(
+            std::env::var_os("MUSTER_TEST_REQUIRE_ALL").is_none(),
+            "there is no mail server: cargo xtask provide"
+        );
+        return None;
+    }
+    let out = dir.join("mailbox.out");
+    let child = tokio::process::Command::new("python3")
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/mailbox.py"))
+        .arg(wheels)
+        .stdin(Stdio::null())
+        .stdout(std::fs::File::create(&out).expect("a file"))
+        .kill_on_drop(true)
+        .spawn()
+        .expect("python3 starts");
+    Some((child, out))
+}
+
+fn secret(dir: &std::path::Path, name: &str, text: &str) -> String {
+    use std::os::unix::fs::PermissionsExt;
+    let path = dir.join(name);
+    std::fs::write(&path, text).expect("writes");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("a mode");
+    path.display().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[allow(clippy::too_many_lines)] // one story
+async fn an_incident_calls_people_level_by_level_and_says_when_it_is_over() {
+    let Some(mut stage) = Stage::new(pooled(2)).await else {
+        return;
+    };
+    let dir = stage.fleet().dir.clone();
+    let Some((_mail, mails)) = mailbox(&dir) else {
+        return;
+    };
+    let read = || std::fs::read_to_string(&mails).unwrap_or_default();
+    let port = until("the mail server listens", async || {
+        let text = read();
+        Some(text.strip_prefix("PORT ")?.lines().next()?.to_owned())
+    })
+    .await;
+    let receiver = Receiver::default();
+    let http = receiver.start().await;
+    let (hook, duty, mail, chat) = (
+        secret(&dir, "hook.token", "hook-secret\n"),
+        secret(&dir, "duty.key", "duty-secret\n"),
+        secret(&dir, "mail.password", "mail-secret\n"),
+        secret(&dir, "chat.url", &format!("http://{http}/slack\n")),
+    );
+    let notify = format!(
+        "
+notify:
+  page: https://muster.example.org/
+  channels:
+    hook: {{kind: webhook, url: \"http://{http}/hook\", token_file: {hook}}}
+    chat: {{kind: slack, url_file: {chat}}}
+    duty: {{kind: pagerduty, url: \"http://{http}/v2/enqueue\", key_file: {duty}}}
+    mail: {{kind: mail, server: \"smtp://127.0.0.1:{port}\", user: muster, password_file: {mail}, from: muster@example.org, to: [ops@example.org]}}
+  levels:
+    L1: [hook, chat]
+    L2: {{to: [duty, mail], after: 1s}}
+  heartbeat: {{url: \"http://{http}/alive\", every: 10s}}
+journal: {{export_head: [\"channel:hook\"]}}
+"
+    );
+    stage.edit(|t| format!("{t}{notify}"));
+
+    // Every channel is tried, and what is wrong with one is said.
+    let tried = stage.muster(&["notify", "test"]).await;
+    assert_eq!((tried.code, tried.out.lines().count()), (0, 4), "{tried:?}");
+    assert_eq!(receiver.at("/v2/enqueue").len(), 2, "begun and ended");
+    receiver.broken.lock().expect("lock").insert("/hook".to_owned());
+    let tried = stage.muster(&["notify", "test", "hook"]).await;
+    assert_eq!(tried.code, 1, "{tried:?}");
+    assert!(tried.out.contains("it answers 503: try again"), "{tried:?}");
+    stage
+        .muster(&["notify", "test", "nobody"])
+        .await
+        .refused(64, &["nobody", "chat, duty, hook, mail"]);
+    receiver.got.lock().expect("lock").clear();
+
+    let mut daemon = stage.daemon(&[]).await;
+    stage.test.inject("idle-in-transaction-leak", &[]).await;
+    until("the second level is called", async || {
+        (read().contains("[P1]") && !receiver.at("/v2/enqueue").is_empty()).then_some(())
+    })
+    .await;
+    let incident = stage.muster(&["incident", "list", "--json"]).await.json()[0]["id"]
+        .as_str()
+        .expect("an incident")
+        .to_owned();
+    let raised = receiver.at("/v2/enqueue")[0].clone();
+    assert_eq!(raised["event_action"], "trigger");
+    assert_eq!(raised["dedup_key"], format!("muster/{incident}"), "{raised:#}");
+    let text = receiver.at("/slack")[0]["text"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    for words in [
+        "[P1] lab/bouncer",
+        &format!("muster ack {incident}"),
+        "https://muster.example.org/",
+    ] {
+        assert!(text.contains(words), "`{words}` is not in {text}");
+    }
+    assert!(
+        read().contains("MAIL muster@example.org ops@example.org"),
+        "{}",
+        read()
+    );
+    // What is not taken is said on the page, and waits.
+    until("the page says so", async || {
+        daemon
+            .page()
+            .await
+            .contains("do not get through: it answers 503")
+            .then_some(())
+    })
+    .await;
+    until("Muster shows that it lives", async || {
+        (!receiver.at("/alive").is_empty()).then_some(())
+    })
+    .await;
+
+    // Killed, the next one sends what waits; nobody is told twice.
+    daemon.signal(Signal::KILL);
+    assert_eq!(daemon.ended().await, None);
+    receiver.broken.lock().expect("lock").clear();
+    let mut daemon = stage.daemon(&[]).await;
+    until("the webhook is told", async || {
+        let about = |b: &Value| b["thread"] == *incident && b["notice"] == "raised";
+        receiver.at("/hook").iter().any(about).then_some(())
+    })
+    .await;
+    let said = stage.muster(&["ack", &incident, "--why", "on my way"]).await;
+    assert!(said.out.contains(&incident), "{said:?}");
+    until("everybody hears that somebody has it", async || {
+        let duty = receiver
+            .at("/v2/enqueue")
+            .iter()
+            .any(|b| b["event_action"] == "acknowledge");
+        (duty && read().contains("Somebody has it") && read().contains("on my way")).then_some(())
+    })
+    .await;
+    stage
+        .muster(&["incident", "resolve", &incident, "--why", "mended by hand"])
+        .await;
+    until("everybody hears that it is over", async || {
+        let hook = receiver.at("/hook").iter().any(|b| b["notice"] == "over");
+        let duty = receiver
+            .at("/v2/enqueue")
+            .iter()
+            .any(|b| b["event_action"] == "resolve");
+        (hook && duty && read().contains("mended by hand")).then_some(())
+    })
+    .await;
+    // The run asked for a signature; when it is over its head is kept outside.
+    let runs = stage.muster(&["runs", "list", "--json"]).await.json();
+    for run in runs.as_array().into_iter().flatten() {
+        if run["state"]["state"] != "ended" {
+            let id = run["id"].as_str().unwrap_or_default();
+            stage.muster(&["reject", id, "--why", "not needed"]).await;
+        }
+    }
+    until("a head is kept outside", async || {
+        receiver
+            .at("/hook")
+            .iter()
+            .any(|b| b["heads"][0]["hash"].is_string())
+            .then_some(())
+    })
+    .await;
+
+    let ids: Vec<String> = receiver
+        .at("/hook")
+        .iter()
+        .filter_map(|b| Some(b["id"].as_str()?.to_owned()))
+        .collect();
+    let once: BTreeSet<&String> = ids.iter().collect();
+    assert_eq!(once.len(), ids.len(), "each message once: {ids:?}");
+    let list = stage.muster(&["notify", "list"]).await;
+    assert!(list.out.contains("sent") && list.out.contains("L2"), "{list:?}");
+    let journal = stage.muster(&["journal", "export"]).await.out;
+    for hidden in ["hook-secret", "duty-secret", "mail-secret", "/slack"] {
+        assert!(!journal.contains(hidden), "`{hidden}` stands in the journal");
+    }
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.ended().await, Some(0));
+}
