@@ -151,6 +151,19 @@ impl Catalogue {
         self
     }
 
+    /// Puts something around every probe and every action: a harness that makes trouble.
+    #[must_use]
+    pub fn around(
+        self,
+        probe: impl Fn(Arc<dyn Probe>) -> Arc<dyn Probe>,
+        action: impl Fn(Arc<dyn Action>) -> Arc<dyn Action>,
+    ) -> Self {
+        Self {
+            probes: self.probes.into_iter().map(|(n, p)| (n, probe(p))).collect(),
+            actions: self.actions.into_iter().map(|(n, a)| (n, action(a))).collect(),
+        }
+    }
+
     /// Finds a probe.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use muster_act::{Protected, Surveys};
 use muster_engine::clock::SystemClock;
 use muster_engine::lease::Held;
 use muster_engine::state::{StateDir, StateError};
-use muster_engine::{ClusterRules, Engine, EngineError, Event, Known, Leases, Place};
+use muster_engine::{Catalogue, ClusterRules, Engine, EngineError, Event, Known, Leases, Place};
 use muster_model::{Finding, Protect, Record, Remedy, Signature, digest_of};
 use muster_reach::{Estate, Limits};
 use muster_runbooks::{Library, Problem, Runbook, Shelved};
@@ -78,8 +78,19 @@ impl App {
     /// # Errors
     /// When the state is in use or a runbook is wrong.
     pub async fn open(config: Resolved) -> Result<Arc<Self>, AppError> {
+        Self::open_around(config, |code| code).await
+    }
+
+    /// As [`App::open`], with something put around probes and actions.
+    ///
+    /// # Errors
+    /// As [`App::open`].
+    pub async fn open_around(
+        config: Resolved,
+        around: impl FnOnce(Catalogue) -> Catalogue,
+    ) -> Result<Arc<Self>, AppError> {
         let owned = StateDir::own(&config.state_dir, config.lease_ttl).await?;
-        Self::over(config, owned)
+        Self::over(config, owned, around)
     }
 
     /// As [`App::open`], and also in the place of a process that is stopped or hangs.
@@ -88,10 +99,14 @@ impl App {
     /// While the state is in use, or when a runbook is wrong.
     pub async fn stand_in(config: Resolved) -> Result<Arc<Self>, AppError> {
         let owned = StateDir::stand_in(&config.state_dir, config.lease_ttl).await?;
-        Self::over(config, owned)
+        Self::over(config, owned, |code| code)
     }
 
-    fn over(config: Resolved, owned: (StateDir, Leases, Arc<Held>)) -> Result<Arc<Self>, AppError> {
+    fn over(
+        config: Resolved,
+        owned: (StateDir, Leases, Arc<Held>),
+        around: impl FnOnce(Catalogue) -> Catalogue,
+    ) -> Result<Arc<Self>, AppError> {
         let (state, leases, held) = owned;
         let library = library(&config)?;
         let journal = state.journal()?;
@@ -101,7 +116,7 @@ impl App {
         );
         let protect = Protected::default();
         *lock(&protect) = protected(&config);
-        let catalogue = muster_act::catalogue(&estate, protect.clone());
+        let catalogue = around(muster_act::catalogue(&estate, protect.clone()));
         let practice = config
             .clusters
             .iter()

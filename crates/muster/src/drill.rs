@@ -8,9 +8,11 @@ use muster_runbooks::tree::{Problems, Tree, parse};
 
 use crate::cli::exit::{CONFIG, Failure};
 
+pub mod harness;
 pub mod oracle;
 pub mod report;
 pub mod run;
+pub mod trouble;
 pub mod truth;
 
 /// The built-in drills: file name and text.

@@ -3,10 +3,15 @@
 use muster_model::{RunState, Span, Time};
 
 use super::{Engine, EngineError};
-use crate::journal::{DAEMON, Event, Head, Place};
+use crate::journal::{DAEMON, Entry, Event, Head, Place};
 
 /// After how long without an entry a run that is under way is stuck.
 const STUCK_AFTER: Span = Span::from_mins(10);
+
+/// Whether an entry says anything about how far its run is: that somebody has it does not.
+fn gets_on_by(entry: &Entry) -> bool {
+    !matches!(entry.event, Event::Acknowledged { .. })
+}
 
 impl Engine {
     /// The slot of a schedule that was used last. Reads much: ask once, then remember.
@@ -71,7 +76,8 @@ impl Engine {
     /// When the journal cannot be read.
     pub fn stuck_since(&self, run: &str) -> Result<Option<(Time, String)>, EngineError> {
         let entries = self.journal().of_run(run)?;
-        Ok(entries.into_iter().next_back().and_then(|e| match e.event {
+        let last = entries.into_iter().rev().find(gets_on_by);
+        Ok(last.and_then(|e| match e.event {
             Event::Stuck { why } => Some((e.at, why)),
             _ => None,
         }))
@@ -96,7 +102,7 @@ impl Engine {
             let Some(last) = entries
                 .iter()
                 .rev()
-                .find(|e| !matches!(e.event, Event::Stuck { .. }))
+                .find(|e| gets_on_by(e) && !matches!(e.event, Event::Stuck { .. }))
             else {
                 continue;
             };

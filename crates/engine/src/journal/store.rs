@@ -253,15 +253,17 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Broken`] when they are not what was written.
     pub fn whole_run(&self, run: &str) -> Result<Vec<Entry>, JournalError> {
-        let rows = self.raw("WHERE run = ?1 ORDER BY seq", run)?;
-        let written: Option<(i64, String)> = self
-            .lock()
+        let inner = self.lock();
+        // Under one lock: what is appended in between must be in both.
+        let rows = self.raw_of(&inner.db, "WHERE run = ?1 ORDER BY seq", run)?;
+        let written: Option<(i64, String)> = inner
             .db
             .query_row("SELECT count, head FROM run_head WHERE run = ?1", [run], |r| {
                 Ok((r.get(0)?, r.get(1)?))
             })
             .optional()
             .map_err(|e| cannot_read(&self.path, &e))?;
+        drop(inner);
         self.check_run(run, &rows, written)?;
         rows.into_iter().map(|raw| self.entry(raw)).collect()
     }
@@ -647,10 +649,12 @@ impl Journal {
     }
 
     fn raw(&self, tail: &str, arg: &str) -> Result<Vec<Raw>, JournalError> {
+        self.raw_of(&self.lock().db, tail, arg)
+    }
+
+    fn raw_of(&self, db: &Connection, tail: &str, arg: &str) -> Result<Vec<Raw>, JournalError> {
         let fail = |e: rusqlite::Error| cannot_read(&self.path, &e);
-        let inner = self.lock();
-        let mut statement = inner
-            .db
+        let mut statement = db
             .prepare_cached(&format!(
                 "SELECT seq, at, who, run, incident, step, target, attempt, epoch, event, prev, hash FROM entry {tail}"
             ))

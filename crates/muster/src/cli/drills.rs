@@ -4,14 +4,16 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use muster_engine::proof::Proof;
+use muster_lab::LabOptions;
 use muster_model::{Time, digest_of};
 use muster_runbooks::Library;
 use owo_colors::OwoColorize;
 use serde_json::json;
 
 use super::exit::{Failure, USAGE};
-use super::lab::{default_dir, options};
+use super::lab::{cache_dir, default_dir, options};
 use super::print;
+use crate::drill::harness::Trial;
 use crate::drill::report::{Row, html};
 use crate::drill::run::{Own, once};
 use crate::drill::{Drill, built_in, read};
@@ -36,6 +38,9 @@ pub struct DrillArgs {
     /// PostgreSQL: a major version (15, 18) or a folder of programs
     #[arg(long, value_name = "15|18|DIR")]
     pub pg: Option<String>,
+    /// Instead of the controls: treat the fault under trouble. Every effect twice, an error at each node, lost answers
+    #[arg(long, conflicts_with_all = ["report", "proof_out", "repeat"])]
+    pub harness: bool,
     /// Write report.html and report.json into a folder
     #[arg(long)]
     pub report: Option<PathBuf>,
@@ -94,6 +99,9 @@ fn chosen(args: &DrillArgs) -> Result<Vec<Drill>, Failure> {
 pub async fn drill(args: &DrillArgs, given: Option<&Path>, as_json: bool) -> Result<u8, Failure> {
     let drills = chosen(args)?;
     let (own, library) = own(args, given)?;
+    if args.harness {
+        return harness(args, &drills, &own, as_json).await;
+    }
     let mut rows: Vec<Row> = Vec::new();
     for drill in drills {
         for repeat in 1..=args.repeat {
@@ -132,6 +140,52 @@ pub async fn drill(args: &DrillArgs, given: Option<&Path>, as_json: bool) -> Res
         show(&rows);
     }
     Ok(if rows.iter().all(|r| r.safe_pass) { 0 } else { 5 })
+}
+
+/// Fleets at once in the harness: they mostly wait.
+const AT_ONCE: usize = 3;
+
+async fn harness(args: &DrillArgs, drills: &[Drill], own: &Own, as_json: bool) -> Result<u8, Failure> {
+    let mut trials = Vec::new();
+    for drill in drills {
+        // Checked once; each trial has a folder of its own.
+        options(default_dir("x"), args.pg.as_deref())?;
+        let number = std::sync::atomic::AtomicU32::new(0);
+        let fresh = || {
+            let n = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let dir = default_dir(&format!("h{}-{n}", std::process::id()));
+            options(dir.clone(), args.pg.as_deref()).unwrap_or_else(|_| LabOptions::new(dir, cache_dir()))
+        };
+        let say = |what: &str| print::note(format!("{} {what}", drill.id.dimmed()));
+        let done = crate::drill::harness::all(drill, &fresh, own, AT_ONCE, &say).await;
+        trials.extend(done.map_err(|e| {
+            Failure::new(
+                1,
+                format!("harness of `{}`: {e}", drill.id),
+                "`cargo xtask provide` provides what is missing",
+            )
+        })?);
+    }
+    let wrong = trials.iter().any(|t| !t.wrong.is_empty());
+    if as_json {
+        print::json(&json!(trials));
+    } else {
+        let row = |t: &Trial| {
+            let verdict = if t.wrong.is_empty() && !t.struck {
+                "not met".dimmed().to_string()
+            } else if t.wrong.is_empty() {
+                "right".green().to_string()
+            } else {
+                t.wrong.join("; ").red().to_string()
+            };
+            vec![t.drill.clone(), t.trouble.clone(), t.outcome.clone(), verdict]
+        };
+        print::table(
+            &["drill", "trouble", "ended", ""],
+            trials.iter().map(row).collect(),
+        );
+    }
+    Ok(if wrong { 5 } else { 0 })
 }
 
 fn show(rows: &[Row]) {
@@ -192,6 +246,7 @@ fn own(args: &DrillArgs, given: Option<&Path>) -> Result<(Own, Library), Failure
         let own = Own {
             runbooks: Vec::new(),
             thresholds: muster_rules::defaults(),
+            program: None,
         };
         return Ok((own, super::runbooks::built_in()?));
     }
@@ -211,6 +266,7 @@ fn own(args: &DrillArgs, given: Option<&Path>) -> Result<(Own, Library), Failure
     let own = Own {
         runbooks: resolved.runbooks.clone(),
         thresholds: settings.thresholds.clone(),
+        program: None,
     };
     Ok((own, crate::app::library(&resolved)?))
 }

@@ -614,21 +614,36 @@ fn driven(driven: &muster_engine::Driven) -> Value {
     json!({"run": driven.run(), "refused": refused, "waiting": waiting})
 }
 
-/// Somebody has an incident, or a run without one.
+/// Somebody has an incident that is open, or a run that is open or ended badly.
 fn ack(w: &Watch, who: &str, id: &str, why: &str) -> Answer {
-    let (place, what) = match run_of(w, id) {
-        Ok((plan, _)) if id != "latest" => {
-            let run = match plan.incident {
-                Some(_) => "",
-                None => plan.id.as_str(),
-            };
-            let place = Place::run(run, plan.incident.as_deref());
-            (place, plan.incident.unwrap_or(plan.id))
+    let over = |what: &str| {
+        ApiError::new(
+            409,
+            format!("{what}: nobody is called about it"),
+            "`muster incident list` and `muster runs list` show what there is",
+        )
+    };
+    let place = if id == "latest" {
+        let all = w.desk.all();
+        let open = all.iter().rev().find(|i| is_open(i));
+        Place::incident(&open.ok_or_else(|| over("no incident is open"))?.id)
+    } else if let Some(found) = w.desk.get(id) {
+        if !is_open(&found) {
+            return Err(over(&format!("incident {id} is over")));
         }
-        _ => {
-            let found = incident(w, id)?;
-            (Place::incident(&found.id), found.id)
+        Place::incident(&found.id)
+    } else {
+        let (plan, run) = w.app.engine.run(id)?;
+        let fine = run.outcome.is_some_and(|o| !o.needs_human());
+        if fine {
+            return Err(over(&format!("run {id} is over")));
         }
+        Place::run(&plan.id, plan.incident.as_deref())
+    };
+    let what = if place.run.is_empty() {
+        place.incident.clone()
+    } else {
+        place.run.clone()
     };
     w.app.engine.acknowledge(who, &place, why)?;
     w.changed();

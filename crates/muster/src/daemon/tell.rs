@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_engine::journal::{DAEMON, Event, Notification, Place};
+use muster_engine::journal::{DAEMON, Event, Notice, Notification, Place};
 use muster_engine::{Engine, EngineError};
-use muster_model::{Digest, RunState, Span, Time};
+use muster_model::{Digest, IncidentSeverity, PlanResult, RunState, Span, Time};
 use tokio::task::JoinSet;
 
 use super::watch::{Watch, read, write};
-use crate::notify::board::{Board, KINDS, Live, Sending};
+use crate::notify::board::{Alarm, Board, KINDS, Live};
 use crate::notify::deliver::{Postman, Refused};
-use crate::notify::{Heartbeat, due};
+use crate::notify::{Heartbeat, Notify, due};
 
 /// First pause before another try; doubled up to the longest.
 const PAUSE: Span = Span::from_secs(5);
@@ -34,92 +34,171 @@ struct Tries {
     pause: Span,
 }
 
+/// What the daemon keeps in mind about messages.
+#[derive(Default)]
+struct Desk {
+    board: Board,
+    tries: BTreeMap<Digest, Tries>,
+    /// Why each channel does not take messages.
+    unreached: BTreeMap<String, String>,
+    /// Since when the journal cannot be read or written, and why: then the journal cannot say so itself.
+    broken: Option<(Time, String)>,
+    beat: Option<Time>,
+}
+
 /// Every second, until the daemon stops.
 pub(super) async fn people(watch: Arc<Watch>) {
-    let postman = match Postman::new() {
-        Ok(postman) => postman,
-        Err(why) => {
-            write(&watch.notices).push(format!("{UNREACHED}any channel` cannot be sent: {why}."));
-            return;
-        }
-    };
-    let mut board = Board::default();
-    let mut tries: BTreeMap<Digest, Tries> = BTreeMap::new();
-    let mut sending = JoinSet::new();
-    let mut busy: BTreeSet<String> = BTreeSet::new();
-    let mut beat = None;
-    let mut unreached: BTreeMap<String, String> = BTreeMap::new();
+    let mut postman = None;
+    let mut desk = Desk::default();
+    let mut sending: JoinSet<(Notification, Result<(), Refused>)> = JoinSet::new();
+    let mut busy: BTreeMap<tokio::task::Id, String> = BTreeMap::new();
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while !watch.stop.is_set() {
-        tick.tick().await;
-        let notify = watch.app.config().notify.clone();
-        let now = watch.app.engine.now();
-        if let Some(heartbeat) = &notify.heartbeat {
-            beaten(&watch, &postman, heartbeat, &mut beat, now).await;
+        tokio::select! {
+            _ = tick.tick() => {}
+            // At once: the less time between sending and writing that down, the fewer messages come twice.
+            Some(done) = sending.join_next_with_id() => {
+                match done {
+                    Ok((id, (n, result))) => {
+                        busy.remove(&id);
+                        sent(&watch, &mut desk, &n, result);
+                    }
+                    Err(e) => {
+                        tracing::error!(error = %e, "sending broke down; it is tried again, please report this");
+                        busy.remove(&e.id());
+                    }
+                }
+                continue;
+            }
         }
-        if notify.channels.is_empty() {
-            unreached.clear();
+        let notify = watch.app.config().notify.clone();
+        if notify.channels.is_empty() && notify.heartbeat.is_none() {
             told_of(&watch, UNREACHED, &[]);
             continue;
         }
-        if let Err(e) = news(&watch, &mut board, &notify, now) {
-            tracing::warn!(error = %e, "cannot see what people are to be told");
+        let postman = match &postman {
+            Some(known) => known,
+            None => match Postman::new() {
+                Ok(new) => postman.insert(new),
+                Err(why) => {
+                    told_of(
+                        &watch,
+                        UNREACHED,
+                        &[format!("{UNREACHED}every channel` cannot be sent: {why}.")],
+                    );
+                    continue;
+                }
+            },
+        };
+        let now = watch.app.engine.now();
+        let result = news(&watch, &mut desk, &notify, now);
+        broken(&watch, &mut desk, result.err(), now);
+        if let Some(heartbeat) = &notify.heartbeat {
+            beaten(&watch, postman, heartbeat, &mut desk, now);
         }
-        while let Some(done) = sending.try_join_next() {
-            let Ok((channel, n, result)) = done else { continue };
-            busy.remove(&channel);
-            sent(&watch, &mut board, &mut tries, &n, result, &mut unreached);
-        }
-        for (name, n) in next(&board, &tries, &busy, now) {
-            let Some(channel) = notify.channels.get(&name).cloned() else {
+        let taken: BTreeSet<&String> = busy.values().collect();
+        for n in next(&desk, &taken, now) {
+            let Some(channel) = notify.channels.get(&n.channel).cloned() else {
                 let gone = Refused {
-                    why: format!("there is no channel `{name}` any more"),
+                    why: format!("there is no channel `{}` any more", n.channel),
                     again: false,
                 };
-                sent(&watch, &mut board, &mut tries, &n, Err(gone), &mut unreached);
+                sent(&watch, &mut desk, &n, Err(gone));
                 continue;
             };
-            busy.insert(name.clone());
-            let postman = postman.clone();
-            sending.spawn(async move {
+            let (postman, name) = (postman.clone(), n.channel.clone());
+            let task = sending.spawn(async move {
                 let result = postman.send(&channel, &n, now).await;
-                (name, n, result)
+                (n, result)
             });
+            busy.insert(task.id(), name);
         }
-        unreached.retain(|channel, _| notify.channels.contains_key(channel));
-        let notices: Vec<String> = unreached
-            .iter()
-            .map(|(channel, why)| format!("{UNREACHED}{channel}` do not get through: {why}. `muster notify test {channel}` tries it."))
-            .collect();
-        told_of(&watch, UNREACHED, &notices);
+        desk.unreached
+            .retain(|channel, _| notify.channels.contains_key(channel));
+        let unreached = desk.unreached.iter().map(|(channel, why)| {
+            format!(
+                "{UNREACHED}{channel}` do not get through: {why}. `muster notify test {channel}` tries it."
+            )
+        });
+        told_of(&watch, UNREACHED, &unreached.collect::<Vec<_>>());
     }
     sending.shutdown().await;
 }
 
+/// Notes since when the journal cannot be read or written: by us, or by who keeps the incidents.
+fn broken(watch: &Watch, desk: &mut Desk, error: Option<EngineError>, now: Time) {
+    let unwritable = || {
+        let notices = read(&watch.notices);
+        notices
+            .iter()
+            .find(|n| n.starts_with(super::watch::UNWRITABLE))
+            .cloned()
+    };
+    match error.map(|e| e.to_string()).or_else(unwritable) {
+        None => desk.broken = None,
+        Some(why) => {
+            let since = desk.broken.as_ref().map_or(now, |(since, _)| *since);
+            if desk.broken.is_none() {
+                tracing::error!(%why, "the journal cannot be read or written");
+            }
+            desk.broken = Some((since, why));
+        }
+    }
+}
+
 /// Takes in what is new, and queues what is due. What cannot be written down is sent all the same: people must hear of a disk
 /// that is full.
-fn news(
-    watch: &Watch,
-    board: &mut Board,
-    notify: &crate::notify::Notify,
-    now: Time,
-) -> Result<(), EngineError> {
+fn news(watch: &Watch, desk: &mut Desk, notify: &Notify, now: Time) -> Result<(), EngineError> {
     let engine = &watch.app.engine;
-    catch_up(engine, board)?;
-    let alarms = board.alarms(&live(engine)?, now);
-    for n in due::due(board, &alarms, notify, now) {
-        let place = place_of(&n);
+    // First what is open, then the entries: a run that ends in between is in both, and not in neither.
+    let (live, mut trouble) = match live(engine) {
+        Ok(live) => (live, None),
+        Err(e) => (Vec::new(), Some(e)),
+    };
+    if let Err(e) = catch_up(engine, &mut desk.board) {
+        trouble = Some(e);
+    }
+    let mut alarms = desk.board.alarms(&live, now);
+    if let Some((since, why)) = &desk.broken {
+        alarms.push(of_journal(*since, why));
+    } else if trouble.is_some() {
+        // What cannot be seen is not over.
+        return trouble.map_or(Ok(()), Err);
+    }
+    for n in due::due(&desk.board, &alarms, notify, now) {
+        if desk.broken.is_some() && n.notice == Notice::Over {
+            continue;
+        }
         let event = Event::NotificationQueued {
             notification: n.clone(),
         };
-        if let Err(e) = engine.append(DAEMON, &place, event) {
+        if let Err(e) = engine.append(DAEMON, &place_of(&n), event) {
             tracing::error!(error = %e, title = %n.title, "a message cannot be written down, and is sent all the same");
+            trouble = Some(e);
         }
-        board.queue(n, now);
+        desk.board.queue(n, now);
         watch.changed();
     }
-    Ok(())
+    trouble.map_or(Ok(()), Err)
+}
+
+/// That nothing can be written down: what the journal cannot say.
+fn of_journal(since: Time, why: &str) -> Alarm {
+    Alarm {
+        key: format!("journal {}", since.millis()),
+        thread: "journal".to_owned(),
+        since,
+        severity: IncidentSeverity::P1,
+        title: "[P1] Muster cannot read or write its journal, and changes nothing anywhere".to_owned(),
+        text: format!(
+            "{}.\nLook at the disk of the state folder; Muster goes on by itself when it can.",
+            why.trim_end_matches('.')
+        ),
+        escalates: true,
+        taken: false,
+        held: false,
+    }
 }
 
 /// Takes in the entries since the last time.
@@ -133,11 +212,12 @@ pub(super) fn catch_up(engine: &Engine, board: &mut Board) -> Result<(), EngineE
     Ok(())
 }
 
+/// In the story of the incident. Not in that of a run: its entries are its own, and say whether it gets on.
 fn place_of(n: &Notification) -> Place {
-    if n.thread.starts_with("r-") {
-        Place::run(&n.thread, None)
-    } else {
+    if n.thread.starts_with("i-") {
         Place::incident(&n.thread)
+    } else {
+        Place::default()
     }
 }
 
@@ -145,16 +225,13 @@ fn place_of(n: &Notification) -> Place {
 fn live(engine: &Engine) -> Result<Vec<Live>, EngineError> {
     let mut out = Vec::new();
     for (plan, run) in engine.open_runs()? {
-        let first = run.state == RunState::WaitingApproval;
-        let asks = if first {
-            Some((
+        let asks = match run.state {
+            RunState::WaitingApproval if plan.result == PlanResult::Changes => Some((
                 "plan".to_owned(),
                 format!("Its plan wants a signature until {}.", run.expires_at.clock()),
-            ))
-        } else if matches!(run.state, RunState::Waiting { .. }) {
-            engine.asked(&run.id)?
-        } else {
-            None
+            )),
+            RunState::Waiting { .. } => engine.asked(&run.id)?,
+            _ => None,
         };
         let at_work = matches!(run.state, RunState::Running | RunState::Parked);
         let stuck = if at_work {
@@ -177,38 +254,27 @@ fn live(engine: &Engine) -> Result<Vec<Live>, EngineError> {
 }
 
 /// The next message of each channel that is not busy. In a thread nothing overtakes: it is over only after it was raised.
-fn next(
-    board: &Board,
-    tries: &BTreeMap<Digest, Tries>,
-    busy: &BTreeSet<String>,
-    now: Time,
-) -> Vec<(String, Notification)> {
+fn next(desk: &Desk, busy: &BTreeSet<&String>, now: Time) -> Vec<Notification> {
     let mut out: BTreeMap<&String, &Notification> = BTreeMap::new();
     let mut behind: BTreeSet<(&String, &String)> = BTreeSet::new();
-    for n in board
-        .outbox()
-        .iter()
-        .filter(|q| q.sending == Sending::Waits)
-        .map(|q| &q.notification)
-    {
-        let first = behind.insert((&n.channel, &n.thread));
-        let ready = tries.get(&n.id).is_none_or(|t| t.next <= now);
+    for n in desk.board.waiting() {
+        let first = behind.insert((&n.channel, &n.about));
+        let ready = desk.tries.get(&n.id).is_none_or(|t| t.next <= now);
         if first && ready && !busy.contains(&n.channel) {
             out.entry(&n.channel).or_insert(n);
         }
     }
-    out.into_iter().map(|(c, n)| (c.clone(), n.clone())).collect()
+    out.into_values().cloned().collect()
 }
 
-fn sent(
-    watch: &Watch,
-    board: &mut Board,
-    tries: &mut BTreeMap<Digest, Tries>,
-    n: &Notification,
-    result: Result<(), Refused>,
-    unreached: &mut BTreeMap<String, String>,
-) {
+fn sent(watch: &Watch, desk: &mut Desk, n: &Notification, result: Result<(), Refused>) {
     let engine = &watch.app.engine;
+    let Desk {
+        board,
+        tries,
+        unreached,
+        ..
+    } = desk;
     let now = engine.now();
     let id = n.id.clone();
     let event = match result {
@@ -250,33 +316,25 @@ fn sent(
     watch.changed();
 }
 
-/// A sign of life, only while Muster really looks at every cluster.
-async fn beaten(
-    watch: &Arc<Watch>,
-    postman: &Postman,
-    heartbeat: &Heartbeat,
-    last: &mut Option<Time>,
-    now: Time,
-) {
-    if last.is_some_and(|t| now.since(t) < heartbeat.every) {
+/// A sign of life, only while Muster really looks at every cluster and can write down what it sees.
+fn beaten(watch: &Arc<Watch>, postman: &Postman, heartbeat: &Heartbeat, desk: &mut Desk, now: Time) {
+    if desk.beat.is_some_and(|t| now.since(t) < heartbeat.every) {
         return;
     }
     let config = watch.app.config();
-    let blind: Vec<String> = {
+    let looks = {
         let pictures = read(&watch.pictures);
         let seen = |name: &str| {
-            pictures
-                .get(name)
-                .is_some_and(|p| now.since(p.snapshot.taken_at) < FRESH)
+            let picture = pictures.get(name);
+            picture.is_some_and(|p| now.since(p.snapshot.taken_at) < FRESH)
         };
-        let names = config.clusters.iter().map(|c| c.reach.name.clone());
-        names.filter(|n| !seen(n)).collect()
+        config.clusters.iter().all(|c| seen(&c.reach.name))
     };
-    if !blind.is_empty() {
+    if !looks || desk.broken.is_some() {
         // The first looks are on their way; afterwards silence is the alarm.
         return;
     }
-    *last = Some(now);
+    desk.beat = Some(now);
     let (watch, postman, url) = (watch.clone(), postman.clone(), heartbeat.url.clone());
     tokio::spawn(async move {
         let notices: Vec<String> = match postman.beat(&url).await {

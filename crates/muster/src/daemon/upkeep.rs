@@ -18,6 +18,9 @@ const STUCK: &str = "Run ";
 /// How a notice about a head that cannot be kept begins.
 const UNKEPT: &str = "The head of the journal cannot be written to";
 
+/// So many heads are written down at once.
+const AT_ONCE: usize = 500;
+
 /// Every few seconds, until the daemon stops.
 pub(super) async fn look_after(watch: Arc<Watch>) {
     let mut tick = tokio::time::interval(Duration::from_secs(5));
@@ -72,7 +75,9 @@ async fn export(watch: &Watch, keep: &Keep, through: &mut BTreeMap<String, u64>)
         Some(done) => *done,
         None => engine.exported_through(&to).map_err(|e| e.to_string())?,
     };
-    let heads = engine.heads_after(done).map_err(|e| e.to_string())?;
+    let mut heads = engine.heads_after(done).map_err(|e| e.to_string())?;
+    // The rest at the next look.
+    heads.truncate(AT_ONCE);
     through.insert(to.clone(), done);
     let Some(last) = heads.last() else { return Ok(()) };
     match keep {

@@ -312,7 +312,7 @@ impl Watch {
 }
 
 /// How the notice about a full disk begins; it goes away when the disk has room again.
-const UNWRITABLE: &str = "The journal cannot be written";
+pub(super) const UNWRITABLE: &str = "The journal cannot be written";
 
 /// Addresses whose picture is not complete: of what is not seen there nobody may say that it went away.
 fn blind(snapshot: &Snapshot, unknown: &[muster_rules::Unknown]) -> Vec<String> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_engine::planner::{Planned, Request};
-use muster_engine::{Entry, Starter};
+use muster_engine::{Catalogue, Entry, Starter};
 use muster_lab::fault::{self, FaultRecord};
 use muster_lab::{Fleet, LabOptions};
 use muster_model::{Incident, PlanResult, Run, RunOutcome, RunState, Span, Time};
@@ -26,13 +26,16 @@ const LIMIT: Duration = Duration::from_secs(150);
 /// Says how far it is.
 pub type Say<'a> = &'a (dyn Fn(&str) + Send + Sync);
 
-struct Stage<'a> {
+/// A fleet with Muster at work on it.
+pub(super) struct Stage<'a> {
     drill: &'a Drill,
     runbook: Runbook,
-    fleet: Fleet,
-    truth: Truth,
-    watch: Arc<Watch>,
+    pub(super) fleet: Fleet,
+    pub(super) truth: Truth,
+    pub(super) watch: Arc<Watch>,
     say: Say<'a>,
+    program: Option<std::path::PathBuf>,
+    tasks: tokio::task::JoinSet<()>,
 }
 
 /// What is practised beside the built-in: one's own runbooks, under one's own thresholds.
@@ -42,6 +45,8 @@ pub struct Own {
     pub runbooks: Vec<std::path::PathBuf>,
     /// Thresholds, defaults included.
     pub thresholds: muster_model::Thresholds,
+    /// The `muster` program, for the faults; this process's own where it is one.
+    pub program: Option<std::path::PathBuf>,
 }
 
 /// Runs a drill once.
@@ -68,42 +73,64 @@ pub async fn once(
 }
 
 async fn on_fleet(drill: &Drill, fleet: Fleet, own: &Own, repeat: u32, say: Say<'_>) -> Result<Row, String> {
-    if !fleet.missing.is_empty() {
-        return Err(fleet.missing.join("; "));
-    }
-    let file = crate::cli::up::write_config(&fleet, None).map_err(|e| e.message)?;
-    let env = |_: &str| None;
-    let mut resolved =
-        config::load(&file, &env).map_err(|p| p.iter().map(ToString::to_string).collect::<String>())?;
-    resolved.policy.approvers = vec![APPROVER.to_owned()];
-    resolved.runbooks.clone_from(&own.runbooks);
-    for cluster in &mut resolved.clusters {
-        cluster.thresholds = own.thresholds.clone();
-    }
-    let app = App::open(resolved).await.map_err(|e| e.to_string())?;
-    let watch = Watch::new(app).map_err(|e| e.to_string())?;
-    let runbook = watch
-        .app
-        .library()
-        .get(&drill.runbook)
-        .cloned()
-        .ok_or("the runbook is not there")?;
-    let truth = Truth::open(&fleet).await?;
-    let stage = Stage {
-        drill,
-        runbook,
-        fleet,
-        truth,
-        watch,
-        say,
-    };
-    stage.settle().await?;
-    let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(stage.watch.clone().cluster("lab".to_owned()));
+    let stage = Stage::set(drill, fleet, own, say, |code| code).await?;
     let row = stage.play(repeat).await;
-    stage.watch.stop.set();
-    tasks.shutdown().await;
+    stage.leave().await;
     row
+}
+
+impl<'a> Stage<'a> {
+    /// Muster over a fleet, with something put around its probes and actions.
+    pub(super) async fn set(
+        drill: &'a Drill,
+        fleet: Fleet,
+        own: &Own,
+        say: Say<'a>,
+        around: impl FnOnce(Catalogue) -> Catalogue,
+    ) -> Result<Self, String> {
+        if !fleet.missing.is_empty() {
+            return Err(fleet.missing.join("; "));
+        }
+        let file = crate::cli::up::write_config(&fleet, None).map_err(|e| e.message)?;
+        let env = |_: &str| None;
+        let mut resolved =
+            config::load(&file, &env).map_err(|p| p.iter().map(ToString::to_string).collect::<String>())?;
+        resolved.policy.approvers = vec![APPROVER.to_owned()];
+        resolved.runbooks.clone_from(&own.runbooks);
+        for cluster in &mut resolved.clusters {
+            cluster.thresholds = own.thresholds.clone();
+        }
+        let app = App::open_around(resolved, around)
+            .await
+            .map_err(|e| e.to_string())?;
+        let watch = Watch::new(app).map_err(|e| e.to_string())?;
+        let runbook = watch
+            .app
+            .library()
+            .get(&drill.runbook)
+            .cloned()
+            .ok_or("the runbook is not there")?;
+        let truth = Truth::open(&fleet).await?;
+        let mut stage = Self {
+            drill,
+            runbook,
+            fleet,
+            truth,
+            watch,
+            say,
+            program: own.program.clone(),
+            tasks: tokio::task::JoinSet::new(),
+        };
+        stage.settle().await?;
+        stage.tasks.spawn(stage.watch.clone().cluster("lab".to_owned()));
+        Ok(stage)
+    }
+
+    /// Muster stops looking.
+    pub(super) async fn leave(mut self) {
+        self.watch.stop.set();
+        self.tasks.shutdown().await;
+    }
 }
 
 impl Stage<'_> {
@@ -186,8 +213,11 @@ impl Stage<'_> {
         Ok(row.judged())
     }
 
-    async fn inject(&self, spec: &FaultSpec) -> Result<FaultRecord, String> {
-        let binary = std::env::current_exe().map_err(|e| e.to_string())?;
+    pub(super) async fn inject(&self, spec: &FaultSpec) -> Result<FaultRecord, String> {
+        let binary = match &self.program {
+            Some(program) => program.clone(),
+            None => std::env::current_exe().map_err(|e| e.to_string())?,
+        };
         fault::inject(
             &self.fleet,
             &binary,
@@ -206,7 +236,7 @@ impl Stage<'_> {
     }
 
     /// Waits for a condition of the truth; when it first held.
-    async fn until(&self, condition: &str, otherwise: &str) -> Result<Time, String> {
+    pub(super) async fn until(&self, condition: &str, otherwise: &str) -> Result<Time, String> {
         let deadline = tokio::time::Instant::now() + LIMIT;
         let mut seen = String::new();
         while tokio::time::Instant::now() < deadline {
@@ -223,7 +253,7 @@ impl Stage<'_> {
         Err(format!("{otherwise}: `{condition}` did not hold: {seen}"))
     }
 
-    async fn plan(&self) -> Result<Planned, String> {
+    pub(super) async fn plan(&self) -> Result<Planned, String> {
         let library = self.watch.app.library();
         let request = Request {
             cluster: "lab".to_owned(),
@@ -263,7 +293,7 @@ impl Stage<'_> {
     }
 
     /// The incident that the fault opened, once it is named by a kind that the runbook answers.
-    async fn incident(&self, since: Time) -> Result<Incident, String> {
+    pub(super) async fn incident(&self, since: Time) -> Result<Incident, String> {
         let deadline = tokio::time::Instant::now() + LIMIT;
         while tokio::time::Instant::now() < deadline {
             let all = self.watch.desk.all();
@@ -308,7 +338,7 @@ impl Stage<'_> {
     }
 
     /// Approves the incident's plans as they come, until one run of the runbook has acted and ended.
-    async fn finished(&self, incident: &str) -> Result<Run, String> {
+    pub(super) async fn finished(&self, incident: &str) -> Result<Run, String> {
         let deadline = tokio::time::Instant::now() + LIMIT;
         let engine = &self.watch.app.engine;
         let mut last = String::new();

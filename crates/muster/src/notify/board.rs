@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_engine::journal::{Entry, Event, Notice, Notification};
+use muster_engine::journal::{DAEMON, Entry, Event, Notice, Notification};
 use muster_model::{Digest, Incident, IncidentSeverity, IncidentState, RunOutcome, Span, Time};
 
 /// The kinds of entries that [`Board::take`] wants to see.
@@ -19,6 +19,8 @@ pub const KINDS: [&str; 8] = [
 
 /// For how long a run that ended badly is news to who was never told.
 const NEWS_FOR: Span = Span::from_mins(24 * 60);
+/// A plan that is younger may be refused yet.
+const ASKS_AFTER: Span = Span::from_secs(5);
 
 /// One thing that people are told.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,6 +97,15 @@ pub struct Queued {
     pub why: String,
 }
 
+/// An incident, with since when it is as bad as it is.
+#[derive(Clone, Debug)]
+struct Known {
+    incident: Incident,
+    since: Time,
+    /// How often it became worse or came back: then it calls anew.
+    anew: u32,
+}
+
 #[derive(Clone, Debug)]
 struct Failed {
     incident: String,
@@ -103,24 +114,33 @@ struct Failed {
     at: Time,
 }
 
-#[derive(Clone, Debug)]
-struct Taken {
-    at: Time,
-    by: String,
-    why: String,
+/// Somebody who has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Since when.
+    pub at: Time,
+    /// The sentence.
+    pub says: String,
 }
 
-/// Everything, as of the last entry taken in.
+/// Everything, as of the last entry taken in. What is over and told is forgotten but for its messages.
 #[derive(Clone, Debug, Default)]
 pub struct Board {
     /// The last entry taken in.
     pub through: u64,
-    incidents: BTreeMap<String, Incident>,
+    open: BTreeMap<String, Known>,
+    /// Why incidents were closed, for those about which people were told.
+    closed: BTreeMap<String, String>,
     failed: BTreeMap<String, Failed>,
     taken: BTreeMap<String, Vec<Taken>>,
     /// In the order in which they were queued.
     outbox: Vec<Queued>,
     known: BTreeMap<Digest, usize>,
+    /// The messages about each alarm.
+    about: BTreeMap<String, Vec<usize>>,
+    waiting: BTreeSet<usize>,
+    /// Alarms that were raised and not said to be over.
+    raised: BTreeSet<String>,
 }
 
 impl Board {
@@ -129,10 +149,20 @@ impl Board {
         self.through = self.through.max(entry.seq);
         let (at, by, place) = (entry.at, entry.who, entry.place);
         match entry.event {
-            Event::IncidentOpened { incident }
-            | Event::IncidentChanged { incident, .. }
-            | Event::IncidentClosed { incident, .. } => {
-                self.incidents.insert(incident.id.clone(), incident);
+            Event::IncidentOpened { incident } | Event::IncidentChanged { incident, .. } => {
+                self.seen(incident, at);
+            }
+            Event::IncidentClosed { incident, why } => {
+                self.open.remove(&incident.id);
+                // A person who closes an incident has what its runs left behind.
+                if by != DAEMON {
+                    let says = format!("{by} closed it");
+                    self.taken
+                        .entry(incident.id.clone())
+                        .or_default()
+                        .push(Taken { at, says });
+                }
+                self.closed.insert(incident.id, why);
             }
             Event::Ended { outcome, detail } if outcome.needs_human() => {
                 let failed = Failed {
@@ -144,12 +174,14 @@ impl Board {
                 self.failed.insert(place.run, failed);
             }
             Event::Acknowledged { why } => {
-                let thread = if place.incident.is_empty() {
-                    place.run
-                } else {
-                    place.incident
-                };
-                self.taken.entry(thread).or_default().push(Taken { at, by, why });
+                let says = format!("{by} has it: {why}");
+                for thread in [place.run, place.incident].into_iter().filter(|t| !t.is_empty()) {
+                    let taken = Taken {
+                        at,
+                        says: says.clone(),
+                    };
+                    self.taken.entry(thread).or_default().push(taken);
+                }
             }
             Event::NotificationQueued { notification } => self.queue(notification, at),
             Event::NotificationSent { id } => self.sent(&id),
@@ -158,12 +190,46 @@ impl Board {
         }
     }
 
+    fn seen(&mut self, mut incident: Incident, at: Time) {
+        // A daemon runs for months: what it does not need is not kept.
+        incident.findings.clear();
+        if incident.state == IncidentState::Resolved {
+            self.open.remove(&incident.id);
+            return;
+        }
+        let before = self.open.remove(&incident.id);
+        let (mut since, mut anew) = before
+            .as_ref()
+            .map_or((incident.detected_at, 0), |k| (k.since, k.anew));
+        if let Some(b) = &before {
+            let worse = incident.severity < b.incident.severity;
+            let again = b.incident.resolution.is_some() && incident.resolution.is_none();
+            if worse || again {
+                (since, anew) = (at, anew + 1);
+            }
+        }
+        let known = Known {
+            since,
+            anew,
+            incident,
+        };
+        self.open.insert(known.incident.id.clone(), known);
+    }
+
     /// Puts a message into the outbox, once.
     pub fn queue(&mut self, notification: Notification, at: Time) {
         if self.known.contains_key(&notification.id) {
             return;
         }
-        self.known.insert(notification.id.clone(), self.outbox.len());
+        let n = self.outbox.len();
+        self.known.insert(notification.id.clone(), n);
+        self.about.entry(notification.about.clone()).or_default().push(n);
+        match notification.notice {
+            Notice::Raised => drop(self.raised.insert(notification.about.clone())),
+            Notice::Over => drop(self.raised.remove(&notification.about)),
+            Notice::Acknowledged => {}
+        }
+        self.waiting.insert(n);
         self.outbox.push(Queued {
             notification,
             at,
@@ -174,19 +240,23 @@ impl Board {
 
     /// A channel took it.
     pub fn sent(&mut self, id: &str) {
-        if let Some(q) = self.known.get(id).and_then(|n| self.outbox.get_mut(*n)) {
-            q.sending = Sending::Sent;
-            q.why.clear();
-        }
+        self.became(id, Sending::Sent, "");
     }
 
     /// A channel did not take it.
     pub fn refused(&mut self, id: &str, why: &str, gave_up: bool) {
-        if let Some(q) = self.known.get(id).and_then(|n| self.outbox.get_mut(*n)) {
+        let sending = if gave_up { Sending::GivenUp } else { Sending::Waits };
+        self.became(id, sending, why);
+    }
+
+    fn became(&mut self, id: &str, sending: Sending, why: &str) {
+        let Some(n) = self.known.get(id) else { return };
+        if let Some(q) = self.outbox.get_mut(*n) {
             why.clone_into(&mut q.why);
-            if gave_up {
-                q.sending = Sending::GivenUp;
-            }
+            q.sending = sending;
+        }
+        if sending != Sending::Waits {
+            self.waiting.remove(n);
         }
     }
 
@@ -196,170 +266,173 @@ impl Board {
         &self.outbox
     }
 
+    /// The messages that are still to be sent, oldest first.
+    pub fn waiting(&self) -> impl Iterator<Item = &Notification> {
+        self.waiting.iter().map(|n| &self.outbox[*n].notification)
+    }
+
     /// Whether a message is in the outbox, or was.
     #[must_use]
     pub fn knows(&self, id: &str) -> bool {
         self.known.contains_key(id)
     }
 
-    /// Channels that were told that something of this thread is wrong.
-    #[must_use]
-    pub fn told(&self, thread: &str) -> BTreeSet<String> {
-        let raised = self
-            .outbox
-            .iter()
-            .map(|q| &q.notification)
-            .filter(|n| n.thread == thread && n.notice == Notice::Raised);
-        raised.map(|n| n.channel.clone()).collect()
+    /// The messages about one alarm, oldest first.
+    pub fn about(&self, key: &str) -> impl Iterator<Item = &Queued> {
+        let numbers = self.about.get(key).map(Vec::as_slice).unwrap_or_default();
+        numbers.iter().map(|n| &self.outbox[*n])
     }
 
-    /// The messages about one alarm at one level, oldest first.
-    pub fn about<'a>(&'a self, key: &'a str, level: &'a str) -> impl Iterator<Item = &'a Queued> {
-        self.outbox
-            .iter()
-            .filter(move |q| q.notification.about == key && q.notification.level == level)
+    /// Who said that they have what belongs to this, after it began.
+    pub fn taken(&self, thread: &str, since: Time) -> impl Iterator<Item = &Taken> {
+        let all = self.taken.get(thread).map(Vec::as_slice).unwrap_or_default();
+        all.iter().filter(move |t| t.at >= since)
     }
 
-    /// Whether somebody said that they have it, after it began.
     fn is_taken(&self, thread: &str, since: Time) -> bool {
-        self.taken
-            .get(thread)
-            .is_some_and(|all| all.iter().any(|t| t.at >= since))
-    }
-
-    /// Who said that they have it: thread, when, sentence.
-    pub fn acknowledgements(&self) -> impl Iterator<Item = (&String, Time, String)> {
-        self.taken.iter().flat_map(|(thread, all)| {
-            all.iter()
-                .map(move |t| (thread, t.at, format!("{} has it: {}", t.by, t.why)))
-        })
-    }
-
-    /// Whether something of this name is known: an incident or a run that ended badly.
-    #[must_use]
-    pub fn has(&self, id: &str) -> bool {
-        self.incidents.contains_key(id) || self.failed.contains_key(id)
-    }
-
-    fn open(&self, incident: &str) -> bool {
-        self.incidents
-            .get(incident)
-            .is_some_and(|i| i.state != IncidentState::Resolved)
+        self.taken(thread, since).next().is_some()
     }
 
     /// Everything that people should know now.
     #[must_use]
     pub fn alarms(&self, live: &[Live], now: Time) -> Vec<Alarm> {
-        let mut out: Vec<Alarm> = Vec::new();
-        for i in self.incidents.values().filter(|i| self.open(&i.id)) {
-            let mine = || live.iter().filter(|l| l.incident.as_deref() == Some(&i.id));
-            out.push(Alarm {
-                key: format!("incident {}", i.id),
-                thread: i.id.clone(),
-                since: i.detected_at,
-                severity: i.severity,
-                title: format!("[{:?}] {}: {}", i.severity, i.target, i.finding.summary),
-                text: format!(
-                    "{} at {} since {}.\nLook at it: muster incident show {}\nSay that you have it: muster ack {}",
-                    i.cause.kind,
-                    i.target,
-                    i.opened_at.clock(),
-                    i.id,
-                    i.id
-                ),
-                escalates: true,
-                taken: self.is_taken(&i.id, i.detected_at),
-                held: mine().any(|l| l.at_work && l.stuck.is_none()),
-            });
-        }
+        let mut out: Vec<Alarm> = self.open.values().map(|k| self.of_incident(k, live)).collect();
         for (run, f) in &self.failed {
-            let key = format!("run {run}");
-            let known = self.outbox.iter().any(|q| q.notification.about == key);
-            let of_incident = !f.incident.is_empty();
-            let thread = if of_incident { &f.incident } else { run };
-            let taken = self.is_taken(thread, f.at);
-            // Its incident is over, or nobody has it in hand any more: Muster will learn nothing new about it.
-            let done = if of_incident { !self.open(thread) } else { taken };
-            if done || (!known && now.since(f.at) > NEWS_FOR) {
-                continue;
+            let alarm = self.of_failed(run, f);
+            let told = self.about.contains_key(&alarm.key);
+            // Who has it has all that Muster knows: it is over then.
+            if !alarm.taken && (told || now.since(f.at) <= NEWS_FOR) {
+                out.push(alarm);
             }
-            let how = f.outcome.word().replace('_', " ");
-            out.push(Alarm {
-                key,
-                thread: thread.clone(),
-                since: f.at,
-                severity: IncidentSeverity::P1,
-                title: format!("[P1] Run {run} ended {how}; a person is needed"),
-                text: format!(
-                    "{}.\nLook at it: muster runs show {run}\nSay that you have it: muster ack {thread}",
-                    f.detail.trim_end_matches('.')
-                ),
-                escalates: true,
-                taken,
-                held: false,
-            });
         }
         for l in live {
-            let thread = l.thread();
-            if let Some((since, why)) = &l.stuck {
-                out.push(Alarm {
-                    key: format!("stuck {} {}", l.run, since.millis()),
-                    thread: thread.clone(),
-                    since: *since,
-                    severity: IncidentSeverity::P1,
-                    title: format!(
-                        "[P1] Run {} of `{}` at {} does not get on",
-                        l.run, l.runbook, l.target
-                    ),
-                    text: format!(
-                        "{why}.\nLook at it: muster runs show {}\nStop it: muster runs cancel {}",
-                        l.run, l.run
-                    ),
-                    escalates: true,
-                    taken: self.is_taken(&thread, *since),
-                    held: false,
-                });
-            }
-            if let Some((question, text)) = &l.asks {
-                out.push(Alarm {
-                    key: format!("asks {} {question}", l.run),
-                    thread,
-                    since: l.since,
-                    severity: IncidentSeverity::P2,
-                    title: format!(
-                        "Run {} of `{}` at {} waits for a person",
-                        l.run, l.runbook, l.target
-                    ),
-                    text: format!(
-                        "{}\nShow and sign it: muster approve {}\nSay no: muster reject {}",
-                        text, l.run, l.run
-                    ),
-                    escalates: false,
-                    taken: false,
-                    held: false,
-                });
-            }
+            out.extend(self.of_stuck(l));
+            out.extend(self.of_question(l, now));
         }
         out
     }
 
-    /// Threads of which people were told and about which nothing is to be said any more, with the sentence that ends them.
+    fn of_incident(&self, known: &Known, live: &[Live]) -> Alarm {
+        let i = &known.incident;
+        let mine = live.iter().filter(|l| l.incident.as_deref() == Some(&i.id));
+        let anew = if known.anew == 0 {
+            String::new()
+        } else {
+            format!(" {}", known.anew)
+        };
+        Alarm {
+            key: format!("incident {}{anew}", i.id),
+            thread: i.id.clone(),
+            since: known.since,
+            severity: i.severity,
+            title: format!("[{:?}] {}: {}", i.severity, i.target, i.finding.summary),
+            text: format!(
+                "{} at {} since {}.\nLook at it: muster incident show {}\nSay that you have it: muster ack {}",
+                i.cause.kind,
+                i.target,
+                i.opened_at.clock(),
+                i.id,
+                i.id
+            ),
+            escalates: true,
+            taken: self.is_taken(&i.id, known.since),
+            held: mine.clone().any(|l| l.at_work && l.stuck.is_none()),
+        }
+    }
+
+    fn of_failed(&self, run: &str, f: &Failed) -> Alarm {
+        let how = f.outcome.word().replace('_', " ");
+        let of_incident = !f.incident.is_empty() && self.is_taken(&f.incident, f.at);
+        Alarm {
+            key: format!("run {run}"),
+            thread: run.to_owned(),
+            since: f.at,
+            severity: IncidentSeverity::P1,
+            title: format!("[P1] Run {run} ended {how}; a person is needed"),
+            text: format!(
+                "{}.\nLook at it: muster runs show {run}\nSay that you have it: muster ack {run}",
+                f.detail.trim_end_matches('.')
+            ),
+            escalates: true,
+            taken: of_incident || self.is_taken(run, f.at),
+            held: false,
+        }
+    }
+
+    fn of_stuck(&self, l: &Live) -> Option<Alarm> {
+        let (since, why) = l.stuck.as_ref()?;
+        Some(Alarm {
+            key: format!("stuck {} {}", l.run, since.millis()),
+            thread: l.thread(),
+            since: *since,
+            severity: IncidentSeverity::P1,
+            title: format!(
+                "[P1] Run {} of `{}` at {} does not get on",
+                l.run, l.runbook, l.target
+            ),
+            text: format!(
+                "{why}.\nLook at it: muster runs show {}\nStop it: muster runs cancel {}",
+                l.run, l.run
+            ),
+            escalates: true,
+            taken: self.is_taken(&l.thread(), *since) || self.is_taken(&l.run, *since),
+            held: false,
+        })
+    }
+
+    fn of_question(&self, l: &Live, now: Time) -> Option<Alarm> {
+        let (question, text) = l.asks.as_ref()?;
+        if now.since(l.since) < ASKS_AFTER {
+            return None;
+        }
+        // A plan that ran out is made anew: the question of an incident stays the same one.
+        let key = match &l.incident {
+            Some(i) => format!("asks {i} {} {question}", l.runbook),
+            None => format!("asks {} {question}", l.run),
+        };
+        let detected = l
+            .incident
+            .as_ref()
+            .and_then(|i| self.open.get(i))
+            .map_or(l.since, |k| k.since);
+        Some(Alarm {
+            key,
+            thread: l.thread(),
+            since: l.since,
+            severity: IncidentSeverity::P2,
+            title: format!(
+                "Run {} of `{}` at {} waits for a person",
+                l.run, l.runbook, l.target
+            ),
+            text: format!(
+                "{}\nShow and sign it: muster approve {}\nSay no: muster reject {}",
+                text, l.run, l.run
+            ),
+            escalates: false,
+            taken: self.is_taken(&l.thread(), detected),
+            held: false,
+        })
+    }
+
+    /// Alarms of which people were told and which are no more, with the sentence that ends them.
     #[must_use]
     pub fn ended(&self, alarms: &[Alarm]) -> Vec<(String, String)> {
-        let mut threads: BTreeSet<&String> = self.outbox.iter().map(|q| &q.notification.thread).collect();
-        for a in alarms {
-            threads.remove(&a.thread);
-        }
-        let why = |thread: &str| {
-            let closed = self.incidents.get(thread).and_then(|i| i.resolution.clone());
-            let taken = || {
-                let last = self.taken.get(thread)?.last()?;
-                Some(format!("{} has it: {}", last.by, last.why))
-            };
-            closed
+        let now: BTreeSet<&String> = alarms.iter().map(|a| &a.key).collect();
+        let gone = self.raised.iter().filter(|about| !now.contains(about));
+        gone.filter_map(|about| {
+            let first = &self.about(about).next()?.notification;
+            // What belongs to an incident (its questions, how bad it was before) ends with it.
+            let lasts = about.starts_with("asks ") || about.starts_with("incident ");
+            if lasts && self.open.contains_key(&first.thread) {
+                return None;
+            }
+            let closed = self.closed.get(&first.thread).cloned();
+            let taken = || Some(self.taken.get(&first.thread)?.last()?.says.clone());
+            let why = closed
                 .or_else(taken)
-                .unwrap_or_else(|| "nobody is needed any more".to_owned())
-        };
-        threads.into_iter().map(|t| (t.clone(), why(t))).collect()
+                .unwrap_or_else(|| "nobody is needed any more".to_owned());
+            Some((about.clone(), why))
+        })
+        .collect()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lettre::address::Envelope;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use muster_engine::journal::Notification;
@@ -16,6 +17,9 @@ use super::channel::{mail, pagerduty, slack, webhook};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Answers that no other try will change: the message itself is not what the receiver takes, or there is none.
 const NEVER: [u16; 5] = [400, 404, 410, 413, 422];
+
+/// Answers of a mail server that no other try will change; a wrong password may be mended in the config.
+const NO_MAILBOX: [&str; 3] = ["550", "551", "553"];
 
 /// Why a message was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -99,8 +103,23 @@ impl Postman {
             return Ok(());
         }
         let text = answer.text().await.unwrap_or_default();
-        judged(status, &text)
+        let token = token.map(ExposeSecret::expose_secret);
+        judged(status, &hidden(&text, url.expose_secret(), token))
     }
+}
+
+/// What a receiver says, without what it may repeat of an address or a token.
+fn hidden(text: &str, url: &str, token: Option<&str>) -> String {
+    let mut pieces: Vec<&str> = token.into_iter().collect();
+    let path = url.splitn(4, '/').nth(3).unwrap_or_default();
+    pieces.push(path);
+    pieces.extend(path.split(['/', '?', '&', '=']).filter(|p| p.len() >= 6));
+    pieces.sort_by_key(|p| std::cmp::Reverse(p.len()));
+    let mut out = text.to_owned();
+    for piece in pieces.into_iter().filter(|p| p.len() >= 4) {
+        out = out.replace(piece, "…");
+    }
+    out
 }
 
 impl From<String> for Refused {
@@ -150,11 +169,14 @@ async fn post_mail(
     to: &[String],
 ) -> Result<(), Refused> {
     let mail = mail::mail(n, from, to).map_err(|why| Refused { why, again: false })?;
-    let fail = |e: lettre::transport::smtp::Error| Refused {
+    let fail = |e: &lettre::transport::smtp::Error| Refused {
         why: format!("the mail server does not take it: {e}"),
-        again: !e.is_permanent(),
+        again: !e
+            .status()
+            .is_some_and(|code| NO_MAILBOX.contains(&code.to_string().as_str())),
     };
-    let mut transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(&with_tls(server)).map_err(fail)?;
+    let mut transport =
+        AsyncSmtpTransport::<Tokio1Executor>::from_url(&with_tls(server)).map_err(|e| fail(&e))?;
     transport = transport.timeout(Some(PATIENCE));
     if let Some((name, password)) = login {
         transport = transport.credentials(Credentials::new(
@@ -162,8 +184,26 @@ async fn post_mail(
             password.expose_secret().to_owned(),
         ));
     }
-    transport.build().send(mail).await.map_err(fail)?;
-    Ok(())
+    let transport = transport.build();
+    let (envelope, bytes) = (mail.envelope(), mail.formatted());
+    // To each for themselves: who left last year does not keep it from the others.
+    let (mut taken, mut refused) = (false, None);
+    for receiver in envelope.to() {
+        let one = Envelope::new(envelope.from().cloned(), vec![receiver.clone()]);
+        let one = one.map_err(|e| e.to_string())?;
+        match transport.send_raw(&one, &bytes).await {
+            Ok(_) => taken = true,
+            Err(e) => {
+                tracing::warn!(%receiver, error = %e, "a mail was not taken");
+                let why = fail(&e);
+                refused = Some(refused.filter(|r: &Refused| r.again).unwrap_or(why));
+            }
+        }
+    }
+    match refused {
+        Some(refused) if !taken => Err(refused),
+        _ => Ok(()),
+    }
 }
 
 /// STARTTLS is demanded of every plain server but one on this machine.
@@ -192,6 +232,17 @@ mod tests {
         for status in [401, 403, 429, 500, 503] {
             assert!(judged(status, "").is_err_and(|r| r.again), "{status}");
         }
+    }
+
+    #[test]
+    fn what_a_receiver_repeats_of_an_address_or_a_token_is_left_out() {
+        let url = "https://chat.example.org/hooks/T0123456/s3cr3ts3cr3t?key=abcdefgh";
+        let said = r#"{"path":"/hooks/T0123456/s3cr3ts3cr3t","key":"abcdefgh","token":"tok-1234"}"#;
+        let told = hidden(said, url, Some("tok-1234"));
+        for secret in ["T0123456", "s3cr3t", "abcdefgh", "tok-1234"] {
+            assert!(!told.contains(secret), "{told}");
+        }
+        assert_eq!(hidden("invalid event", url, None), "invalid event");
     }
 
     #[test]

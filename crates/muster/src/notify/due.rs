@@ -1,5 +1,7 @@
 //! Which messages are due. Pure: alarms, outbox, levels and the clock -> what is put into the outbox.
 
+use std::collections::BTreeMap;
+
 use muster_engine::journal::{Notice, Notification};
 use muster_model::{IncidentSeverity, Time, digest_of_bytes};
 
@@ -10,19 +12,24 @@ use super::{Level, Notify};
 #[must_use]
 pub fn due(board: &Board, alarms: &[Alarm], notify: &Notify, now: Time) -> Vec<Notification> {
     let mut out: Vec<Notification> = Vec::new();
-    for alarm in alarms.iter().filter(|a| !a.taken) {
-        out.extend(raised(board, alarm, notify, now));
-    }
-    for (thread, at, sentence) in board.acknowledgements() {
-        let key = format!("taken {thread} {}", at.millis());
-        // Only who was told before, and only of what is not over.
-        if alarms.iter().any(|a| a.thread == *thread) {
-            out.extend(word(board, thread, &key, Notice::Acknowledged, &sentence, at));
+    for alarm in alarms {
+        if !alarm.taken {
+            out.extend(raised(board, alarm, notify, now));
+        }
+        for taken in board.taken(&alarm.thread, alarm.since) {
+            let key = format!("taken {}", taken.at.millis());
+            out.extend(word(
+                board,
+                &alarm.key,
+                &key,
+                Notice::Acknowledged,
+                &taken.says,
+                taken.at,
+            ));
         }
     }
-    for (thread, why) in board.ended(alarms) {
-        let key = format!("over {thread}");
-        out.extend(word(board, &thread, &key, Notice::Over, &why, now));
+    for (about, why) in board.ended(alarms) {
+        out.extend(word(board, &about, "over", Notice::Over, &why, now));
     }
     out.retain(|n| !board.knows(&n.id));
     out
@@ -30,8 +37,16 @@ pub fn due(board: &Board, alarms: &[Alarm], notify: &Notify, now: Time) -> Vec<N
 
 fn raised(board: &Board, alarm: &Alarm, notify: &Notify, now: Time) -> Vec<Notification> {
     let mut out = Vec::new();
+    let told = |level: &Level, channel: Option<&String>| -> Vec<Time> {
+        let of = board.about(&alarm.key).filter(|q| {
+            let n = &q.notification;
+            n.level == level.name && channel.is_none_or(|c| n.channel == *c) && n.notice == Notice::Raised
+        });
+        of.map(|q| q.at).collect()
+    };
     // The level before, with when it was told: the next one gets as long to answer as the times say.
     let mut before: Option<(&Level, Time)> = None;
+    let mut all = true;
     for level in &notify.levels {
         let waited = match before {
             None => now.since(alarm.since) >= level.after,
@@ -42,30 +57,29 @@ fn raised(board: &Board, alarm: &Alarm, notify: &Notify, now: Time) -> Vec<Notif
             }
         };
         if !waited {
+            all = false;
             break;
         }
-        let Some(told) = board.about(&alarm.key, level.name).map(|q| q.at).next() else {
-            out.extend(level.to.iter().map(|c| message(alarm, level, c, 0, notify)));
+        // All of them each time: what is in the outbox is not queued again, and nobody is left out by a crash in between.
+        out.extend(level.to.iter().map(|c| message(alarm, level, c, 0, notify)));
+        let Some(first) = told(level, None).first().copied() else {
+            all = false;
             break;
         };
-        before = Some((level, told));
+        before = Some((level, first));
     }
     // Everybody was called, and nobody has it.
-    let last = before.filter(|(l, _)| notify.levels.last() == Some(l));
-    if let Some((level, _)) = last
+    if let Some((level, _)) = before
+        && all
         && alarm.escalates
         && !alarm.held
         && notify.repeat.millis() > 0
     {
-        let told: Vec<Time> = board.about(&alarm.key, level.name).map(|q| q.at).collect();
-        if told.last().is_some_and(|t| now.since(*t) >= notify.repeat) {
-            let round = told.len() / level.to.len().max(1);
-            out.extend(
-                level
-                    .to
-                    .iter()
-                    .map(|c| message(alarm, level, c, round.max(1), notify)),
-            );
+        for channel in &level.to {
+            let times = told(level, Some(channel));
+            if times.last().is_some_and(|t| now.since(*t) >= notify.repeat) {
+                out.push(message(alarm, level, channel, times.len(), notify));
+            }
         }
     }
     out
@@ -91,42 +105,38 @@ fn message(alarm: &Alarm, level: &Level, channel: &str, round: usize, notify: &N
     }
 }
 
-/// The same word to everybody who was told before it.
+/// The same word to everybody who was told of this before it.
 fn word(
     board: &Board,
-    thread: &str,
+    about: &str,
     key: &str,
     notice: Notice,
     sentence: &str,
     before: Time,
 ) -> Vec<Notification> {
-    let first = |channel: &str| {
-        board.outbox().iter().find(|q| {
-            let n = &q.notification;
-            n.thread == thread && n.channel == channel && n.notice == Notice::Raised && q.at <= before
-        })
-    };
-    let told = board.told(thread);
-    let to = told.iter().filter_map(|channel| Some((channel, first(channel)?)));
-    to.map(|(channel, raised)| {
-        let title = raised.notification.title.clone();
-        Notification {
-            id: digest_of_bytes(format!("{key}\n{channel}").as_bytes()),
-            about: key.to_owned(),
-            thread: thread.to_owned(),
-            level: raised.notification.level.clone(),
-            channel: channel.clone(),
-            notice,
-            severity: raised.notification.severity,
-            title: match notice {
-                Notice::Over => format!("Over: {title}"),
-                Notice::Acknowledged => format!("Somebody has it: {title}"),
-                Notice::Raised => title,
-            },
-            text: format!("{}.", sentence.trim_end_matches('.')),
+    let mut first: BTreeMap<&String, &Notification> = BTreeMap::new();
+    for q in board.about(about) {
+        let n = &q.notification;
+        if n.notice == Notice::Raised && q.at <= before {
+            first.entry(&n.channel).or_insert(n);
         }
-    })
-    .collect()
+    }
+    let to_all = first.into_iter().map(|(channel, raised)| Notification {
+        id: digest_of_bytes(format!("{about}\n{key}\n{channel}").as_bytes()),
+        about: about.to_owned(),
+        thread: raised.thread.clone(),
+        level: raised.level.clone(),
+        channel: channel.clone(),
+        notice,
+        severity: raised.severity,
+        title: match notice {
+            Notice::Over => format!("Over: {}", raised.title),
+            Notice::Acknowledged => format!("Somebody has it: {}", raised.title),
+            Notice::Raised => raised.title.clone(),
+        },
+        text: format!("{}.", sentence.trim_end_matches('.')),
+    });
+    to_all.collect()
 }
 
 /// A message that says nothing but that the channel works.
@@ -134,8 +144,8 @@ fn word(
 pub fn trial(channel: &str, who: &str, now: Time) -> Notification {
     Notification {
         id: digest_of_bytes(format!("trial {channel} {}", now.millis()).as_bytes()),
-        about: "trial".to_owned(),
-        thread: format!("trial-{}", now.millis()),
+        about: format!("trial {}", now.millis()),
+        thread: "trial".to_owned(),
         level: "L1".to_owned(),
         channel: channel.to_owned(),
         notice: Notice::Raised,
@@ -153,7 +163,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::notify::board::{Live, Sending};
+    use crate::notify::board::Live;
     use crate::notify::{LEVELS, REPEAT};
 
     const T0: i64 = 1_790_000_000_000;
@@ -230,11 +240,15 @@ mod tests {
         }
 
         fn happens(&mut self, secs: u64, place: Place, event: Event) {
+            self.said("alice", secs, place, event);
+        }
+
+        fn said(&mut self, who: &str, secs: u64, place: Place, event: Event) {
             self.seq += 1;
             self.board.take(Entry {
                 seq: self.seq,
                 at: at(secs),
-                who: "alice".into(),
+                who: who.into(),
                 place,
                 epoch: 1,
                 event,
@@ -246,6 +260,26 @@ mod tests {
         fn opened(&mut self) {
             let incident = incident(IncidentState::Open);
             self.happens(0, Place::incident("i-1"), Event::IncidentOpened { incident });
+        }
+
+        fn has_it(&mut self, secs: u64, place: Place) {
+            let why = "looking".to_owned();
+            self.happens(secs, place, Event::Acknowledged { why });
+        }
+
+        fn closed(&mut self, secs: u64, who: &str) {
+            let incident = incident(IncidentState::Resolved);
+            let why = "repaired".to_owned();
+            let event = Event::IncidentClosed { incident, why };
+            self.said(who, secs, Place::incident("i-1"), event);
+        }
+
+        fn ended(&mut self, secs: u64, place: Place) {
+            let event = Event::Ended {
+                outcome: RunOutcome::Indeterminate,
+                detail: "nobody can say".to_owned(),
+            };
+            self.happens(secs, place, event);
         }
 
         /// What is told at this time: level or word, and title.
@@ -295,22 +329,46 @@ mod tests {
         assert_eq!(again.len(), 1, "{again:?}");
         assert!(again[0].1.starts_with("Still: "), "{again:?}");
         assert_eq!(w.levels(5400), ["L4 l4"], "and again");
-        let why = "looking".to_owned();
-        w.happens(5401, Place::incident("i-1"), Event::Acknowledged { why });
+        w.has_it(5401, Place::incident("i-1"));
         assert_eq!(
             w.levels(5402),
             ["Acknowledged l1", "Acknowledged l2", "Acknowledged l4"]
         );
         assert_eq!(w.levels(20_000), [""; 0], "nobody further");
-        let incident = incident(IncidentState::Resolved);
-        let why = "repaired".to_owned();
-        w.happens(
-            20_001,
-            Place::incident("i-1"),
-            Event::IncidentClosed { incident, why },
-        );
+        w.closed(20_001, "daemon");
         assert_eq!(w.levels(20_002), ["Over l1", "Over l2", "Over l4"]);
         assert_eq!(w.levels(90_000), [""; 0]);
+    }
+
+    #[test]
+    fn what_becomes_worse_or_comes_back_calls_anew() {
+        let mut w = World::new();
+        w.opened();
+        assert_eq!(w.levels(0), ["L1 l1"]);
+        w.has_it(1, Place::incident("i-1"));
+        assert_eq!(w.levels(2), ["Acknowledged l1"]);
+        let mut now = incident(IncidentState::Open);
+        let changes = |w: &mut World, secs, incident: &Incident| {
+            let (incident, what) = (incident.clone(), "severity".to_owned());
+            w.happens(
+                secs,
+                Place::incident("i-1"),
+                Event::IncidentChanged { incident, what },
+            );
+        };
+        now.severity = IncidentSeverity::P0;
+        changes(&mut w, 10, &now);
+        let told = w.told(11);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].1.starts_with("[P0]"), "{told:?}");
+        now.resolution = Some("watched for a relapse".into());
+        changes(&mut w, 20, &now);
+        assert_eq!(w.levels(21), [""; 0]);
+        now.resolution = None;
+        changes(&mut w, 30, &now);
+        assert_eq!(w.levels(31), ["L1 l1"]);
+        w.closed(40, "daemon");
+        assert_eq!(w.levels(41), ["Over l1"; 3], "each alert ends");
     }
 
     #[test]
@@ -321,7 +379,7 @@ mod tests {
         assert_eq!(w.levels(30_001), [""; 0]);
         assert_eq!(w.levels(30_300), ["L2 l2"]);
         // The next daemon reads the same outbox.
-        let (mut next, _) = (World::new(), ());
+        let mut next = World::new();
         next.opened();
         for q in w.board.outbox() {
             let notification = q.notification.clone();
@@ -333,8 +391,30 @@ mod tests {
             );
         }
         assert_eq!(next.levels(30_301), [""; 0], "nothing is queued twice");
-        let waits = next.board.outbox().iter().filter(|q| q.sending == Sending::Waits);
-        assert_eq!(waits.count(), 2, "what was queued is sent by whoever goes on");
+        assert_eq!(
+            next.board.waiting().count(),
+            2,
+            "what was queued is sent by whoever goes on"
+        );
+    }
+
+    #[test]
+    fn no_channel_of_a_level_is_left_out() {
+        let mut w = World::new();
+        w.notify.levels[0].to = vec!["a".into(), "b".into()];
+        w.notify.levels.truncate(1);
+        w.opened();
+        // Killed between the two.
+        let alarms = w.board.alarms(&[], at(0));
+        let first = due(&w.board, &alarms, &w.notify, at(0)).remove(0);
+        assert_eq!(first.channel, "a");
+        w.board.queue(first, at(0));
+        assert_eq!(w.levels(1), ["L1 b"]);
+        // Renamed meanwhile; and repeats go on for both.
+        w.notify.levels[0].to = vec!["a".into(), "c".into()];
+        assert_eq!(w.levels(2), ["L1 c"]);
+        assert_eq!(w.levels(1802), ["L1 a", "L1 c"]);
+        assert_eq!(w.levels(3602), ["L1 a", "L1 c"]);
     }
 
     #[test]
@@ -348,49 +428,67 @@ mod tests {
         let stuck = w.told(601);
         let levels: Vec<&str> = stuck.iter().map(|(l, _)| l.as_str()).collect();
         assert_eq!(levels, ["L2 l2", "L1 l1"], "{stuck:?}");
+        assert_eq!(w.levels(901), ["L2 l2"], "it escalates by itself too");
+        w.live[0].stuck = None;
+        assert_eq!(w.levels(902), ["Over l1", "Over l2"], "it gets on");
         w.live.clear();
-        assert_eq!(w.levels(602), [""; 0]);
+        assert_eq!(w.levels(2402), ["L4 l4"]);
     }
 
     #[test]
-    fn a_run_that_asks_calls_the_first_level_only_and_one_that_ended_badly_calls_anew() {
+    fn a_question_calls_the_first_level_only_and_a_plan_made_anew_asks_it_no_second_time() {
         let mut w = World::new();
         w.opened();
+        assert_eq!(w.levels(0), ["L1 l1"]);
         w.live = vec![live(true, false)];
-        let told = w.told(1);
-        assert_eq!(told.len(), 2, "{told:?}");
-        assert!(told[1].1.contains("waits for a person"), "{told:?}");
-        let why = "mine".to_owned();
-        w.happens(2, Place::incident("i-1"), Event::Acknowledged { why });
-        assert_eq!(w.levels(3), ["Acknowledged l1"]);
-        assert_eq!(w.levels(4000), [""; 0]);
-        w.live.clear();
-        let ended = Event::Ended {
-            outcome: RunOutcome::Indeterminate,
-            detail: "nobody can say".to_owned(),
-        };
-        w.happens(4001, Place::run("r-1", Some("i-1")), ended);
-        let told = w.told(4002);
+        assert_eq!(w.levels(2), [""; 0], "a guard may refuse it yet");
+        let told = w.told(7);
         assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].1.contains("waits for a person"), "{told:?}");
+        // It ran out; another is made.
+        w.live.clear();
+        assert_eq!(w.levels(8), [""; 0]);
+        let mut second = live(true, false);
+        (second.run, second.since) = ("r-2".into(), at(100));
+        w.live = vec![second];
+        assert_eq!(w.levels(200), [""; 0]);
+        w.closed(201, "daemon");
+        w.live.clear();
+        assert_eq!(w.levels(202), ["Over l1", "Over l1"]);
+    }
+
+    #[test]
+    fn a_run_that_ended_badly_calls_until_somebody_has_it_also_when_its_incident_is_over() {
+        let mut w = World::new();
+        w.opened();
+        assert_eq!(w.levels(0), ["L1 l1"]);
+        w.has_it(1, Place::incident("i-1"));
+        assert_eq!(w.levels(2), ["Acknowledged l1"]);
+        // In one and the same second.
+        w.ended(100, Place::run("r-1", Some("i-1")));
+        w.closed(100, "daemon");
+        let told = w.told(101);
+        let levels: Vec<&str> = told.iter().map(|(l, _)| l.as_str()).collect();
+        assert_eq!(levels, ["L1 l1", "Over l1"], "{told:?}");
         assert!(told[0].1.contains("ended indeterminate"), "{told:?}");
-        assert_eq!(w.levels(4302), ["L2 l2"]);
+        assert_eq!(w.levels(401), ["L2 l2"]);
+        w.has_it(402, Place::run("r-1", Some("i-1")));
+        assert_eq!(w.levels(403), ["Over l1", "Over l2"]);
+        // Closed by a person: they have what its runs left behind.
+        let mut w = World::new();
+        w.opened();
+        w.ended(100, Place::run("r-1", Some("i-1")));
+        w.closed(101, "bo");
+        assert_eq!(w.levels(102), [""; 0]);
     }
 
     #[test]
     fn a_run_of_no_incident_is_over_when_somebody_has_it_and_old_ones_are_no_news() {
         let mut w = World::new();
-        let ended = |w: &mut World, secs, run: &str| {
-            let event = Event::Ended {
-                outcome: RunOutcome::UndoFailed,
-                detail: "it stays".to_owned(),
-            };
-            w.happens(secs, Place::run(run, None), event);
-        };
-        ended(&mut w, 0, "r-old");
-        ended(&mut w, 100_000, "r-new");
+        w.ended(0, Place::run("r-old", None));
+        w.ended(100_000, Place::run("r-new", None));
         assert_eq!(w.levels(100_001), ["L1 l1"]);
-        let why = "mine".to_owned();
-        w.happens(100_002, Place::run("r-new", None), Event::Acknowledged { why });
+        w.has_it(100_002, Place::run("r-new", None));
         assert_eq!(w.levels(100_003), ["Over l1"]);
         assert_eq!(w.levels(200_000), [""; 0]);
     }

@@ -280,3 +280,51 @@ async fn a_second_daemon_is_told_who_has_the_state_and_may_stand_by() {
     .await;
     second.kill().await.expect("ends");
 }
+
+#[tokio::test]
+async fn a_config_that_would_tell_nobody_is_refused() {
+    let dir = tempfile::tempdir().expect("dir");
+    let hook = "channels: {a: {kind: webhook, url: \"https://example.org/x\"}}";
+    let mail = "kind: mail, server: \"smtps://mail.example.org\", from: m@example.org";
+    for (notify, words) in [
+        ("{page: x}".to_owned(), "names no channel"),
+        ("{channels: [a]}".to_owned(), "must be a mapping"),
+        (
+            "{channels: {a: {kind: telegram}}}".to_owned(),
+            "cannot be `telegram`",
+        ),
+        ("{channels: {a: {kind: slack}}}".to_owned(), "has no `url`"),
+        (
+            "{channels: {a: {kind: slack, url: \"ftp://x/y\"}}}".to_owned(),
+            "the address of",
+        ),
+        (
+            "{channels: {a: {kind: pagerduty}}}".to_owned(),
+            "has no `key_file`",
+        ),
+        (format!("{{channels: {{a: {{{mail}, to: []}}}}}}"), "names nobody"),
+        (
+            format!("{{channels: {{a: {{{mail}, to: [ops]}}}}}}"),
+            "no address of a mailbox",
+        ),
+        (format!("{{{hook}, levels: {{L1: []}}}}"), "reaches anybody"),
+        (format!("{{{hook}, levels: {{L1: [b]}}}}"), "the channel `b`"),
+        (format!("{{{hook}, levels: {{L1: [a, a]}}}}"), "twice"),
+        (
+            format!("{{{hook}, levels: {{L2: [a], L3: {{to: [a], after: 1m}}}}}}"),
+            "before the level below",
+        ),
+        (format!("{{{hook}, repeat: 1ms}}"), "too short"),
+        (
+            format!("{{{hook}, heartbeat: {{url: \"https://example.org\", every: 1s}}}}"),
+            "too short",
+        ),
+    ] {
+        let file = lonely(dir.path(), &format!("notify: {notify}\n"));
+        let said = muster(Some(&file), &["config", "show"]).await;
+        assert!(
+            said.code == 78 && said.err.contains(words),
+            "{notify}: {words}: {said:?}"
+        );
+    }
+}

@@ -8,10 +8,11 @@ use muster_lab::{LabOptions, testing};
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::harness::few_slots;
 use crate::stage::{Stage, in_time, pooled, told, until};
 
 /// How many fleets at once; they mostly wait.
-const LANES: usize = 6;
+const LANES: usize = 10;
 /// No run of this drill has so many appends; a bound, so that the test ends.
 const AT_MOST: usize = 60;
 
@@ -23,8 +24,6 @@ struct Case {
     /// The fault, with its parameters.
     fault: &'static str,
     with: &'static [(&'static str, &'static str)],
-    /// How many sessions are ended.
-    ends: usize,
     /// The incident's cause.
     cause: &'static str,
 }
@@ -100,10 +99,24 @@ fn same_end(case: Case, point: &str, journal: &[Value]) {
     let mut intents: Vec<String> = events("intent").iter().map(target).collect();
     intents.sort();
     intents.dedup();
-    assert_eq!(
-        intents.len(),
-        case.ends,
-        "killed at {point}: {intents:?}\n{}",
+    let ended = events("ended");
+    let proven_run = |run: &Value| {
+        ended
+            .iter()
+            .any(|e| e["place"]["run"] == *run && e["event"]["outcome"] == "proven")
+    };
+    let planned: usize = events("planned")
+        .iter()
+        .filter(|e| proven_run(&e["place"]["run"]))
+        .map(|e| {
+            e["event"]["plan"]["facts"]["targets"]
+                .as_array()
+                .map_or(0, Vec::len)
+        })
+        .sum();
+    assert!(
+        intents.len() == planned && planned > 0,
+        "killed at {point}: of {planned} targets: {intents:?}\n{}",
         told(journal)
     );
     for intent in intents {
@@ -114,7 +127,6 @@ fn same_end(case: Case, point: &str, journal: &[Value]) {
             .filter(|(e, key)| target(e) == intent && e["event"][key].to_string().contains("\"done\""));
         assert_eq!(effects.count(), 1, "killed at {point}: {intent} was ended once");
     }
-    let ended = events("ended");
     let proven: Vec<_> = ended
         .iter()
         .filter(|e| e["event"]["outcome"] == "proven")
@@ -176,7 +188,6 @@ async fn killed_at_every_append_it_comes_to_the_same_end() {
         fleet: || pooled(2),
         fault: "idle-in-transaction-leak",
         with: &[],
-        ends: 2,
         cause: "connections.leak",
     })
     .await;
@@ -188,8 +199,18 @@ async fn killed_at_every_append_a_lock_chain_comes_to_the_same_end() {
         fleet: || testing::small(18),
         fault: "lock-chain",
         with: &[("depth", "3"), ("waiters", "12")],
-        ends: 1,
         cause: "locks.blocking_chain",
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_every_append_used_up_slots_come_to_the_same_end() {
+    at_every_append(Case {
+        fleet: few_slots,
+        fault: "connection-flood",
+        with: &[],
+        cause: "connections.saturated",
     })
     .await;
 }

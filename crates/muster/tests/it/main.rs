@@ -8,6 +8,7 @@ mod drills;
 mod fleet;
 mod full_disk;
 mod garbage;
+mod harness;
 mod notify;
 mod people;
 mod shapes;

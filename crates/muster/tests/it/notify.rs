@@ -177,7 +177,12 @@ journal: {{export_head: [\"channel:hook\"]}}
         .to_owned();
     let raised = receiver.at("/v2/enqueue")[0].clone();
     assert_eq!(raised["event_action"], "trigger");
-    assert_eq!(raised["dedup_key"], format!("muster/{incident}"), "{raised:#}");
+    assert_eq!(
+        raised["dedup_key"],
+        format!("muster/incident/{incident}"),
+        "{raised:#}"
+    );
+    let raised_key = raised["dedup_key"].clone();
     let text = receiver.at("/slack")[0]["text"]
         .as_str()
         .unwrap_or_default()
@@ -208,6 +213,13 @@ journal: {{export_head: [\"channel:hook\"]}}
     })
     .await;
 
+    until("what was taken is written down", async || {
+        let list = stage.muster(&["notify", "list", "--json"]).await.json();
+        let of = |q: &&Value| q["notification"]["channel"] != "hook";
+        let all: Vec<&Value> = list.as_array()?.iter().filter(of).collect();
+        (all.len() >= 3 && all.iter().all(|q| q["sending"] == "sent")).then_some(())
+    })
+    .await;
     // Killed, the next one sends what waits; nobody is told twice.
     daemon.signal(Signal::KILL);
     assert_eq!(daemon.ended().await, None);
@@ -257,6 +269,7 @@ journal: {{export_head: [\"channel:hook\"]}}
     })
     .await;
 
+    // Each message once through each channel, also those that were sent before the kill.
     let ids: Vec<String> = receiver
         .at("/hook")
         .iter()
@@ -264,12 +277,45 @@ journal: {{export_head: [\"channel:hook\"]}}
         .collect();
     let once: BTreeSet<&String> = ids.iter().collect();
     assert_eq!(once.len(), ids.len(), "each message once: {ids:?}");
+    let chats: Vec<Value> = receiver.at("/slack");
+    // The fault is still there, so another incident may have been opened since.
+    let shows = format!("muster incident show {incident}");
+    let raised = |text: &Value| text["text"].as_str().is_some_and(|t| t.contains(&shows));
+    assert_eq!(chats.iter().filter(|t| raised(t)).count(), 1, "{chats:#?}");
+    let pages = receiver.at("/v2/enqueue");
+    let begun = |b: &&Value| b["event_action"] == "trigger" && b["dedup_key"] == raised_key;
+    assert_eq!(pages.iter().filter(begun).count(), 1, "{pages:#?}");
+    assert_eq!(read().matches(&shows).count(), 1, "{}", read());
+    // The second level only after the first, as the journal tells it.
+    let journal = stage.muster(&["journal", "export"]).await.out;
+    let queued: Vec<String> = journal
+        .lines()
+        .filter_map(|l| serde_json::from_str::<Value>(l).ok())
+        .filter(|e| e["event"]["event"] == "notification_queued")
+        .map(|e| {
+            e["event"]["notification"]["level"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
+        })
+        .collect();
+    assert_eq!(&queued[..4], ["L1", "L1", "L2", "L2"], "{queued:?}");
     let list = stage.muster(&["notify", "list"]).await;
     assert!(list.out.contains("sent") && list.out.contains("L2"), "{list:?}");
-    let journal = stage.muster(&["journal", "export"]).await.out;
+    let shown = stage.muster(&["config", "show"]).await.out;
+    let (list, page, log) = (list.out, daemon.page().await, daemon.said());
     for hidden in ["hook-secret", "duty-secret", "mail-secret", "/slack"] {
-        assert!(!journal.contains(hidden), "`{hidden}` stands in the journal");
+        for (name, text) in [
+            ("journal", &journal),
+            ("config", &shown),
+            ("list", &list),
+            ("page", &page),
+            ("log", &log),
+        ] {
+            assert!(!text.contains(hidden), "`{hidden}` stands in the {name}");
+        }
     }
+    stage.muster(&["ack", &incident]).await.refused(3, &["is over"]);
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.ended().await, Some(0));
 }

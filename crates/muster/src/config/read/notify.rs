@@ -26,8 +26,15 @@ impl Reader<'_> {
         if self.problems.map(tree, "notify", &keys).is_none() {
             return out;
         }
-        if let Some(Tree::Map { entries, .. }) = tree.get("channels") {
-            for (name, at, body) in entries.clone() {
+        if let Some(channels) = tree.get("channels") {
+            let entries = match channels {
+                Tree::Map { entries, .. } => entries.clone(),
+                _ => {
+                    self.problems.map(channels, "notify.channels", &[]);
+                    Vec::new()
+                }
+            };
+            for (name, at, body) in entries {
                 self.name(&name, at);
                 if let Some(channel) = self.channel(&name, &body) {
                     self.show(
@@ -39,7 +46,18 @@ impl Reader<'_> {
                 }
             }
         }
+        if out.channels.is_empty() && tree.get("heartbeat").is_none() && !self.problems.any_error() {
+            let help = Some("give `channels`, or take `notify` out: docs/guides/notifications.md".to_owned());
+            self.problems
+                .error("notify", tree.at(), "`notify` names no channel", help);
+        }
         out.levels = self.levels(tree, &out.channels);
+        if out.levels.is_empty() && !out.channels.is_empty() && !self.problems.any_error() {
+            let at = tree.get("levels").map_or(tree.at(), Tree::at);
+            let help = Some("write `L1: [NAME]`, or take `levels` out: then L1 is every channel".to_owned());
+            self.problems
+                .error("notify", at, "no level of `notify.levels` reaches anybody", help);
+        }
         let (repeat, origin) = match tree.get("repeat") {
             Some(t) => (
                 self.problems.parsed(t, "notify.repeat", "a duration such as 30m"),
@@ -48,6 +66,12 @@ impl Reader<'_> {
             None => (None, "default".to_owned()),
         };
         out.repeat = repeat.unwrap_or(REPEAT);
+        if out.repeat < Span::from_mins(1) && out.repeat != Span::ZERO {
+            let at = tree.get("repeat").map_or(tree.at(), Tree::at);
+            let message = format!("`notify.repeat: {}` is too short", out.repeat);
+            let help = Some("1m or more, or 0s for never".to_owned());
+            self.problems.error("notify", at, message, help);
+        }
         self.show("notify.repeat", &out.repeat.to_string(), origin);
         out.page = tree
             .get("page")
@@ -127,10 +151,22 @@ impl Reader<'_> {
                 let name = self.problems.text(user, "user")?;
                 Some((name, self.demanded(tree, at, "password")?))
             }
-            None => None,
+            None => {
+                if let Some(t) = tree.get("password_file").or(tree.get("password_env")) {
+                    let message = format!("`{at}` has a password and no `user`");
+                    self.problems
+                        .error("missing-key", t.at(), message, Some("give `user`".to_owned()));
+                }
+                None
+            }
         };
         let from = self.problems.text(tree.get("from")?, "from")?;
         let to = self.texts(tree.get("to")?, &format!("{at}.to"));
+        if to.is_empty() {
+            let message = format!("`{at}.to` names nobody");
+            let help = Some("write ops@example.org".to_owned());
+            self.problems.error("notify", tree.at(), message, help);
+        }
         for address in to.iter().chain([&from]) {
             if let Err(e) = address.parse::<lettre::message::Mailbox>() {
                 let message = format!("`{address}` in `{at}` is no address of a mailbox: {e}");
@@ -148,12 +184,13 @@ impl Reader<'_> {
 
     /// `url`, `url_file` or `url_env`; http or https.
     fn address(&mut self, tree: &Tree, at: &str) -> Option<SecretString> {
-        let url = match tree.get("url") {
-            Some(t) => {
+        let url = match (self.secret(tree, at, "url")?, tree.get("url")) {
+            (Some(secret), _) => Some(secret),
+            (None, Some(t)) => {
                 let text = self.problems.text(t, "url")?;
                 Some(SecretString::from(self.expanded(&text, t.at())?))
             }
-            None => self.secret(tree, at, "url")?,
+            (None, None) => None,
         };
         let place = tree.get("url").map_or(tree.at(), Tree::at);
         let Some(url) = url else {
@@ -184,8 +221,22 @@ impl Reader<'_> {
 
     /// `KEY_file` or `KEY_env`; an inner none where neither is given.
     fn secret(&mut self, tree: &Tree, at: &str, key: &str) -> Option<Option<SecretString>> {
+        let named = [key.to_owned(), format!("{key}_file"), format!("{key}_env")];
+        let given: Vec<&Tree> = named.iter().filter_map(|k| tree.get(k)).collect();
+        if let [_, second, ..] = given[..] {
+            let message = format!("`{at}` says twice where its `{key}` is");
+            let help = Some(format!("one of {}", named.join(", ")));
+            self.problems.error("notify", second.at(), message, help);
+            return None;
+        }
         if let Some(f) = tree.get(&format!("{key}_file")) {
-            return self.secret_file(f).map(Some);
+            let secret = self.secret_file(f)?;
+            if secret.expose_secret().trim().is_empty() {
+                let message = format!("the file of `{at}.{key}_file` is empty");
+                self.problems.error("secret", f.at(), message, None);
+                return None;
+            }
+            return Some(Some(secret));
         }
         let Some(v) = tree.get(&format!("{key}_env")) else {
             return Some(None);
@@ -250,6 +301,10 @@ impl Reader<'_> {
                 continue;
             };
             let to = self.texts(list, &at);
+            if (1..to.len()).any(|i| to[..i].contains(&to[i])) {
+                let message = format!("`{at}` names a channel twice");
+                self.problems.error("notify", list.at(), message, None);
+            }
             for channel in to.iter().filter(|c| !channels.contains_key(*c)) {
                 let known: Vec<&str> = channels.keys().map(String::as_str).collect();
                 let help = muster_runbooks::problem::did_you_mean(channel, known.iter().copied())

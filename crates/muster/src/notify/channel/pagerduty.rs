@@ -1,7 +1,7 @@
 //! PagerDuty's Events API v2, and what is compatible.
 //!
-//! Source: <https://developer.pagerduty.com/docs/send-alert-event>. One thread is one alert: raised again it stays one,
-//! acknowledged and over end it.
+//! Source: <https://developer.pagerduty.com/docs/send-alert-event>. One alarm is one alert there: raised again it stays
+//! one, acknowledged and over end it. What comes up later in the same incident is another one, and rings anew.
 
 use muster_engine::journal::{Notice, Notification};
 use muster_model::{IncidentSeverity, Time};
@@ -21,7 +21,7 @@ pub fn body(n: &Notification, at: Time) -> Value {
             Notice::Acknowledged => "acknowledge",
             Notice::Over => "resolve",
         },
-        "dedup_key": format!("muster/{}", n.thread),
+        "dedup_key": format!("muster/{}", n.about.replace(' ', "/")),
     });
     if n.notice == Notice::Raised {
         body["payload"] = json!({
@@ -45,7 +45,7 @@ mod tests {
     use crate::notify::due::trial;
 
     #[test]
-    fn a_thread_is_one_alert_from_its_beginning_to_its_end() {
+    fn an_alarm_is_one_alert_from_its_beginning_to_its_end() {
         let now = Time::from_millis(0);
         let mut n = trial("duty", "alice", now);
         n.title = "x".repeat(2000);
