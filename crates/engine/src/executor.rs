@@ -28,6 +28,8 @@ mod upkeep;
 const STEP_DEADLINE: Span = Span::from_mins(5);
 /// How often it is looked, a second apart, whether an effect is there whose answer was lost.
 const LOOKS: u32 = 5;
+/// How often a proof makes sure that it still looks at the same servers.
+const SURVEY_EVERY: Span = Span::from_secs(3);
 /// How often a proof looks.
 const LOOK_EVERY: Span = Span::from_millis(500);
 
@@ -858,7 +860,28 @@ impl Engine {
             return Ok(true);
         };
         let mut watch = Watch::new(self.now(), *hold, *within);
+        let mut surveyed = None;
         loop {
+            let now = self.now();
+            let mut aborted = None;
+            let mut unread = None;
+            // After a failover or a restore in the middle, what is seen is another server: that proves nothing.
+            if surveyed.is_none_or(|t| now.since(t) >= SURVEY_EVERY) {
+                surveyed = Some(now);
+                match self.same_world(plan).await {
+                    guards::Same::Yes => {}
+                    guards::Same::No(why) => aborted = Some(why),
+                    guards::Same::Unread(why) => unread = Some(why),
+                }
+            }
+            if let Some(why) = aborted {
+                let verdict = muster_model::Verdict::Unknown {
+                    why: format!("the proof was stopped: {why}"),
+                };
+                let event = Event::Verified { verdict, held_ms: 0 };
+                self.append(who, &place.step(step), event)?;
+                return Ok(true);
+            }
             let mut look = Look::Gone { seen: String::new() };
             let mut seen = Vec::new();
             for check in checks {
@@ -889,6 +912,9 @@ impl Engine {
             if let Look::Gone { seen: text } = &mut look {
                 *text = seen.join(", ");
             }
+            if let Some(why) = unread {
+                look = Look::Unread { why };
+            }
             if let Some((verdict, held)) = watch.see(self.now(), look) {
                 self.append(
                     who,
@@ -905,6 +931,27 @@ impl Engine {
             }
             self.clock.wait(LOOK_EVERY).await;
         }
+    }
+
+    /// Whether the cluster of a plan is still the one it was, with its servers in their roles.
+    async fn same_world(&self, plan: &Plan) -> guards::Same {
+        let survey = self
+            .surveyor
+            .survey(&plan.scope.cluster, &plan.scope.target)
+            .await;
+        if survey.identity.is_empty() {
+            return guards::Same::Unread(format!(
+                "the identity of {} cannot be read now",
+                plan.scope.cluster
+            ));
+        }
+        if survey.identity != plan.scope.identity {
+            return guards::Same::No(format!(
+                "the plan is for cluster {}, but {} answers at its address",
+                plan.scope.identity, survey.identity
+            ));
+        }
+        guards::same_primary(plan, survey.primaries.as_deref(), survey.timeline)
     }
 
     fn cancelled(&self, id: &str) -> Result<bool, EngineError> {

@@ -32,6 +32,7 @@ mod typed_target;
 mod window;
 
 pub use approval::{may_approve, needed as approvals_needed};
+pub use primary::{Same, compare as same_primary};
 pub use typed_target::check as typed;
 
 /// When a guard is asked.

@@ -193,6 +193,9 @@ pub enum Event {
         name: String,
         /// What they may do.
         role: Role,
+        /// Whether it is a program and no person.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        service: bool,
         /// Digest of the hash of their token.
         check: Digest,
     },

@@ -53,6 +53,8 @@ pub struct Principal {
     pub name: String,
     /// What they may do.
     pub role: Role,
+    /// Whether it is a program and no person: it never says yes or no.
+    pub service: bool,
     /// Who added them.
     pub added_by: String,
     /// When.
@@ -82,11 +84,17 @@ impl Engine {
         let mut known: Vec<Principal> = Vec::new();
         for e in entries {
             match e.event {
-                Event::PrincipalAdded { name, role, check } => {
+                Event::PrincipalAdded {
+                    name,
+                    role,
+                    service,
+                    check,
+                } => {
                     known.retain(|p| p.name != name);
                     known.push(Principal {
                         name,
                         role,
+                        service,
                         added_by: e.who,
                         added_at: e.at,
                         check,
@@ -104,8 +112,8 @@ impl Engine {
     ///
     /// # Errors
     /// When the name cannot be one, or it cannot be written down.
-    pub fn admit(&self, by: &str, name: &str, role: Role) -> Result<String, EngineError> {
-        self.admit_and(by, name, role, |_| Ok(()))
+    pub fn admit(&self, by: &str, name: &str, role: Role, service: bool) -> Result<String, EngineError> {
+        self.admit_and(by, name, role, service, |_| Ok(()))
     }
 
     /// As [`Engine::admit`]; what is done with the token before its owner counts as added can fail, and then nobody is.
@@ -117,6 +125,7 @@ impl Engine {
         by: &str,
         name: &str,
         role: Role,
+        service: bool,
         keep: impl FnOnce(&str) -> Result<(), E>,
     ) -> Result<String, E> {
         let fits = !name.is_empty()
@@ -127,6 +136,10 @@ impl Engine {
         if !fits || name == crate::journal::DAEMON {
             let why = format!("`{name}` cannot be a name here");
             return Err(refuse(why, "use letters, digits and - _ @ + . (and not `daemon`)").into());
+        }
+        if service && role > Role::Operator {
+            let why = format!("`{name}` is a service, and only people may be {}", role.word());
+            return Err(refuse(why, "give it the role viewer or operator").into());
         }
         let secret: String = (0..32).map(|_| format!("{:02x}", rand::random::<u8>())).collect();
         let hash: PasswordHash = Argon2::default()
@@ -142,6 +155,7 @@ impl Engine {
         let event = Event::PrincipalAdded {
             name: name.to_owned(),
             role,
+            service,
             check,
         };
         self.append(by, &Place::default(), event)?;

@@ -170,8 +170,11 @@ fn sentence(e: &Entry) -> Option<(&'static str, String)> {
                 format!("`{step}` waits for {}{until}: {why}.", waited(*what)),
             )
         }
-        Event::PrincipalAdded { name, role, .. } => {
-            ("person", format!("{} made {name} {}.", e.who, role.word()))
+        Event::PrincipalAdded {
+            name, role, service, ..
+        } => {
+            let a = if *service { "the service " } else { "" };
+            ("person", format!("{} made {a}{name} {}.", e.who, role.word()))
         }
         Event::PrincipalRevoked { name } => ("person", format!("{} removed {name}.", e.who)),
         Event::LeaseTaken { lease, from, .. } => (

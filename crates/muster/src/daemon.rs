@@ -5,7 +5,7 @@ pub mod http;
 pub mod incidents;
 pub mod serve;
 pub mod socket;
-mod starts;
+pub mod starts;
 mod tell;
 mod upkeep;
 pub mod watch;

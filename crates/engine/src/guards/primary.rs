@@ -1,5 +1,7 @@
 //! The servers keep their roles: after a failover, or with two that take writes, a plan made before is of another world.
 
+use muster_model::Plan;
+
 use super::{Facts, Phase, Refusal};
 
 pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
@@ -14,44 +16,51 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
     if facts.phase == Phase::Plan {
         return Ok(());
     }
-    let Some(then) = &facts.plan.facts.primaries else {
-        return Ok(());
+    let refused = |why: String| Refusal::new("primary", why, look);
+    match compare(facts.plan, facts.primaries_now, facts.timeline_now) {
+        Same::Yes => Ok(()),
+        Same::No(why) | Same::Unread(why) => Err(refused(why)),
+    }
+}
+
+/// Whether the servers still have the roles that they had when a plan was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Same {
+    /// They have.
+    Yes,
+    /// They have not.
+    No(String),
+    /// That cannot be read.
+    Unread(String),
+}
+
+/// Compares the roles of a plan with those of now.
+#[must_use]
+pub fn compare(plan: &Plan, primaries_now: Option<&[String]>, timeline_now: Option<u32>) -> Same {
+    let Some(then) = &plan.facts.primaries else {
+        return Same::Yes;
     };
-    match facts.primaries_now {
+    match primaries_now {
         Some(now) if now == then => {}
         Some(now) => {
             let name = |list: &[String]| match list {
                 [] => "nobody".to_owned(),
                 some => some.join(", "),
             };
-            return Err(Refusal::new(
-                "primary",
-                format!(
-                    "{} took writes when the plan was made, now {} does",
-                    name(then),
-                    name(now)
-                ),
-                look,
+            return Same::No(format!(
+                "{} took writes when the plan was made, now {} does",
+                name(then),
+                name(now)
             ));
         }
-        None => {
-            return Err(Refusal::new(
-                "primary",
-                "which server takes writes cannot be read now",
-                look,
-            ));
-        }
+        None => return Same::Unread("which server takes writes cannot be read now".to_owned()),
     }
-    match (facts.plan.facts.timeline, facts.timeline_now) {
-        (Some(then), Some(now)) if then != now => Err(Refusal::new(
-            "primary",
-            format!(
-                "the timeline was {then} when the plan was made and is {now} now: there was a failover or a restore"
-            ),
-            look,
+    match (plan.facts.timeline, timeline_now) {
+        (Some(then), Some(now)) if then != now => Same::No(format!(
+            "the timeline was {then} when the plan was made and is {now} now: there was a failover or a restore"
         )),
-        (Some(_), None) => Err(Refusal::new("primary", "the timeline cannot be read now", look)),
-        _ => Ok(()),
+        (Some(_), None) => Same::Unread("the timeline cannot be read now".to_owned()),
+        _ => Same::Yes,
     }
 }
 

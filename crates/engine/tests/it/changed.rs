@@ -126,6 +126,32 @@ async fn a_failover_in_the_middle_stops_the_run() {
     assert_eq!(a.things.lock().expect("lock").ended.len(), 1);
 }
 
+/// What is seen after a failover proves nothing about the server that was repaired.
+#[tokio::test]
+async fn a_failover_during_the_proof_stops_the_proof() {
+    let a = approved().await;
+    let things = a.things.clone();
+    let last = u32::try_from(a.things.lock().expect("lock").things.len()).expect("few");
+    a.things.lock().expect("lock").before_effect = Some(Box::new(move |n| {
+        if n == last {
+            things.lock().expect("lock").timeline = 2;
+        }
+    }));
+    let driven = a
+        .engine
+        .drive(&a.id, Starter::Person, &Stop::default())
+        .await
+        .expect("ends");
+    let run = driven.run();
+    assert_eq!(run.outcome, Some(RunOutcome::Escalated), "{driven:?}");
+    assert!(
+        run.detail.contains("the proof was stopped") && run.detail.contains("failover"),
+        "{}",
+        run.detail
+    );
+    assert!(a.things.lock().expect("lock").things.is_empty(), "all were ended");
+}
+
 /// Outside its window it waits, nothing is lost, and it goes on when the window opens.
 #[tokio::test]
 async fn a_window_makes_it_wait_and_lets_it_go_on() {

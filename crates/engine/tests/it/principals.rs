@@ -9,13 +9,15 @@ use crate::fake::{engine, world};
 async fn a_token_is_its_owners_until_it_is_replaced_or_taken_away() {
     let dir = tempfile::tempdir().expect("dir");
     let engine = engine(dir.path(), &world(0));
-    let first = engine.admit("root", "ana", Role::Operator).expect("adds");
+    let first = engine.admit("root", "ana", Role::Operator, false).expect("adds");
     let who = engine.sign_in(&first).expect("reads").expect("ana");
     assert_eq!(
         (who.name.as_str(), who.role, who.added_by.as_str()),
         ("ana", Role::Operator, "root")
     );
-    let second = engine.admit("root", "ana", Role::Approver).expect("another role");
+    let second = engine
+        .admit("root", "ana", Role::Approver, false)
+        .expect("another role");
     assert!(
         engine.sign_in(&first).expect("reads").is_none(),
         "the old one is worth nothing"
@@ -28,7 +30,7 @@ async fn a_token_is_its_owners_until_it_is_replaced_or_taken_away() {
     assert!(engine.sign_in(&second).expect("reads").is_none());
     assert!(engine.dismiss("root", "ana").is_err());
     assert!(
-        engine.admit("root", "daemon", Role::Viewer).is_err(),
+        engine.admit("root", "daemon", Role::Viewer, false).is_err(),
         "nobody is called as Muster itself"
     );
 }
@@ -37,8 +39,8 @@ async fn a_token_is_its_owners_until_it_is_replaced_or_taken_away() {
 async fn a_hash_that_was_put_into_the_file_opens_nothing() {
     let dir = tempfile::tempdir().expect("dir");
     let engine = engine(dir.path(), &world(0));
-    let anas = engine.admit("root", "ana", Role::Admin).expect("adds");
-    let eves = engine.admit("root", "eve", Role::Viewer).expect("adds");
+    let anas = engine.admit("root", "ana", Role::Admin, false).expect("adds");
+    let eves = engine.admit("root", "eve", Role::Viewer, false).expect("adds");
     let db = Connection::open(dir.path().join("journal.db")).expect("opens");
     let (first, second): (String, String) = db
         .query_row(

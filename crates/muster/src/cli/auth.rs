@@ -18,6 +18,9 @@ pub enum AuthCommand {
         /// viewer, operator, approver or admin; each may do what the ones before may
         #[arg(long, default_value = "viewer")]
         role: String,
+        /// A program, such as Alertmanager: operator at most, because only people decide
+        #[arg(long)]
+        service: bool,
     },
     /// Remove somebody: their token opens nothing any more
     Revoke {
@@ -34,10 +37,9 @@ pub enum AuthCommand {
 /// When the name or the role cannot be one, or nobody has that name.
 pub async fn auth(s: &Session, command: &AuthCommand, as_json: bool) -> Result<u8, Failure> {
     match command {
-        AuthCommand::Add { name, role } => {
-            let answer = s
-                .call("POST", "/api/v1/auth", json!({"name": name, "role": role}))
-                .await?;
+        AuthCommand::Add { name, role, service } => {
+            let body = json!({"name": name, "role": role, "service": service});
+            let answer = s.call("POST", "/api/v1/auth", body).await?;
             if as_json {
                 print::json(&answer);
                 return Ok(0);
@@ -79,7 +81,11 @@ pub async fn auth(s: &Session, command: &AuthCommand, as_json: bool) -> Result<u
                 .map(|p| {
                     vec![
                         field(p, "name"),
-                        field(p, "role"),
+                        if p["service"] == true {
+                            format!("{}, a service", field(p, "role"))
+                        } else {
+                            field(p, "role")
+                        },
                         field(p, "added_by"),
                         field(p, "added_at"),
                     ]

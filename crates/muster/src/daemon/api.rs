@@ -229,8 +229,9 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
                     "one of: viewer, operator, approver, admin",
                 )
             })?;
-            let token = w.app.engine.admit(&who, name, role)?;
-            Ok(json!({"name": name, "role": role, "token": token}))
+            let service = body.get("service").and_then(Value::as_bool).unwrap_or(false);
+            let token = w.app.engine.admit(&who, name, role, service)?;
+            Ok(json!({"name": name, "role": role, "service": service, "token": token}))
         }
         ("POST", ["api", "v1", "auth", "revoke"]) => {
             let name = &text("name").unwrap_or_default();

@@ -66,7 +66,7 @@ pub fn first_principal(app: &App) -> Result<(), ServeError> {
     }
     let me = os_user();
     // First the file, then the word that they are known: killed in between, it is made anew.
-    app.engine.admit_and(&me, &me, Role::Admin, |token| {
+    app.engine.admit_and(&me, &me, Role::Admin, false, |token| {
         let new = app.state.path.join(format!("{TOKEN_FILE}.new"));
         let _ = std::fs::remove_file(&new);
         let mut file = std::fs::OpenOptions::new()

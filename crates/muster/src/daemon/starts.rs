@@ -135,8 +135,55 @@ async fn plan(
     Ok((Some(run), what.trim_end_matches('.').to_owned()))
 }
 
-/// Takes up the alerts of one call in the form of Alertmanager's webhook, version 4. An alert that is resolved, unknown or
-/// taken up already leads to nothing; the answer says which.
+/// One alert of a call of Alertmanager.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    /// Its name.
+    pub name: String,
+    /// Whether it is over.
+    pub resolved: bool,
+    /// Its labels that are text.
+    pub labels: BTreeMap<String, String>,
+    /// Its fingerprint with the time at which it began; `None` when it lacks either.
+    pub key: Option<String>,
+}
+
+/// Reads a call in the form of Alertmanager's webhook, version 4: the alerts, and whether some were left out of it.
+///
+/// # Errors
+/// What is missing, when it is no such call.
+pub fn call(body: &Value) -> Result<(Vec<Alert>, bool), String> {
+    let list = body
+        .get("alerts")
+        .and_then(Value::as_array)
+        .ok_or("`alerts` is missing")?;
+    let mut out = Vec::new();
+    for alert in list {
+        let labels: BTreeMap<String, String> = alert["labels"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned())))
+            .collect();
+        let name = labels
+            .get("alertname")
+            .ok_or("an alert has no `alertname`")?
+            .clone();
+        let text = |key: &str| alert.get(key).and_then(Value::as_str).unwrap_or_default();
+        let (fingerprint, began) = (text("fingerprint"), text("startsAt"));
+        let whole = !fingerprint.is_empty() && !began.is_empty();
+        out.push(Alert {
+            name,
+            resolved: text("status") == "resolved",
+            labels,
+            key: whole.then(|| format!("{fingerprint}/{began}")),
+        });
+    }
+    let cut = body.get("truncatedAlerts").and_then(Value::as_u64).unwrap_or(0);
+    Ok((out, cut > 0))
+}
+
+/// Takes up the alerts of one call. An alert that is resolved, unknown or taken up already leads to nothing; the answer says which.
 ///
 /// # Errors
 /// When the body is no such call.
@@ -148,43 +195,30 @@ pub(super) async fn alerts(watch: &Arc<Watch>, who: &str, body: &Value) -> Resul
             "send its webhook, version 4",
         )
     };
-    let list = body
-        .get("alerts")
-        .and_then(Value::as_array)
-        .ok_or_else(|| wrong("`alerts` is missing"))?;
+    let (list, incomplete) = call(body).map_err(|e| wrong(&e))?;
     let config = watch.app.config();
     let mut out = Vec::new();
     for alert in list {
-        let label = |name: &str| alert["labels"].get(name).and_then(Value::as_str);
-        let name = label("alertname").ok_or_else(|| wrong("an alert has no `alertname`"))?;
-        let text = |key: &str| alert.get(key).and_then(Value::as_str).unwrap_or_default();
-        let mut said = |what: String| out.push(json!({"alert": name, "what": what}));
-        if text("status") == "resolved" {
+        let mut said = |what: String| out.push(json!({"alert": alert.name, "what": what}));
+        if alert.resolved {
             said("it is resolved".to_owned());
             continue;
         }
-        let Some(trigger) = config.triggers.get(name) else {
+        let Some(trigger) = config.triggers.get(&alert.name) else {
             said("no trigger of the config names it".to_owned());
             continue;
         };
-        if text("fingerprint").is_empty() || text("startsAt").is_empty() {
+        let Some(key) = &alert.key else {
             return Err(wrong("an alert has no `fingerprint` or no `startsAt`"));
-        }
-        let target = trigger.label.as_deref().and_then(label);
-        if trigger.label.is_some() && target.is_none() {
-            said(format!(
-                "it has no label `{}` that names a target",
-                trigger.label.as_deref().unwrap_or_default()
-            ));
+        };
+        let label = trigger.label.as_ref();
+        let target = label.and_then(|l| alert.labels.get(l)).map(String::as_str);
+        if let (Some(label), None) = (label, target) {
+            said(format!("it has no label `{label}` that names a target"));
             continue;
         }
         // One call a target, however many alerts say the same; the same alert again is the same key.
-        let key = format!(
-            "{}/{}/{}",
-            text("fingerprint"),
-            text("startsAt"),
-            target.unwrap_or_default()
-        );
+        let key = format!("{key}/{}", target.unwrap_or_default());
         if watch.app.engine.triggered(&key)? {
             said("it was taken up before".to_owned());
             continue;
@@ -203,15 +237,14 @@ pub(super) async fn alerts(watch: &Arc<Watch>, who: &str, body: &Value) -> Resul
             }
         };
         let event = Event::Triggered {
-            alert: name.to_owned(),
+            alert: alert.name.clone(),
             key,
             what: what.clone(),
         };
         let place = Place::run(&run.clone().unwrap_or_default(), None);
         watch.app.engine.append(who, &place, event)?;
-        out.push(json!({"alert": name, "what": what, "run": run}));
+        out.push(json!({"alert": alert.name, "what": what, "run": run}));
         watch.changed();
     }
-    let cut = body.get("truncatedAlerts").and_then(Value::as_u64).unwrap_or(0);
-    Ok(json!({"alerts": out, "incomplete": cut > 0}))
+    Ok(json!({"alerts": out, "incomplete": incomplete}))
 }

@@ -15,4 +15,5 @@ mod shapes;
 mod stage;
 mod standby;
 mod starts;
+mod targets;
 mod up;

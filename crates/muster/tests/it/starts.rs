@@ -22,8 +22,20 @@ async fn alerts_and_the_clock_plan_once_and_say_what_came_of_it() {
     };
     stage.edit(|t| format!("{t}{STARTS}"));
     let mut daemon = stage.daemon(&[]).await;
+    stage
+        .muster(&["auth", "add", "alertmanager", "--service", "--role", "approver"])
+        .await
+        .refused(3, &["only people"]);
     let token = stage
-        .muster(&["auth", "add", "alertmanager", "--role", "operator", "--json"])
+        .muster(&[
+            "auth",
+            "add",
+            "alertmanager",
+            "--service",
+            "--role",
+            "operator",
+            "--json",
+        ])
         .await;
     let token = token.json()["token"].as_str().expect("a token").to_owned();
     let call = async |body: &str, token: &str| {
