@@ -354,6 +354,20 @@ impl Engine {
         phase: Phase,
         starter: Starter,
     ) -> Result<Result<(), Refusal>, EngineError> {
+        self.judge_if(plan, phase, starter, None).await
+    }
+
+    /// As [`Engine::judge`], as if this person had broken the glass.
+    ///
+    /// # Errors
+    /// As [`Engine::judge`].
+    pub async fn judge_if(
+        &self,
+        plan: &Plan,
+        phase: Phase,
+        starter: Starter,
+        glass: Option<&str>,
+    ) -> Result<Result<(), Refusal>, EngineError> {
         let rules = self.rules(&plan.scope.cluster);
         let entries = self.journal.of_run(&plan.id)?;
         let run = self.fold(plan, &entries);
@@ -372,6 +386,7 @@ impl Engine {
             starter,
             now: self.now(),
             approvals: &run.approvals,
+            glass: glass_of(plan, &entries).or(glass),
             issued: plan_of(&entries).map(|p| p.digest.as_str()),
             frozen: frozen.as_deref(),
             past: &past,
@@ -528,7 +543,10 @@ impl Engine {
                     if let Err(refusal) = self.judge(plan, Phase::Start, starter).await? {
                         return self.not_started(plan, &place, refusal);
                     }
-                    let on = approvers(&self.fold(plan, &entries));
+                    let on = match glass_of(plan, &entries) {
+                        Some(by) => format!("{by}, who broke the glass"),
+                        None => approvers(&self.fold(plan, &entries)),
+                    };
                     self.append(who, &place, Event::Started { on })?;
                 }
                 Next::Ask { step, question } => {
@@ -989,7 +1007,9 @@ impl Engine {
             .iter()
             .filter(|a| guards::may_approve(plan, &policy, &a.by).is_ok())
             .count();
-        if matches!(run.state, RunState::Ready) && signed < guards::approvals_needed(plan, &policy) {
+        let glass = glass_of(plan, entries).is_some();
+        if matches!(run.state, RunState::Ready) && !glass && signed < guards::approvals_needed(plan, &policy)
+        {
             return fold(plan, entries, true);
         }
         run
@@ -1018,6 +1038,14 @@ fn starter_name(starter: Starter, plan: &Plan) -> String {
         Starter::Autopilot => crate::journal::DAEMON.to_owned(),
         Starter::Person => plan.requested_by.clone(),
     }
+}
+
+/// Who broke the glass for this very plan.
+fn glass_of<'a>(plan: &Plan, entries: &'a [Entry]) -> Option<&'a str> {
+    entries.iter().rev().find_map(|e| match &e.event {
+        Event::GlassBroken { digest, .. } if *digest == plan.digest => Some(e.who.as_str()),
+        _ => None,
+    })
 }
 
 fn approvers(run: &Run) -> String {

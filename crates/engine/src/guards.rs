@@ -16,6 +16,7 @@ mod enrolled;
 mod exclusions;
 mod expiry;
 mod freeze;
+mod glass;
 mod identity;
 mod issued;
 mod one_run;
@@ -32,6 +33,7 @@ mod typed_target;
 mod window;
 
 pub use approval::{may_approve, needed as approvals_needed};
+pub use glass::may_break;
 pub use primary::{Same, compare as same_primary};
 pub use typed_target::check as typed;
 
@@ -70,6 +72,8 @@ pub struct Facts<'a> {
     pub now: Time,
     /// Signatures under this plan.
     pub approvals: &'a [Approval],
+    /// Who broke the glass for this plan, when somebody did.
+    pub glass: Option<&'a str>,
     /// Digest under which this journal issued the plan; `None` when it did not.
     pub issued: Option<&'a str>,
     /// Why changes are frozen, when they are.

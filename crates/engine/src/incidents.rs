@@ -7,6 +7,9 @@ use muster_model::{
 /// How long the findings of an incident must be gone before it closes by itself.
 pub const CLEAR_FOR: Span = Span::from_secs(30);
 
+/// The cause of an incident that no rule sees and no look closes: somebody broke the glass.
+pub const GLASS: &str = "muster.glass_broken";
+
 /// A cause with its symptoms, as correlation sees them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Root {

@@ -75,6 +75,13 @@ pub enum Event {
         /// The signature.
         approval: Approval,
     },
+    /// One approver took it on themselves: no second person signed, and windows do not count.
+    GlassBroken {
+        /// The digest that they answer for.
+        digest: Digest,
+        /// Why it could not wait.
+        why: String,
+    },
     /// A person said no.
     Rejected {
         /// The digest that was refused.

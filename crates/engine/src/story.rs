@@ -101,6 +101,13 @@ fn sentence(e: &Entry) -> Option<(&'static str, String)> {
                 &short(&approval.digest)
             ),
         ),
+        Event::GlassBroken { why, .. } => (
+            "trouble",
+            format!(
+                "{} broke the glass for run {}, and nobody else signed: {why}.",
+                e.who, e.place.run
+            ),
+        ),
         Event::Rejected { why, .. } => ("person", format!("{} rejected the plan: {why}.", e.who)),
         Event::Started { on } => ("act", format!("Run {} started on the word of {on}.", e.place.run)),
         Event::Resumed => ("act", format!("Run {} goes on after a stop.", e.place.run)),

@@ -72,6 +72,9 @@ pub enum Command {
     Apply {
         /// File that `muster plan -o` wrote, or the plan's id
         plan: String,
+        /// Show the plan and what the guards would say, and do nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Plan, show, ask, apply
     Run {
@@ -96,9 +99,24 @@ pub enum Command {
         /// Neither show nor ask
         #[arg(long, short)]
         yes: bool,
+        /// Show the plan and what the signature would lead to, and do nothing
+        #[arg(long)]
+        dry_run: bool,
         /// Name of the target, typed out: needed for what cannot be undone
         #[arg(long)]
         target: Option<String>,
+    },
+    /// Take a plan on yourself when nobody else can be reached: no second signature, no window. Opens an incident that a second
+    /// person has to close
+    BreakGlass {
+        /// Id of the run
+        id: String,
+        /// Name of the target, typed out
+        #[arg(long)]
+        target: String,
+        /// Why it cannot wait, as a sentence
+        #[arg(long)]
+        why: String,
     },
     /// Say no to a plan
     Reject {
@@ -206,11 +224,17 @@ async fn dispatch(cli: Cli) -> Result<u8, exit::Failure> {
         Command::Watch { standby } => setup::watch(cli.config.as_deref(), standby).await,
         Command::Check { target } => state::check(&open()?, target.as_deref(), cli.json).await,
         Command::Plan { plan, output } => plans::plan(&open()?, &plan, output.as_deref(), cli.json).await,
-        Command::Apply { plan } => plans::apply(&open()?, &plan, cli.json).await,
+        Command::Apply { plan, dry_run } => plans::apply(&open()?, &plan, dry_run, cli.json).await,
         Command::Run { plan, yes, dry_run } => plans::run(&open()?, &plan, yes, dry_run, cli.json).await,
         Command::Runs(command) => plans::runs(&open()?, command, cli.json).await,
-        Command::Approve { id, yes, target } => {
-            plans::approve(&open()?, &id, yes, target.as_deref(), cli.json).await
+        Command::Approve {
+            id,
+            yes,
+            dry_run,
+            target,
+        } => plans::approve(&open()?, &id, yes, dry_run, target.as_deref(), cli.json).await,
+        Command::BreakGlass { id, target, why } => {
+            plans::break_glass(&open()?, &id, &target, &why, cli.json).await
         }
         Command::Reject { id, why } => plans::reject(&open()?, &id, &why, cli.json).await,
         Command::Explain { finding } => state::explain(&open()?, &finding, cli.json).await,

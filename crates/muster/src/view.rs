@@ -17,6 +17,8 @@ pub struct Story {
     pub timeline: Vec<TimelineEntry>,
     /// Findings at onset, for the drawing (evidence frozen when it opened).
     pub onset: Vec<Finding>,
+    /// Who said last that they have it, and when.
+    pub taken: Option<(String, Time)>,
 }
 
 /// One cluster.

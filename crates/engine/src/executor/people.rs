@@ -39,6 +39,45 @@ impl Engine {
         Ok(self.run(id)?.1)
     }
 
+    /// Whether this person may break the glass for this plan; the plan.
+    ///
+    /// # Errors
+    /// When it is not a plan of this journal, has begun, expired or is over, or this person may not.
+    pub fn may_break_glass(&self, id: &str, by: &str, typed: &str, why: &str) -> Result<Plan, EngineError> {
+        let (plan, run) = self.signable(id)?;
+        if run.state.under_way() {
+            return Err(EngineError::Refused(Refusal {
+                guard: "glass",
+                why: format!("run {id} has begun"),
+                remedy: format!("`muster runs show {id}` follows it"),
+            }));
+        }
+        let policy = self.rules(&plan.scope.cluster).policy;
+        guards::may_break(&plan, &policy, by, typed, why).map_err(EngineError::Refused)?;
+        Ok(plan)
+    }
+
+    /// One approver takes a plan on themselves. `incident` is the one that was opened for it.
+    ///
+    /// # Errors
+    /// As [`Engine::may_break_glass`].
+    pub fn break_glass(
+        &self,
+        id: &str,
+        by: &str,
+        typed: &str,
+        why: &str,
+        incident: &str,
+    ) -> Result<(), EngineError> {
+        let plan = self.may_break_glass(id, by, typed, why)?;
+        let event = Event::GlassBroken {
+            digest: plan.digest,
+            why: why.to_owned(),
+        };
+        self.append(by, &Place::run(id, Some(incident)), event)
+            .map(|_| ())
+    }
+
     /// Says no to a plan. Final.
     ///
     /// # Errors

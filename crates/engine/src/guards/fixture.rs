@@ -126,6 +126,7 @@ pub(super) fn facts<'a>(plan: &'a Plan, policy: &'a Policy, approvals: &'a [Appr
         starter: Starter::Person,
         now: at(20),
         approvals,
+        glass: None,
         issued: Some(&plan.digest),
         frozen: None,
         past: &[],

@@ -7,7 +7,7 @@ use muster_model::{Span, Time, Window};
 use super::{Facts, Phase, Refusal};
 
 pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
-    if facts.phase == Phase::Plan {
+    if facts.phase == Phase::Plan || super::glass::broken(facts) {
         return Ok(());
     }
     let mine: Vec<&Window> = facts

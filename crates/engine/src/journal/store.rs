@@ -301,7 +301,10 @@ impl Journal {
     /// # Errors
     /// When the file cannot be read.
     pub fn of_incident(&self, incident: &str) -> Result<Vec<Entry>, JournalError> {
-        self.select("WHERE incident = ?1 ORDER BY seq", incident)
+        self.select(
+            "WHERE incident = ?1 OR (run <> '' AND run IN (SELECT run FROM entry WHERE incident = ?1 AND run <> '')) ORDER BY seq",
+            incident,
+        )
     }
 
     /// Entries of one kind (`planned`, `ended`, `incident_opened`, …), in order.

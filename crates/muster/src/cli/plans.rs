@@ -41,6 +41,9 @@ pub enum RunsCommand {
     Resume {
         /// Id of the run
         id: String,
+        /// Say what would happen, and do nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Stop one; what was done is undone where it can be
     Cancel {
@@ -49,6 +52,9 @@ pub enum RunsCommand {
         /// Reason, for the journal
         #[arg(long)]
         why: String,
+        /// Say what would happen, and do nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Give up on one that cannot go on; its effects stay
     Abandon {
@@ -57,6 +63,9 @@ pub enum RunsCommand {
         /// Reason, for the journal
         #[arg(long)]
         why: String,
+        /// Say what would happen, and do nothing
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
@@ -215,7 +224,7 @@ pub fn show_plan(plan: &Plan) {
 ///
 /// # Errors
 /// When it is refused.
-pub async fn apply(s: &Session, what: &str, as_json: bool) -> Result<u8, Failure> {
+pub async fn apply(s: &Session, what: &str, dry: bool, as_json: bool) -> Result<u8, Failure> {
     let plan: Value = if Path::new(what).exists() {
         let text = std::fs::read_to_string(what).map_err(|e| {
             Failure::new(
@@ -234,7 +243,56 @@ pub async fn apply(s: &Session, what: &str, as_json: bool) -> Result<u8, Failure
     } else {
         s.call("GET", &format!("/api/v1/runs/{what}"), json!({})).await?["plan"].clone()
     };
+    if dry {
+        let body = json!({"plan": plan, "dry_run": true});
+        let answer = s.call("POST", "/api/v1/plans/apply", body).await?;
+        if !as_json {
+            show_plan(&read(&plan)?);
+        }
+        if answer.get("says").is_none() {
+            return going(s, &answer, as_json).await;
+        }
+        return said(&answer, "apply", as_json);
+    }
     carry_out(s, &plan, as_json).await
+}
+
+/// Says what a verb would do to a run; leaves as the verb would when a guard refuses.
+async fn would(s: &Session, id: &str, verb: &str, as_json: bool) -> Result<u8, Failure> {
+    let answer = s
+        .call("GET", &format!("/api/v1/runs/{id}/would/{verb}"), json!({}))
+        .await?;
+    said(&answer, verb, as_json)
+}
+
+fn said(answer: &Value, verb: &str, as_json: bool) -> Result<u8, Failure> {
+    if as_json {
+        print::json(answer);
+    } else {
+        print::line(format!("`{verb}` would do this, and nothing was done:"));
+        for line in answer["says"].as_array().into_iter().flatten() {
+            print::line(format!("  {}", line.as_str().unwrap_or_default()));
+        }
+    }
+    match answer.get("refused").filter(|r| !r.is_null()) {
+        None => Ok(0),
+        // The one that is not final: it would wait.
+        Some(r) if verb == "apply" && r["guard"] == "approval" => {
+            if !as_json {
+                print::line(format!(
+                    "It would wait: {}; {}.",
+                    field(r, "why"),
+                    field(r, "remedy")
+                ));
+            }
+            Ok(WAITING)
+        }
+        Some(_) if as_json => Ok(REFUSED),
+        Some(r) => {
+            let message = format!("guard `{}` would refuse: {}", field(r, "guard"), field(r, "why"));
+            Err(Failure::new(REFUSED, message, field(r, "remedy")))
+        }
+    }
 }
 
 async fn carry_out(s: &Session, plan: &Value, as_json: bool) -> Result<u8, Failure> {
@@ -359,11 +417,18 @@ pub async fn approve(
     s: &Session,
     id: &str,
     yes: bool,
+    dry: bool,
     target: Option<&str>,
     as_json: bool,
 ) -> Result<u8, Failure> {
     let answer = s.call("GET", &format!("/api/v1/runs/{id}"), json!({})).await?;
     let plan: Plan = read(&answer["plan"])?;
+    if dry {
+        if !as_json {
+            show_plan(&plan);
+        }
+        return would(s, &plan.id, "approve", as_json).await;
+    }
     if !as_json && !yes {
         show_plan(&plan);
         // At a terminal a person may still think again; a script has said what it wants.
@@ -390,6 +455,33 @@ pub async fn approve(
             ""
         };
         print::line(format!("Approved by {}.{more}", s.who.bold()));
+    }
+    going(s, &answer, as_json).await
+}
+
+/// `muster break-glass`.
+///
+/// # Errors
+/// When this person may not, or a guard refuses that no glass lifts.
+pub async fn break_glass(
+    s: &Session,
+    id: &str,
+    target: &str,
+    why: &str,
+    as_json: bool,
+) -> Result<u8, Failure> {
+    let answer = s
+        .call(
+            "POST",
+            &format!("/api/v1/runs/{id}/break-glass"),
+            json!({"target": target, "why": why}),
+        )
+        .await?;
+    if !as_json {
+        print::line(format!(
+            "You broke the glass. Incident {} stays open until a second person has written down what was learnt and closes it.",
+            field(&answer, "incident").bold()
+        ));
     }
     going(s, &answer, as_json).await
 }
@@ -467,9 +559,16 @@ pub async fn runs(s: &Session, command: RunsCommand, as_json: bool) -> Result<u8
             }
             return Ok(of_run(&run));
         }
-        RunsCommand::Resume { id } => (id, "resume", String::new()),
-        RunsCommand::Cancel { id, why } => (id, "cancel", why.clone()),
-        RunsCommand::Abandon { id, why } => (id, "abandon", why.clone()),
+        RunsCommand::Resume { id, dry_run: true } => return would(s, id, "resume", as_json).await,
+        RunsCommand::Cancel {
+            id, dry_run: true, ..
+        } => return would(s, id, "cancel", as_json).await,
+        RunsCommand::Abandon {
+            id, dry_run: true, ..
+        } => return would(s, id, "abandon", as_json).await,
+        RunsCommand::Resume { id, .. } => (id, "resume", String::new()),
+        RunsCommand::Cancel { id, why, .. } => (id, "cancel", why.clone()),
+        RunsCommand::Abandon { id, why, .. } => (id, "abandon", why.clone()),
     };
     let answer = s
         .call("POST", &format!("/api/v1/runs/{id}/{verb}"), json!({"why": why}))

@@ -73,9 +73,11 @@ fn needed(method: &str, parts: &[&str]) -> Option<Role> {
         ("GET", ["api", "v1", "journal" | "notifications", ..] | [.., "evidence"]) => Some(Role::Viewer),
         ("GET", _) => None,
         (_, ["api", "v1", "check"]) => Some(Role::Viewer),
-        (_, ["api", "v1", "runs", _, "approve" | "reject"] | ["api", "v1", "incidents", _, "resolve"]) => {
-            Some(Role::Approver)
-        }
+        (
+            _,
+            ["api", "v1", "runs", _, "approve" | "reject" | "break-glass"]
+            | ["api", "v1", "incidents", _, "resolve"],
+        ) => Some(Role::Approver),
         (_, ["api", "v1", "auth" | "proofs", ..] | ["api", "v1", "runs", _, "abandon"]) => Some(Role::Admin),
         (_, _) => Some(Role::Operator),
     }
@@ -145,6 +147,7 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
             let asks = w.app.engine.asked(&run.id)?.map(|(_, question)| question);
             Ok(json!({"plan": plan, "run": run, "timeline": timeline, "asks": asks}))
         }
+        ("GET", ["api", "v1", "runs", id, "would", verb]) => would(w, &who, id, verb).await,
         ("POST", ["api", "v1", "hooks", "alertmanager"]) => super::starts::alerts(w, &who, body).await,
         ("GET", ["api", "v1", "ping"]) => Ok(json!({"awake": true})),
         ("POST", ["api", "v1", "plans"]) => plan(w, &who, body).await,
@@ -164,6 +167,29 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
             let typed = body.get("target").and_then(Value::as_str);
             w.app.engine.approve(&plan.id, &who, step.as_deref(), typed)?;
             go_on(w, caller, &plan.id).await
+        }
+        ("POST", ["api", "v1", "runs", id, "break-glass"]) => {
+            let (plan, _) = run_of(w, id)?;
+            let (typed, why) = (
+                text("target").unwrap_or_default(),
+                text("why").unwrap_or_default(),
+            );
+            w.app.engine.may_break_glass(&plan.id, &who, &typed, &why)?;
+            // What no glass lifts is not worth an incident.
+            w.app
+                .engine
+                .judge_if(&plan, guards::Phase::Start, Starter::Person, Some(&who))
+                .await?
+                .map_err(EngineError::Refused)?;
+            // The incident first: should we be killed in between, people are told of what did not happen, and not the reverse.
+            let incident = w.desk.glass(&w.app, &plan, &who, &why)?;
+            w.app
+                .engine
+                .break_glass(&plan.id, &who, &typed, &why, &incident)?;
+            w.changed();
+            let mut answer = go_on(w, caller, &plan.id).await?;
+            answer["incident"] = incident.into();
+            Ok(answer)
         }
         ("POST", ["api", "v1", "runs", id, "reject"]) => {
             let (plan, _) = run_of(w, id)?;
@@ -481,6 +507,11 @@ fn incident_story(w: &Watch, incident: &Incident) -> Result<Story, ApiError> {
         runs,
         timeline: story::timeline(&entries),
         onset,
+        taken: entries
+            .iter()
+            .rev()
+            .find(|e| matches!(e.event, Event::Acknowledged { .. }))
+            .map(|e| (e.who.clone(), e.at)),
     })
 }
 
@@ -586,6 +617,9 @@ async fn apply(w: &Arc<Watch>, caller: &Caller, body: &Value) -> Answer {
     if run.state == muster_model::RunState::Ended {
         return Ok(json!({"run": run, "refused": Value::Null, "waiting": Value::Null}));
     }
+    if body.get("dry_run").and_then(Value::as_bool).unwrap_or(false) {
+        return would(w, &caller.who, &plan.id, "apply").await;
+    }
     go_on(w, caller, &plan.id).await
 }
 
@@ -613,6 +647,81 @@ fn driven(driven: &muster_engine::Driven) -> Value {
         Driven::Ended(_) | Driven::Parked(_) => (Value::Null, Value::Null),
     };
     json!({"run": driven.run(), "refused": refused, "waiting": waiting})
+}
+
+/// What a verb would do to a run now, without doing it: sentences, and a guard that would refuse.
+async fn would(w: &Watch, who: &str, id: &str, verb: &str) -> Answer {
+    let (plan, run) = run_of(w, id)?;
+    let told = |says: Vec<String>, refused: Option<guards::Refusal>| {
+        let refused = refused.map(|r| json!({"guard": r.guard, "why": r.why, "remedy": r.remedy}));
+        Ok(json!({"run": plan.id, "says": says, "refused": refused}))
+    };
+    if run.state == muster_model::RunState::Ended {
+        return told(vec![format!("Nothing: run {} is over.", plan.id)], None);
+    }
+    let rules = w.app.engine.rules(&plan.scope.cluster);
+    let effects = |done: bool| -> Vec<String> {
+        let mut out = Vec::new();
+        for step in &plan.steps {
+            let muster_model::StepPlan::Action { blast, undo, .. } = &step.plan else {
+                continue;
+            };
+            let record = run.steps.iter().find(|s| s.id == step.id);
+            let tried = record.map_or(0, |s| s.attempts.iter().filter(|a| !a.undo).count());
+            match undo {
+                _ if !done => out.push(format!("`{}`: {}.", step.id, blast.summary)),
+                _ if tried == 0 => out.push(format!("`{}` was not begun, and will not be.", step.id)),
+                muster_model::UndoPlan::Inverse { how } => {
+                    out.push(format!(
+                        "`{}` was begun at {tried} targets; taken back: {how}.",
+                        step.id
+                    ));
+                }
+                muster_model::UndoPlan::None { why } => {
+                    out.push(format!(
+                        "`{}` was begun at {tried} targets, which stays: {why}.",
+                        step.id
+                    ));
+                }
+            }
+        }
+        out
+    };
+    match verb {
+        "approve" => {
+            let refused = guards::may_approve(&plan, &rules.policy, who).err();
+            let needed = guards::approvals_needed(&plan, &rules.policy);
+            let there = run.approvals.iter().filter(|a| a.by != who).count() + 1;
+            let mut says = vec![format!(
+                "{who} signs {}: {there} of {needed} approvals.",
+                &plan.digest
+            )];
+            if there >= needed {
+                says.extend(effects(false));
+            }
+            told(says, refused)
+        }
+        "apply" | "resume" => {
+            let refused = w
+                .app
+                .engine
+                .judge(&plan, guards::Phase::Start, Starter::Person)
+                .await?
+                .err();
+            told(effects(false), refused)
+        }
+        "cancel" => told(effects(true), None),
+        "abandon" => {
+            let mut says = effects(true);
+            says.push("Nothing is taken back; the run ends abandoned.".to_owned());
+            told(says, None)
+        }
+        other => Err(ApiError::new(
+            404,
+            format!("nobody can say what `{other}` would do"),
+            "one of: apply, approve, resume, cancel, abandon",
+        )),
+    }
 }
 
 /// Somebody has an incident that is open, or a run that is open or ended badly.

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use muster_engine::incidents::{Change, LastRun, Root, Sight, absorb};
+use muster_engine::guards::Refusal;
+use muster_engine::incidents::{Change, GLASS, LastRun, Root, Sight, absorb};
 use muster_engine::planner::new_id;
 use muster_engine::{Engine, EngineError, Event, Place, journal};
 use muster_model::{
-    Evidence, EvidenceMoment, Incident, IncidentState, RunOutcome, RunState, Snapshot, Span, Time,
-    canonical_json, digest_of,
+    Cause, Evidence, EvidenceMoment, Finding, Incident, IncidentSeverity, IncidentState, Plan, RunOutcome,
+    RunState, Severity, Snapshot, Span, Subject, Time, canonical_json, digest_of,
 };
 use muster_rules::Correlated;
 
@@ -132,7 +133,7 @@ impl Desk {
         let open: Vec<Incident> = kept
             .incidents
             .values()
-            .filter(|i| i.cluster == snapshot.cluster && is_open(i))
+            .filter(|i| i.cluster == snapshot.cluster && is_open(i) && i.cause.kind != GLASS)
             .cloned()
             .collect();
         let mut runs = Vec::new();
@@ -201,6 +202,87 @@ impl Desk {
             .map(|_| ())
     }
 
+    /// Opens the incident of a broken glass: it stays until a second person closes it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn glass(&self, app: &App, plan: &Plan, by: &str, why: &str) -> Result<String, EngineError> {
+        let now = app.engine.now();
+        let finding = Finding {
+            kind: GLASS.to_owned(),
+            severity: Severity::Critical,
+            target: plan.scope.target.clone(),
+            subject: Subject::new("person", by),
+            since: now,
+            summary: format!("{by} broke the glass for `{}`: {why}", plan.runbook.id),
+            evidence: muster_model::Record::new(),
+            remedy: None,
+            cause: true,
+            pending: false,
+            incident: true,
+            ruled_out: Vec::new(),
+        };
+        let incident = Incident {
+            format: muster_model::FORMAT,
+            id: new_id("i"),
+            state: IncidentState::Open,
+            severity: IncidentSeverity::P1,
+            cluster: plan.scope.cluster.clone(),
+            identity: plan.scope.identity.clone(),
+            target: finding.target.clone(),
+            cause: Cause {
+                kind: finding.kind.clone(),
+                subject: finding.subject.clone(),
+            },
+            symptoms: Vec::new(),
+            findings: vec![finding.clone()],
+            finding,
+            opened_at: now,
+            detected_at: now,
+            last_seen_at: now,
+            first_action_at: None,
+            resolved_at: None,
+            resolution: None,
+            runs: vec![plan.id.clone()],
+        };
+        let mut kept = self.lock();
+        let event = Event::IncidentOpened {
+            incident: incident.clone(),
+        };
+        app.engine.append(by, &Place::incident(&incident.id), event)?;
+        let id = incident.id.clone();
+        kept.incidents.insert(id.clone(), incident);
+        Ok(id)
+    }
+
+    /// Who broke the glass may not close the books on it, and nobody before the postmortem has a word of a person.
+    fn owed(app: &App, incident: &Incident, by: &str) -> Result<(), EngineError> {
+        if incident.cause.kind != GLASS {
+            return Ok(());
+        }
+        let refuse = |why: String, remedy: String| {
+            let guard = "glass";
+            Err(EngineError::Refused(Refusal { guard, why, remedy }))
+        };
+        if incident.cause.subject == Subject::new("person", by) {
+            return refuse(
+                format!("{by} broke the glass, so a second person closes it"),
+                "ask somebody else who may approve".to_owned(),
+            );
+        }
+        let entries = app.engine.journal().of_incident(&incident.id)?;
+        if !entries.iter().any(|e| matches!(e.event, Event::Noted { .. })) {
+            return refuse(
+                "its postmortem is owed".to_owned(),
+                format!(
+                    "write down what was learnt, `muster incident note {} \"…\"`: it becomes part of `muster incident postmortem`",
+                    incident.id
+                ),
+            );
+        }
+        Ok(())
+    }
+
     /// A person closes an incident.
     ///
     /// # Errors
@@ -213,6 +295,7 @@ impl Desk {
             .filter(|i| is_open(i))
             .cloned()
             .ok_or_else(|| EngineError::NoSuchRun(id.to_owned()))?;
+        Self::owed(app, &incident, by)?;
         incident.state = IncidentState::Resolved;
         incident.resolved_at = Some(app.engine.now());
         incident.resolution = Some(format!("{by}: {why}"));

@@ -198,6 +198,7 @@ fn of_journal(since: Time, why: &str) -> Alarm {
         escalates: true,
         taken: false,
         held: false,
+        at_once: 1,
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use muster_engine::incidents::GLASS;
 use muster_engine::journal::{DAEMON, Entry, Event, Notice, Notification};
-use muster_model::{Digest, Incident, IncidentSeverity, IncidentState, RunOutcome, Span, Time};
+use muster_model::{Digest, Incident, IncidentSeverity, IncidentState, RunOutcome, Span, Subject, Time};
 
 /// The kinds of entries that [`Board::take`] wants to see.
 pub const KINDS: [&str; 8] = [
@@ -43,6 +44,8 @@ pub struct Alarm {
     pub taken: bool,
     /// A run is at work on it: until that ends nobody further is called.
     pub held: bool,
+    /// So many levels are called at once.
+    pub at_once: usize,
 }
 
 /// A run that is not over.
@@ -119,6 +122,8 @@ struct Failed {
 pub struct Taken {
     /// Since when.
     pub at: Time,
+    /// Who.
+    pub by: String,
     /// The sentence.
     pub says: String,
 }
@@ -160,7 +165,7 @@ impl Board {
                     self.taken
                         .entry(incident.id.clone())
                         .or_default()
-                        .push(Taken { at, says });
+                        .push(Taken { at, by, says });
                 }
                 self.closed.insert(incident.id, why);
             }
@@ -178,6 +183,7 @@ impl Board {
                 for thread in [place.run, place.incident].into_iter().filter(|t| !t.is_empty()) {
                     let taken = Taken {
                         at,
+                        by: by.clone(),
                         says: says.clone(),
                     };
                     self.taken.entry(thread).or_default().push(taken);
@@ -315,6 +321,7 @@ impl Board {
     fn of_incident(&self, known: &Known, live: &[Live]) -> Alarm {
         let i = &known.incident;
         let mine = live.iter().filter(|l| l.incident.as_deref() == Some(&i.id));
+        let glass = i.cause.kind == GLASS;
         let anew = if known.anew == 0 {
             String::new()
         } else {
@@ -335,8 +342,12 @@ impl Board {
                 i.id
             ),
             escalates: true,
-            taken: self.is_taken(&i.id, known.since),
-            held: mine.clone().any(|l| l.at_work && l.stuck.is_none()),
+            // Who broke the glass has it anyway: a second person is called.
+            taken: self
+                .taken(&i.id, known.since)
+                .any(|t| !glass || i.cause.subject != Subject::new("person", &t.by)),
+            held: !glass && mine.clone().any(|l| l.at_work && l.stuck.is_none()),
+            at_once: if glass { 2 } else { 1 },
         }
     }
 
@@ -356,6 +367,7 @@ impl Board {
             escalates: true,
             taken: of_incident || self.is_taken(run, f.at),
             held: false,
+            at_once: 1,
         }
     }
 
@@ -377,6 +389,7 @@ impl Board {
             escalates: true,
             taken: self.is_taken(&l.thread(), *since) || self.is_taken(&l.run, *since),
             held: false,
+            at_once: 1,
         })
     }
 
@@ -411,6 +424,7 @@ impl Board {
             escalates: false,
             taken: self.is_taken(&l.thread(), detected),
             held: false,
+            at_once: 1,
         })
     }
 

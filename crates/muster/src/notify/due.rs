@@ -47,26 +47,30 @@ fn raised(board: &Board, alarm: &Alarm, notify: &Notify, now: Time) -> Vec<Notif
     // The level before, with when it was told: the next one gets as long to answer as the times say.
     let mut before: Option<(&Level, Time)> = None;
     let mut all = true;
-    for level in &notify.levels {
-        let waited = match before {
-            None => now.since(alarm.since) >= level.after,
-            Some((last, told)) => {
-                alarm.escalates
-                    && !alarm.held
-                    && now.since(told).millis() + last.after.millis() >= level.after.millis()
-            }
-        };
+    for (n, level) in notify.levels.iter().enumerate() {
+        let waited = n < alarm.at_once && n > 0
+            || match before {
+                None => now.since(alarm.since) >= level.after,
+                Some((last, told)) => {
+                    alarm.escalates
+                        && !alarm.held
+                        && now.since(told).millis() + last.after.millis() >= level.after.millis()
+                }
+            };
         if !waited {
             all = false;
             break;
         }
         // All of them each time: what is in the outbox is not queued again, and nobody is left out by a crash in between.
         out.extend(level.to.iter().map(|c| message(alarm, level, c, 0, notify)));
-        let Some(first) = told(level, None).first().copied() else {
-            all = false;
-            break;
-        };
-        before = Some((level, first));
+        match told(level, None).first().copied() {
+            Some(first) => before = Some((level, first)),
+            None if n + 1 < alarm.at_once => all = false,
+            None => {
+                all = false;
+                break;
+            }
+        }
     }
     // Everybody was called, and nobody has it.
     if let Some((level, _)) = before
@@ -396,6 +400,25 @@ mod tests {
             2,
             "what was queued is sent by whoever goes on"
         );
+    }
+
+    #[test]
+    fn a_broken_glass_calls_two_levels_at_once_until_a_second_person_has_it() {
+        let mut w = World::new();
+        let mut incident = incident(IncidentState::Open);
+        incident.cause.kind = muster_engine::incidents::GLASS.into();
+        incident.cause.subject = Subject::new("person", "bo");
+        w.happens(0, Place::incident("i-1"), Event::IncidentOpened { incident });
+        w.live = vec![live(false, true)];
+        assert_eq!(w.levels(0), ["L1 l1", "L2 l2"], "also while its run is at work");
+        let why = "mine".to_owned();
+        w.said("bo", 10, Place::incident("i-1"), Event::Acknowledged { why });
+        w.live.clear();
+        assert_eq!(w.levels(11), ["Acknowledged l1", "Acknowledged l2"]);
+        assert_eq!(w.levels(1800), ["L4 l4"], "who broke it is not the second person");
+        w.has_it(1801, Place::incident("i-1"));
+        assert_eq!(w.levels(1802).len(), 3);
+        assert_eq!(w.levels(9000), [""; 0]);
     }
 
     #[test]

@@ -45,6 +45,10 @@ fn one(story: &Story, today: Time) -> Markup {
                     span.muted { " · " (i.detected_at.since(i.opened_at).human()) " after onset" }
                 }))
                 @if let Some(t) = i.first_action_at { (fact("first change", &ago(t, today))) }
+                @match &story.taken {
+                    Some((who, at)) => (fact("in hand of", &html! { (who) span.muted { " since " (at.clock()) } })),
+                    None => (fact("in hand of", &html! { span.muted { "nobody: " } code { "muster ack " (i.id) } })),
+                }
                 (fact("incident", &html! { code { (i.id) } }))
             }
             div.split {

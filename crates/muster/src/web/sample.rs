@@ -317,6 +317,7 @@ pub(super) fn leak() -> View {
                 ),
             ],
             onset: Vec::new(),
+            taken: None,
         },
         Story {
             incident: past,
@@ -345,6 +346,7 @@ pub(super) fn leak() -> View {
                 ),
             ],
             onset: vec![cause],
+            taken: None,
         },
     ];
     v

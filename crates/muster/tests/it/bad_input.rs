@@ -144,7 +144,7 @@ async fn a_file_of_ones_own_takes_the_place_of_the_built_in_one() {
     assert!(!found[0]["overrides"].is_null(), "{found:?}");
 }
 
-async fn with_an_idle_transaction() -> Option<(Stage, tokio_postgres::Client)> {
+pub(crate) async fn with_an_idle_transaction() -> Option<(Stage, tokio_postgres::Client)> {
     let stage = Stage::new(testing::small(15)).await?;
     std::fs::create_dir(stage.fleet().dir.join("books")).expect("dir");
     std::fs::write(stage.fleet().dir.join("books/end-idle.yaml"), END_IDLE).expect("writes");
@@ -156,7 +156,7 @@ async fn with_an_idle_transaction() -> Option<(Stage, tokio_postgres::Client)> {
     Some((stage, client))
 }
 
-async fn alive(client: &tokio_postgres::Client) -> bool {
+pub(crate) async fn alive(client: &tokio_postgres::Client) -> bool {
     client.simple_query("SELECT 1").await.is_ok()
 }
 
@@ -176,10 +176,12 @@ async fn a_plan_that_was_edited_or_is_over_or_that_one_asked_for_oneself_does_no
     let mut edited: Value = serde_json::from_str(&text).expect("json");
     edited["requested_by"] = "somebody".into();
     std::fs::write(&file, edited.to_string()).expect("writes");
-    stage
-        .muster(&["apply", &path])
-        .await
-        .refused(3, &["edited", "muster plan"]);
+    for args in [
+        &["apply", path.as_str()][..],
+        &["apply", "--dry-run", path.as_str()],
+    ] {
+        stage.muster(args).await.refused(3, &["edited", "muster plan"]);
+    }
     std::fs::write(&file, "{}").expect("writes");
     stage
         .muster(&["apply", &path])
@@ -194,6 +196,27 @@ async fn a_plan_that_was_edited_or_is_over_or_that_one_asked_for_oneself_does_no
         .await
         .refused(3, &["not issued", "muster plan"]);
     stage.edit(|t| t.replace("state_dir: ./other", "state_dir: ./state"));
+
+    // Dry runs say what would happen, and nothing happens.
+    let would = stage.muster(&["apply", "--dry-run", &path]).await;
+    assert_eq!(would.code, 4, "it would wait: {would:?}");
+    assert!(
+        would.out.contains("forgetful") && would.out.contains("nothing was done"),
+        "{would:?}"
+    );
+    let would = stage.muster(&["approve", "--dry-run"]).await;
+    assert!(would.code == 3 && would.err.contains("would refuse"), "{would:?}");
+    let id = serde_json::from_str::<Value>(&text).expect("json")["id"].clone();
+    let id = id.as_str().expect("an id");
+    let would = stage
+        .muster(&["runs", "cancel", id, "--why", "x", "--dry-run"])
+        .await;
+    assert!(
+        would.code == 0 && would.out.contains("was not begun"),
+        "{would:?}"
+    );
+    let run = stage.muster(&["runs", "show", id, "--json"]).await.json();
+    assert_eq!(run["run"]["state"]["state"], "waiting_approval", "{run:#}");
 
     // Approved by who asked for it.
     let said = stage.muster(&["approve", "--yes"]).await;

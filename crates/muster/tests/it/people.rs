@@ -3,6 +3,7 @@
 use muster_lab::testing;
 use rustix::process::Signal;
 
+use crate::bad_input::{alive, with_an_idle_transaction};
 use crate::stage::Stage;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -111,4 +112,83 @@ async fn each_may_do_what_their_role_says_under_their_own_name() {
     );
     daemon.signal(Signal::TERM);
     daemon.ended().await;
+}
+
+/// Nobody else can be reached: one approver acts alone, a second person is called and has to close the books.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_breaks_the_glass_acts_alone_and_a_second_person_closes_the_books() {
+    let Some((stage, client)) = with_an_idle_transaction().await else {
+        return;
+    };
+    // Every day of the week but for a minute: outside of it signatures alone would not do.
+    stage.edit(|t| format!("windows: {{never: {{from: \"03:00\", to: \"03:01\"}}}}\n{t}"));
+    let mut daemon = stage.daemon(&[]).await;
+    let plan = stage.muster(&["plan", "end-idle", "--json"]).await.json();
+    let run = plan["plan"]["id"].as_str().expect("a run").to_owned();
+    let target = plan["plan"]["scope"]["target"]
+        .as_str()
+        .expect("a target")
+        .to_owned();
+    stage
+        .muster(&["approve", "--yes", &run])
+        .await
+        .refused(3, &["may not approve"]);
+    let why = "the shop is down and nobody answers the phone";
+    let glass = async |target: &str, why: &str| {
+        stage
+            .muster(&["break-glass", &run, "--target", target, "--why", why])
+            .await
+    };
+    glass("elsewhere", why).await.refused(3, &["elsewhere", &target]);
+    glass(&target, "asap").await.refused(3, &["no reason"]);
+    stage.muster(&["freeze", "--reason", "an audit"]).await;
+    glass(&target, why).await.refused(3, &["an audit"]);
+    stage.muster(&["unfreeze"]).await;
+    let broken = glass(&target, why).await;
+    assert_eq!(broken.code, 0, "{broken:?}");
+    assert!(!alive(&client).await, "it was done");
+    let shown = stage.muster(&["runs", "show", &run]).await;
+    assert!(
+        shown.out.contains("broke the glass") && shown.out.contains("nobody"),
+        "{shown:?}"
+    );
+
+    let all = stage.muster(&["incident", "list", "--json"]).await.json();
+    let mine =
+        |i: &&serde_json::Value| i["cause"]["kind"] == "muster.glass_broken" && i["runs"][0]["id"] == *run;
+    let opened: Vec<_> = all.as_array().into_iter().flatten().filter(mine).collect();
+    assert_eq!(opened.len(), 1, "one, and none for what was refused: {all:#}");
+    let incident = opened.last().expect("an incident")["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    assert_eq!(opened[0]["state"], "open", "{all:#}");
+    let closing = ["incident", "resolve", &incident, "--why", "all is well"];
+    stage.muster(&closing).await.refused(3, &["second person"]);
+    let token = stage
+        .muster(&["auth", "add", "bo", "--role", "approver", "--json"])
+        .await;
+    let token = token.json()["token"].as_str().expect("a token").to_owned();
+    let post = async |what: &str, body: &str| {
+        let head = format!(
+            "POST /api/v1/incidents/{incident}/{what} HTTP/1.1\r\nHost: {}\r\nX-Muster-Token: {token}",
+            daemon.address
+        );
+        daemon.http(&head, body).await
+    };
+    let (status, answer) = post("resolve", "{\"why\": \"read\"}").await;
+    assert!(status == 409 && answer.contains("postmortem is owed"), "{answer}");
+    assert_eq!(
+        post("note", "{\"text\": \"a second approver is on call from now on\"}")
+            .await
+            .0,
+        200
+    );
+    let told = stage.muster(&["incident", "postmortem", &incident]).await;
+    for words in ["broke the glass", "a second approver", "`end` done"] {
+        assert!(told.out.contains(words), "{words}: {told:?}");
+    }
+    assert_eq!(post("resolve", "{\"why\": \"read\"}").await.0, 200);
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.ended().await, Some(0));
 }
