@@ -40,12 +40,20 @@ impl Surveyor for Surveys {
         let mut identities: Vec<String> = Vec::new();
         let mut primaries = Vec::new();
         let mut all_seen = true;
-        for server in &found.servers {
-            let Ok(session) = server.observing().await else {
+        // All at once: one that hangs must not keep the others from being asked in time.
+        let looks = found.servers.iter().map(async |server| {
+            let session = server.observing().await.ok()?;
+            let role = role(&session).await;
+            let capability = PgSession::capability(&session).clone();
+            Some((role, capability))
+        });
+        let looks = futures::future::join_all(looks).await;
+        for (server, look) in found.servers.iter().zip(looks) {
+            let Some((role, capability)) = look else {
                 all_seen = false;
                 continue;
             };
-            match role(&session).await {
+            match role {
                 Some(Some(timeline)) => {
                     primaries.push(server.address.clone());
                     survey.timeline = Some(timeline);
@@ -53,9 +61,8 @@ impl Surveyor for Surveys {
                 Some(None) => {}
                 None => all_seen = false,
             }
-            let capability = PgSession::capability(&session);
             survey.major = survey.major.or(Some(capability.version_num / 10_000));
-            identities.extend(capability.system_identifier.clone());
+            identities.extend(capability.system_identifier);
         }
         identities.sort();
         identities.dedup();

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use async_trait::async_trait;
 use muster_model::{
-    Autopilot, Digest, Observation, Plan, Policy, Record, Run, RunOutcome, RunState, Safety, Scope, Span,
-    StepPlan, Time, WaitFor, Window,
+    Approval, Autopilot, Digest, Observation, Plan, Policy, Record, Run, RunOutcome, RunState, Safety, Scope,
+    Span, StepPlan, Time, Verdict, WaitFor, Window,
 };
 
 use crate::catalogue::{Catalogue, CodeError};
@@ -94,6 +94,17 @@ pub struct Survey {
     pub timeline: Option<u32>,
     /// What there is to fall back on, where that is known.
     pub safety: Option<Safety>,
+}
+
+/// What is supposed beside what the journal says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum If<'a> {
+    /// Nothing.
+    AsItIs,
+    /// This person had broken the glass.
+    Broken(&'a str),
+    /// This person had signed.
+    Signed(&'a str),
 }
 
 /// Looks at a cluster. Implemented by whoever can reach it.
@@ -354,10 +365,10 @@ impl Engine {
         phase: Phase,
         starter: Starter,
     ) -> Result<Result<(), Refusal>, EngineError> {
-        self.judge_if(plan, phase, starter, None).await
+        self.judge_if(plan, phase, starter, If::AsItIs).await
     }
 
-    /// As [`Engine::judge`], as if this person had broken the glass.
+    /// As [`Engine::judge`], as if something more had been said.
     ///
     /// # Errors
     /// As [`Engine::judge`].
@@ -366,11 +377,20 @@ impl Engine {
         plan: &Plan,
         phase: Phase,
         starter: Starter,
-        glass: Option<&str>,
+        more: If<'_>,
     ) -> Result<Result<(), Refusal>, EngineError> {
         let rules = self.rules(&plan.scope.cluster);
         let entries = self.journal.of_run(&plan.id)?;
-        let run = self.fold(plan, &entries);
+        let mut run = self.fold(plan, &entries);
+        match more {
+            If::AsItIs => {}
+            If::Broken(by) => run.glass = Some(by.to_owned()),
+            If::Signed(by) => run.approvals.push(Approval {
+                digest: plan.digest.clone(),
+                by: by.to_owned(),
+                at: self.now(),
+            }),
+        }
         let past = self.past()?;
         let proofs = self.proofs()?;
         let frozen = self.frozen_for(plan)?;
@@ -386,7 +406,7 @@ impl Engine {
             starter,
             now: self.now(),
             approvals: &run.approvals,
-            glass: glass_of(plan, &entries).or(glass),
+            glass: run.glass.as_deref(),
             issued: plan_of(&entries).map(|p| p.digest.as_str()),
             frozen: frozen.as_deref(),
             past: &past,
@@ -543,10 +563,7 @@ impl Engine {
                     if let Err(refusal) = self.judge(plan, Phase::Start, starter).await? {
                         return self.not_started(plan, &place, refusal);
                     }
-                    let on = match glass_of(plan, &entries) {
-                        Some(by) => format!("{by}, who broke the glass"),
-                        None => approvers(&self.fold(plan, &entries)),
-                    };
+                    let on = approvers(&self.fold(plan, &entries));
                     self.append(who, &place, Event::Started { on })?;
                 }
                 Next::Ask { step, question } => {
@@ -893,7 +910,7 @@ impl Engine {
                 }
             }
             if let Some(why) = aborted {
-                let verdict = muster_model::Verdict::Unknown {
+                let verdict = Verdict::Unknown {
                     why: format!("the proof was stopped: {why}"),
                 };
                 let event = Event::Verified { verdict, held_ms: 0 };
@@ -933,7 +950,18 @@ impl Engine {
             if let Some(why) = unread {
                 look = Look::Unread { why };
             }
-            if let Some((verdict, held)) = watch.see(self.now(), look) {
+            if let Some((mut verdict, held)) = watch.see(self.now(), look) {
+                // The last word is about the servers of the last look.
+                if matches!(verdict, Verdict::Proven { .. }) && surveyed != Some(now) {
+                    match self.same_world(plan).await {
+                        guards::Same::Yes => {}
+                        guards::Same::No(why) | guards::Same::Unread(why) => {
+                            verdict = Verdict::Unknown {
+                                why: format!("the proof was stopped: {why}"),
+                            };
+                        }
+                    }
+                }
                 self.append(
                     who,
                     &place.step(step),
@@ -1007,7 +1035,7 @@ impl Engine {
             .iter()
             .filter(|a| guards::may_approve(plan, &policy, &a.by).is_ok())
             .count();
-        let glass = glass_of(plan, entries).is_some();
+        let glass = run.glass.is_some();
         if matches!(run.state, RunState::Ready) && !glass && signed < guards::approvals_needed(plan, &policy)
         {
             return fold(plan, entries, true);
@@ -1040,15 +1068,10 @@ fn starter_name(starter: Starter, plan: &Plan) -> String {
     }
 }
 
-/// Who broke the glass for this very plan.
-fn glass_of<'a>(plan: &Plan, entries: &'a [Entry]) -> Option<&'a str> {
-    entries.iter().rev().find_map(|e| match &e.event {
-        Event::GlassBroken { digest, .. } if *digest == plan.digest => Some(e.who.as_str()),
-        _ => None,
-    })
-}
-
 fn approvers(run: &Run) -> String {
+    if let Some(by) = &run.glass {
+        return format!("{by}, who broke the glass");
+    }
     if run.approvals.is_empty() {
         return "policy".to_owned();
     }

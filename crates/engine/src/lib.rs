@@ -26,7 +26,7 @@ pub mod story;
 pub mod verify;
 
 pub use catalogue::{Action, ActionPlan, Catalogue, CodeError, Probe};
-pub use executor::{ClusterRules, Driven, Engine, EngineError, Known, Stop, Survey, Surveyor};
+pub use executor::{ClusterRules, Driven, Engine, EngineError, If, Known, Stop, Survey, Surveyor};
 pub use guards::{Phase, Refusal, Starter};
 pub use journal::{Entry, Event, Journal, JournalError, Place};
 pub use lease::{Leases, Permit};

@@ -38,6 +38,7 @@ pub fn fold(plan: &Plan, entries: &[Entry], needs_approval: bool) -> Run {
         outcome: None,
         detail: String::new(),
         approvals: Vec::new(),
+        glass: None,
         created_at: plan.created_at,
         expires_at: plan.expires_at,
         first_action_at: None,
@@ -50,6 +51,7 @@ pub fn fold(plan: &Plan, entries: &[Entry], needs_approval: bool) -> Run {
     };
     for e in entries {
         match &e.event {
+            Event::GlassBroken { digest, .. } if *digest == plan.digest => run.glass = Some(e.who.clone()),
             Event::Approved { approval } if e.place.step.is_empty() => run.approvals.push(approval.clone()),
             Event::Started { .. }
             | Event::Resumed

@@ -192,6 +192,9 @@ pub struct Run {
     pub detail: String,
     /// Signatures.
     pub approvals: Vec<Approval>,
+    /// Who broke the glass for it, when somebody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub glass: Option<String>,
     /// When it was planned.
     pub created_at: Time,
     /// When the plan stops being valid.

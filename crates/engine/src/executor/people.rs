@@ -44,8 +44,9 @@ impl Engine {
     /// # Errors
     /// When it is not a plan of this journal, has begun, expired or is over, or this person may not.
     pub fn may_break_glass(&self, id: &str, by: &str, typed: &str, why: &str) -> Result<Plan, EngineError> {
-        let (plan, run) = self.signable(id)?;
-        if run.state.under_way() {
+        let (plan, _) = self.signable(id)?;
+        let entries = self.journal().of_run(id)?;
+        if entries.iter().any(|e| matches!(e.event, Event::Started { .. })) {
             return Err(EngineError::Refused(Refusal {
                 guard: "glass",
                 why: format!("run {id} has begun"),

@@ -42,6 +42,8 @@ pub(crate) struct World {
     pub(crate) skew: i64,
     /// Called with the thing just before it is ended, outside the lock.
     pub(crate) before_effect: Option<Before>,
+    /// After so many reads of a probe there is a failover.
+    pub(crate) failover_after: Option<u32>,
     /// Nothing can be read.
     pub(crate) blind: bool,
     /// Things that come back on their own at every look.
@@ -115,6 +117,12 @@ impl Probe for Things {
 
     async fn read(&self, scope: &Scope, _: &Record) -> Result<Record, CodeError> {
         let mut world = self.1.lock().expect("lock");
+        if let Some(left) = world.failover_after {
+            world.failover_after = left.checked_sub(1);
+            if left == 0 {
+                world.timeline += 1;
+            }
+        }
         if world.blind {
             return Err(CodeError::Unreadable {
                 target: scope.target.clone(),

@@ -277,7 +277,10 @@ fn said(answer: &Value, verb: &str, as_json: bool) -> Result<u8, Failure> {
     match answer.get("refused").filter(|r| !r.is_null()) {
         None => Ok(0),
         // The one that is not final: it would wait.
-        Some(r) if verb == "apply" && r["guard"] == "approval" => {
+        Some(r)
+            if verb != "approve"
+                && matches!(r["guard"].as_str(), Some("approval" | "window" | "one_run")) =>
+        {
             if !as_json {
                 print::line(format!(
                     "It would wait: {}; {}.",
@@ -482,6 +485,11 @@ pub async fn break_glass(
             "You broke the glass. Incident {} stays open until a second person has written down what was learnt and closes it.",
             field(&answer, "incident").bold()
         ));
+        if answer["called"] != true {
+            print::note(
+                "nobody was called: no daemon runs, or it has no channels. Tell a second person yourself",
+            );
+        }
     }
     going(s, &answer, as_json).await
 }

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use muster_engine::incidents::GLASS;
 use muster_engine::journal::Notice;
 use muster_engine::planner::Request;
 use muster_engine::principals::Role;
-use muster_engine::{EngineError, Event, Place, Starter, guards, story};
+use muster_engine::{EngineError, Event, If, Place, Starter, guards, story};
 use muster_model::{Incident, Plan, PlanResult, Run, Span};
 use muster_rules::{Mode, RuleState, correlate, judge};
 use serde_json::{Value, json};
@@ -120,6 +121,9 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
         }
         ("POST", ["api", "v1", "incidents", id, "note"]) => {
             let found = incident(w, id)?;
+            if text("text").is_none_or(|t| t.trim().is_empty()) {
+                return Err(ApiError::new(400, "the note is empty", "write a sentence"));
+            }
             w.desk
                 .note(&w.app, &found.id, &who, &text("text").unwrap_or_default())?;
             w.changed();
@@ -147,7 +151,7 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
             let asks = w.app.engine.asked(&run.id)?.map(|(_, question)| question);
             Ok(json!({"plan": plan, "run": run, "timeline": timeline, "asks": asks}))
         }
-        ("GET", ["api", "v1", "runs", id, "would", verb]) => would(w, &who, id, verb).await,
+        ("GET", ["api", "v1", "runs", id, "would", verb]) => would(w, caller, id, verb).await,
         ("POST", ["api", "v1", "hooks", "alertmanager"]) => super::starts::alerts(w, &who, body).await,
         ("GET", ["api", "v1", "ping"]) => Ok(json!({"awake": true})),
         ("POST", ["api", "v1", "plans"]) => plan(w, &who, body).await,
@@ -178,9 +182,11 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
             // What no glass lifts is not worth an incident.
             w.app
                 .engine
-                .judge_if(&plan, guards::Phase::Start, Starter::Person, Some(&who))
+                .judge_if(&plan, guards::Phase::Start, Starter::Person, If::Broken(&who))
                 .await?
                 .map_err(EngineError::Refused)?;
+            // Meanwhile it may have begun; from here on nothing is waited for.
+            w.app.engine.may_break_glass(&plan.id, &who, &typed, &why)?;
             // The incident first: should we be killed in between, people are told of what did not happen, and not the reverse.
             let incident = w.desk.glass(&w.app, &plan, &who, &why)?;
             w.app
@@ -189,6 +195,7 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
             w.changed();
             let mut answer = go_on(w, caller, &plan.id).await?;
             answer["incident"] = incident.into();
+            answer["called"] = (!caller.inline && !w.app.config().notify.channels.is_empty()).into();
             Ok(answer)
         }
         ("POST", ["api", "v1", "runs", id, "reject"]) => {
@@ -510,7 +517,7 @@ fn incident_story(w: &Watch, incident: &Incident) -> Result<Story, ApiError> {
         taken: entries
             .iter()
             .rev()
-            .find(|e| matches!(e.event, Event::Acknowledged { .. }))
+            .find(|e| matches!(e.event, Event::Acknowledged { .. }) && e.place.incident == incident.id)
             .map(|e| (e.who.clone(), e.at)),
     })
 }
@@ -559,10 +566,9 @@ async fn plan(w: &Arc<Watch>, who: &str, body: &Value) -> Answer {
     // What answers an incident may be exempt from windows, so the incident must be there.
     let incident = body.get("incident").and_then(Value::as_str).map(str::to_owned);
     if let Some(i) = &incident {
-        let open = w
-            .desk
-            .get(i)
-            .is_some_and(|known| is_open(&known) && known.cluster == settings.reach.name);
+        let open = w.desk.get(i).is_some_and(|known| {
+            is_open(&known) && known.cluster == settings.reach.name && known.cause.kind != GLASS
+        });
         if !open {
             let error = format!("there is no open incident `{i}` on {}", settings.reach.name);
             return Err(ApiError::new(400, error, "`muster incident list` shows them"));
@@ -618,7 +624,7 @@ async fn apply(w: &Arc<Watch>, caller: &Caller, body: &Value) -> Answer {
         return Ok(json!({"run": run, "refused": Value::Null, "waiting": Value::Null}));
     }
     if body.get("dry_run").and_then(Value::as_bool).unwrap_or(false) {
-        return would(w, &caller.who, &plan.id, "apply").await;
+        return would(w, caller, &plan.id, "apply").await;
     }
     go_on(w, caller, &plan.id).await
 }
@@ -649,8 +655,9 @@ fn driven(driven: &muster_engine::Driven) -> Value {
     json!({"run": driven.run(), "refused": refused, "waiting": waiting})
 }
 
-/// What a verb would do to a run now, without doing it: sentences, and a guard that would refuse.
-async fn would(w: &Watch, who: &str, id: &str, verb: &str) -> Answer {
+/// What a verb would do to a run now, without doing it: sentences, and a guard that would refuse or make it wait.
+async fn would(w: &Watch, caller: &Caller, id: &str, verb: &str) -> Answer {
+    let who = &caller.who;
     let (plan, run) = run_of(w, id)?;
     let told = |says: Vec<String>, refused: Option<guards::Refusal>| {
         let refused = refused.map(|r| json!({"guard": r.guard, "why": r.why, "remedy": r.remedy}));
@@ -659,69 +666,102 @@ async fn would(w: &Watch, who: &str, id: &str, verb: &str) -> Answer {
     if run.state == muster_model::RunState::Ended {
         return told(vec![format!("Nothing: run {} is over.", plan.id)], None);
     }
-    let rules = w.app.engine.rules(&plan.scope.cluster);
-    let effects = |done: bool| -> Vec<String> {
-        let mut out = Vec::new();
-        for step in &plan.steps {
-            let muster_model::StepPlan::Action { blast, undo, .. } = &step.plan else {
-                continue;
-            };
-            let record = run.steps.iter().find(|s| s.id == step.id);
-            let tried = record.map_or(0, |s| s.attempts.iter().filter(|a| !a.undo).count());
-            match undo {
-                _ if !done => out.push(format!("`{}`: {}.", step.id, blast.summary)),
-                _ if tried == 0 => out.push(format!("`{}` was not begun, and will not be.", step.id)),
-                muster_model::UndoPlan::Inverse { how } => {
-                    out.push(format!(
-                        "`{}` was begun at {tried} targets; taken back: {how}.",
-                        step.id
-                    ));
-                }
-                muster_model::UndoPlan::None { why } => {
-                    out.push(format!(
-                        "`{}` was begun at {tried} targets, which stays: {why}.",
-                        step.id
-                    ));
-                }
-            }
-        }
-        out
+    let engine = &w.app.engine;
+    let entries = engine.journal().of_run(&plan.id).map_err(EngineError::from)?;
+    let phase = if entries.iter().any(|e| matches!(e.event, Event::Started { .. })) {
+        guards::Phase::Change
+    } else {
+        guards::Phase::Start
     };
     match verb {
         "approve" => {
-            let refused = guards::may_approve(&plan, &rules.policy, who).err();
-            let needed = guards::approvals_needed(&plan, &rules.policy);
-            let there = run.approvals.iter().filter(|a| a.by != who).count() + 1;
-            let mut says = vec![format!(
-                "{who} signs {}: {there} of {needed} approvals.",
-                &plan.digest
-            )];
-            if there >= needed {
-                says.extend(effects(false));
+            let policy = engine.rules(&plan.scope.cluster).policy;
+            let refused = if caller.role < Some(Role::Approver) {
+                Some(guards::Refusal {
+                    guard: "approval",
+                    why: format!("{who} may not do this: it takes the role approver"),
+                    remedy: "ask an approver".to_owned(),
+                })
+            } else {
+                let person = guards::may_approve(&plan, &policy, who).err();
+                let judged = engine
+                    .judge_if(&plan, phase, Starter::Person, If::Signed(who))
+                    .await?;
+                // Another signature that is missing is no refusal of this one.
+                person.or(judged.err().filter(|r| r.guard != "approval"))
+            };
+            let needed = guards::approvals_needed(&plan, &policy);
+            let there = run.approvals.iter().filter(|a| a.by != *who).count() + 1;
+            let digest: String = plan.digest.chars().take(12).collect();
+            let mut says = vec![format!("{who} signs {digest}…: {there} of {needed} approvals.")];
+            if plan.risk == muster_model::Risk::Irreversible {
+                says.push(format!(
+                    "The name of the target is typed: --target {}.",
+                    plan.scope.target
+                ));
+            }
+            if there >= needed && refused.is_none() {
+                says.extend(would_do(&plan, &run, Would::GoOn));
             }
             told(says, refused)
         }
         "apply" | "resume" => {
-            let refused = w
-                .app
-                .engine
-                .judge(&plan, guards::Phase::Start, Starter::Person)
-                .await?
-                .err();
-            told(effects(false), refused)
+            let refused = engine.judge(&plan, phase, Starter::Person).await?.err();
+            told(would_do(&plan, &run, Would::GoOn), refused)
         }
-        "cancel" => told(effects(true), None),
-        "abandon" => {
-            let mut says = effects(true);
-            says.push("Nothing is taken back; the run ends abandoned.".to_owned());
-            told(says, None)
-        }
+        "cancel" => told(would_do(&plan, &run, Would::TakeBack), None),
+        "abandon" => told(would_do(&plan, &run, Would::Leave), None),
         other => Err(ApiError::new(
             404,
             format!("nobody can say what `{other}` would do"),
             "one of: apply, approve, resume, cancel, abandon",
         )),
     }
+}
+
+/// What becomes of the changes of a run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Would {
+    GoOn,
+    TakeBack,
+    Leave,
+}
+
+/// A sentence for each changing step.
+fn would_do(plan: &Plan, run: &Run, would: Would) -> Vec<String> {
+    use muster_model::{StepPlan, UndoPlan};
+    let mut out = Vec::new();
+    for step in &plan.steps {
+        let StepPlan::Action {
+            targets, blast, undo, ..
+        } = &step.plan
+        else {
+            continue;
+        };
+        let record = run.steps.iter().find(|s| s.id == step.id);
+        let tried: std::collections::BTreeSet<&str> = record
+            .into_iter()
+            .flat_map(|s| &s.attempts)
+            .filter(|a| !a.undo)
+            .map(|a| a.target.as_str())
+            .collect();
+        let (id, begun, all) = (&step.id, tried.len(), targets.len());
+        out.push(match (would, undo) {
+            (Would::GoOn, _) if begun == 0 => format!("`{id}`: {}.", blast.summary),
+            (Would::GoOn, _) => format!("`{id}` was begun at {begun} of {all} targets, and goes on."),
+            (_, _) if begun == 0 => format!("`{id}` was not begun, and will not be."),
+            (Would::TakeBack, UndoPlan::Inverse { how }) => {
+                format!("`{id}` was begun at {begun} of {all} targets, and is taken back: {how}.")
+            }
+            (Would::TakeBack, UndoPlan::None { why }) => {
+                format!("`{id}` was begun at {begun} of {all} targets, which stays: {why}.")
+            }
+            (Would::Leave, _) => {
+                format!("`{id}` was begun at {begun} of {all} targets, which stays as it is.")
+            }
+        });
+    }
+    out
 }
 
 /// Somebody has an incident that is open, or a run that is open or ended badly.
@@ -736,11 +776,14 @@ fn ack(w: &Watch, who: &str, id: &str, why: &str) -> Answer {
     let place = if id == "latest" {
         let all = w.desk.all();
         let open = all.iter().rev().find(|i| is_open(i));
-        Place::incident(&open.ok_or_else(|| over("no incident is open"))?.id)
+        let found = open.ok_or_else(|| over("no incident is open"))?;
+        second_person(w, who, found)?;
+        Place::incident(&found.id)
     } else if let Some(found) = w.desk.get(id) {
         if !is_open(&found) {
             return Err(over(&format!("incident {id} is over")));
         }
+        second_person(w, who, &found)?;
         Place::incident(&found.id)
     } else {
         let (plan, run) = w.app.engine.run(id)?;
@@ -758,6 +801,24 @@ fn ack(w: &Watch, who: &str, id: &str, why: &str) -> Answer {
     w.app.engine.acknowledge(who, &place, why)?;
     w.changed();
     Ok(json!({"acknowledged": what}))
+}
+
+/// A broken glass is in the hand of a second person, and of no program.
+fn second_person(w: &Watch, who: &str, incident: &Incident) -> Result<(), ApiError> {
+    if incident.cause.kind != GLASS {
+        return Ok(());
+    }
+    let service = w
+        .app
+        .engine
+        .principals()?
+        .iter()
+        .any(|p| p.name == who && p.service);
+    if service || incident.cause.subject == muster_model::Subject::new("person", who) {
+        let error = format!("{who} cannot be the second person for {}", incident.id);
+        return Err(ApiError::new(409, error, "somebody else says `muster ack`"));
+    }
+    Ok(())
 }
 
 /// Sends a test through one channel, or through all.

@@ -246,6 +246,14 @@ impl Desk {
             runs: vec![plan.id.clone()],
         };
         let mut kept = self.lock();
+        // Asked again for the same run, it is the same glass.
+        let same = kept
+            .incidents
+            .values()
+            .find(|i| is_open(i) && i.cause == incident.cause && i.runs == incident.runs);
+        if let Some(known) = same {
+            return Ok(known.id.clone());
+        }
         let event = Event::IncidentOpened {
             incident: incident.clone(),
         };
@@ -270,8 +278,20 @@ impl Desk {
                 "ask somebody else who may approve".to_owned(),
             );
         }
+        for id in &incident.runs {
+            if app.engine.run(id)?.1.state != RunState::Ended {
+                return refuse(
+                    format!("run {id}, for which it was broken, is not over"),
+                    format!("wait for its end, or stop it: `muster runs cancel {id} --why …`"),
+                );
+            }
+        }
         let entries = app.engine.journal().of_incident(&incident.id)?;
-        if !entries.iter().any(|e| matches!(e.event, Event::Noted { .. })) {
+        let second = |e: &muster_engine::Entry| incident.cause.subject != Subject::new("person", &e.who);
+        if !entries
+            .iter()
+            .any(|e| matches!(e.event, Event::Noted { .. }) && second(e))
+        {
             return refuse(
                 "its postmortem is owed".to_owned(),
                 format!(

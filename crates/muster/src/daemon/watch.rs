@@ -119,7 +119,7 @@ impl Watch {
             // A plan that changes nothing may lack only the word that it is over.
             let untold = run.state != RunState::Ended && plan.result != PlanResult::Changes;
             // Approved, and stopped before the first step: the word was given, so it counts (until the plan expires).
-            let said = run.state == RunState::Ready && !run.approvals.is_empty();
+            let said = run.state == RunState::Ready && (!run.approvals.is_empty() || run.glass.is_some());
             if run.state.under_way() || untold || said {
                 tracing::info!(run = %run.id, "going on with a run of before");
                 self.drive(&run.id, starter_of(&plan, &run)).await;
@@ -337,7 +337,8 @@ fn blind(snapshot: &Snapshot, unknown: &[muster_rules::Unknown]) -> Vec<String> 
 
 /// On whose word a run of before goes on: on nobody's new one.
 fn starter_of(plan: &muster_model::Plan, run: &muster_model::Run) -> Starter {
-    if plan.requested_by == muster_engine::journal::DAEMON && run.approvals.is_empty() {
+    if plan.requested_by == muster_engine::journal::DAEMON && run.approvals.is_empty() && run.glass.is_none()
+    {
         Starter::Autopilot
     } else {
         Starter::Person

@@ -292,7 +292,19 @@ impl Board {
     /// Who said that they have what belongs to this, after it began.
     pub fn taken(&self, thread: &str, since: Time) -> impl Iterator<Item = &Taken> {
         let all = self.taken.get(thread).map(Vec::as_slice).unwrap_or_default();
-        all.iter().filter(move |t| t.at >= since)
+        // Who broke the glass has it anyway: a second person is called.
+        let glass = |k: &&Known| k.incident.cause.kind == GLASS;
+        let breaker = self
+            .open
+            .get(thread)
+            .filter(glass)
+            .map(|k| k.incident.cause.subject.clone());
+        all.iter().filter(move |t| {
+            t.at >= since
+                && breaker
+                    .as_ref()
+                    .is_none_or(|b| *b != Subject::new("person", &t.by))
+        })
     }
 
     fn is_taken(&self, thread: &str, since: Time) -> bool {
@@ -342,10 +354,7 @@ impl Board {
                 i.id
             ),
             escalates: true,
-            // Who broke the glass has it anyway: a second person is called.
-            taken: self
-                .taken(&i.id, known.since)
-                .any(|t| !glass || i.cause.subject != Subject::new("person", &t.by)),
+            taken: self.is_taken(&i.id, known.since),
             held: !glass && mine.clone().any(|l| l.at_work && l.stuck.is_none()),
             at_once: if glass { 2 } else { 1 },
         }

@@ -15,6 +15,7 @@ pub fn due(board: &Board, alarms: &[Alarm], notify: &Notify, now: Time) -> Vec<N
     for alarm in alarms {
         if !alarm.taken {
             out.extend(raised(board, alarm, notify, now));
+            continue;
         }
         for taken in board.taken(&alarm.thread, alarm.since) {
             let key = format!("taken {}", taken.at.millis());
@@ -48,7 +49,7 @@ fn raised(board: &Board, alarm: &Alarm, notify: &Notify, now: Time) -> Vec<Notif
     let mut before: Option<(&Level, Time)> = None;
     let mut all = true;
     for (n, level) in notify.levels.iter().enumerate() {
-        let waited = n < alarm.at_once && n > 0
+        let waited = (alarm.at_once > 1 && n < alarm.at_once)
             || match before {
                 None => now.since(alarm.since) >= level.after,
                 Some((last, told)) => {
@@ -414,7 +415,7 @@ mod tests {
         let why = "mine".to_owned();
         w.said("bo", 10, Place::incident("i-1"), Event::Acknowledged { why });
         w.live.clear();
-        assert_eq!(w.levels(11), ["Acknowledged l1", "Acknowledged l2"]);
+        assert_eq!(w.levels(11), [""; 0], "who broke it is not the second person");
         assert_eq!(w.levels(1800), ["L4 l4"], "who broke it is not the second person");
         w.has_it(1801, Place::incident("i-1"));
         assert_eq!(w.levels(1802).len(), 3);

@@ -220,6 +220,7 @@ fn run(plan: &Plan) -> Run {
         outcome: None,
         detail: String::new(),
         approvals: Vec::new(),
+        glass: None,
         created_at: plan.created_at,
         expires_at: plan.expires_at,
         first_action_at: None,
