@@ -13,6 +13,7 @@ mod pages;
 mod purity;
 mod sizes;
 mod tree;
+mod troubles;
 mod unfinished;
 mod words;
 mod writers;
@@ -48,6 +49,7 @@ fn look(root: &Path) -> Result<Vec<Finding>> {
         writers::check,
         words::check,
         pages::check,
+        troubles::check,
         sizes::check,
         names::check,
         unfinished::check,

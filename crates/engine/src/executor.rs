@@ -882,6 +882,19 @@ impl Engine {
         Ok(None)
     }
 
+    /// Writes the verdict down; the step is then over.
+    fn verified(
+        &self,
+        who: &str,
+        place: &Place,
+        step: &str,
+        verdict: Verdict,
+        held_ms: u64,
+    ) -> Result<bool, EngineError> {
+        self.append(who, &place.step(step), Event::Verified { verdict, held_ms })?;
+        Ok(true)
+    }
+
     /// `false` when it was stopped before it ended.
     async fn verify(
         &self,
@@ -898,24 +911,15 @@ impl Engine {
         let mut surveyed = None;
         loop {
             let now = self.now();
-            let mut aborted = None;
             let mut unread = None;
             // After a failover or a restore in the middle, what is seen is another server: that proves nothing.
             if surveyed.is_none_or(|t| now.since(t) >= SURVEY_EVERY) {
                 surveyed = Some(now);
                 match self.same_world(plan).await {
                     guards::Same::Yes => {}
-                    guards::Same::No(why) => aborted = Some(why),
+                    guards::Same::No(why) => return self.verified(who, place, step, stopped(&why), 0),
                     guards::Same::Unread(why) => unread = Some(why),
                 }
-            }
-            if let Some(why) = aborted {
-                let verdict = Verdict::Unknown {
-                    why: format!("the proof was stopped: {why}"),
-                };
-                let event = Event::Verified { verdict, held_ms: 0 };
-                self.append(who, &place.step(step), event)?;
-                return Ok(true);
             }
             let mut look = Look::Gone { seen: String::new() };
             let mut seen = Vec::new();
@@ -955,22 +959,10 @@ impl Engine {
                 if matches!(verdict, Verdict::Proven { .. }) && surveyed != Some(now) {
                     match self.same_world(plan).await {
                         guards::Same::Yes => {}
-                        guards::Same::No(why) | guards::Same::Unread(why) => {
-                            verdict = Verdict::Unknown {
-                                why: format!("the proof was stopped: {why}"),
-                            };
-                        }
+                        guards::Same::No(why) | guards::Same::Unread(why) => verdict = stopped(&why),
                     }
                 }
-                self.append(
-                    who,
-                    &place.step(step),
-                    Event::Verified {
-                        verdict,
-                        held_ms: held.millis(),
-                    },
-                )?;
-                return Ok(true);
+                return self.verified(who, place, step, verdict, held.millis());
             }
             if stop.is_set() || self.cancelled(&plan.id)? {
                 return Ok(!stop.is_set());
@@ -1050,6 +1042,13 @@ struct Driving<'a>(&'a Engine, &'a str);
 impl Drop for Driving<'_> {
     fn drop(&mut self) {
         self.0.drives().remove(self.1);
+    }
+}
+
+/// The verdict of a proof that ended before its time.
+fn stopped(why: &str) -> Verdict {
+    Verdict::Unknown {
+        why: format!("the proof was stopped: {why}"),
     }
 }
 

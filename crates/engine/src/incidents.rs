@@ -137,7 +137,9 @@ fn same(incident: &Incident, root: &Root) -> bool {
         .any(|f| keys.contains(&f.key()))
 }
 
-fn opened(root: &Root, sight: &Sight, id: String) -> Incident {
+/// The incident of a cause that was seen for the first time.
+#[must_use]
+pub fn opened(root: &Root, sight: &Sight, id: String) -> Incident {
     let mut symptoms: Vec<String> = root.symptoms.iter().map(|f| f.kind.clone()).collect();
     symptoms.sort();
     symptoms.dedup();

@@ -9,3 +9,4 @@ pub mod starts;
 mod tell;
 mod upkeep;
 pub mod watch;
+mod would;

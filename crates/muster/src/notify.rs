@@ -12,6 +12,7 @@ pub mod board;
 pub mod channel;
 pub mod deliver;
 pub mod due;
+pub mod retry;
 
 /// A receiver.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use muster_model::{
     Approval, Blast, FrozenTarget, Limits, OnFail, Plan, PlanFacts, PlanResult, PlannedStep, Policy, Record,
-    Risk, RunOutcome, RunbookRef, Scope, Span, StepPlan, TargetFacts, Time, UndoPlan,
+    Risk, RunOutcome, RunbookRef, Scope, Span, StepPlan, TargetFacts, Time, UndoPlan, Window,
 };
 
 use super::{Facts, Phase, Starter};
@@ -153,6 +153,18 @@ pub(super) fn past(id: &str, ended: Option<i64>, outcome: Option<RunOutcome>) ->
         ended_at: ended.map(at),
         outcome,
         effects: 1,
+    }
+}
+
+pub(super) fn nights() -> Window {
+    Window {
+        name: "nights".into(),
+        days: vec![1, 2, 3, 4, 5],
+        from: 22 * 60,
+        to: 5 * 60,
+        zone: "Europe/Berlin".into(),
+        risk: Risk::Disruptive,
+        incidents: true,
     }
 }
 

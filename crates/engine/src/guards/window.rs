@@ -117,20 +117,8 @@ fn state(window: &Window, now: Time) -> Result<State, String> {
 mod tests {
     use muster_model::Risk;
 
-    use super::super::fixture::{facts, plan, policy};
+    use super::super::fixture::{facts, nights, plan, policy};
     use super::*;
-
-    fn nights() -> Window {
-        Window {
-            name: "nights".into(),
-            days: vec![1, 2, 3, 4, 5],
-            from: 22 * 60,
-            to: 5 * 60,
-            zone: "Europe/Berlin".into(),
-            risk: Risk::Disruptive,
-            incidents: true,
-        }
-    }
 
     fn asked(window: &Window, phase: Phase, now: &str) -> Result<(), Refusal> {
         let (plan, policy) = (plan(1), policy());

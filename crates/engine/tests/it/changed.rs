@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use muster_engine::{Driven, Engine, Starter, Stop};
-use muster_model::{RunOutcome, RunState, Window};
+use muster_model::{RunOutcome, RunState};
 use rusqlite::Connection;
 
-use crate::fake::{Shared, book, engine, plan, shelve, world};
+use crate::fake::{Shared, approved, book, drive, engine, on_mondays, parked_at, plan, shelve, world};
 
 struct Approved {
     dir: tempfile::TempDir,
@@ -15,15 +15,11 @@ struct Approved {
     id: String,
 }
 
-async fn approved() -> Approved {
+async fn ready() -> Approved {
     let dir = tempfile::tempdir().expect("dir");
     let things = world(2);
     let engine = engine(dir.path(), &things);
-    let id = plan(&engine, &book("thing.end@1", "escalate"), "daemon")
-        .await
-        .plan
-        .id;
-    engine.approve(&id, "bo", None, None).expect("approves");
+    let id = approved(&engine).await;
     Approved {
         dir,
         things,
@@ -34,11 +30,7 @@ async fn approved() -> Approved {
 
 /// Starts it; the guard that refuses, with what it says.
 async fn refused(a: &Approved) -> (&'static str, String) {
-    let driven = a
-        .engine
-        .drive(&a.id, Starter::Person, &Stop::default())
-        .await
-        .expect("answers");
+    let driven = drive(&a.engine, &a.id).await;
     let Driven::Refused(_, refusal) = &driven else {
         panic!("{driven:?}")
     };
@@ -51,7 +43,7 @@ async fn refused(a: &Approved) -> (&'static str, String) {
 
 #[tokio::test]
 async fn an_edited_runbook() {
-    let a = approved().await;
+    let a = ready().await;
     shelve(
         &a.engine,
         &book("thing.end@1", "escalate").replace("hold: 10s", "hold: 11s"),
@@ -63,7 +55,7 @@ async fn an_edited_runbook() {
 
 #[tokio::test]
 async fn an_edited_list_of_approvers() {
-    let a = approved().await;
+    let a = ready().await;
     let mut now = a.engine.rules("shop");
     now.policy.approvers.push("eve".into());
     a.engine.reload(BTreeMap::from([("shop".to_owned(), now)]));
@@ -74,7 +66,7 @@ async fn an_edited_list_of_approvers() {
 
 #[tokio::test]
 async fn an_approver_who_is_none_any_more() {
-    let a = approved().await;
+    let a = ready().await;
     let mut now = a.engine.rules("shop");
     now.policy.approvers.retain(|n| n != "bo");
     a.engine.reload(BTreeMap::from([("shop".to_owned(), now)]));
@@ -83,7 +75,7 @@ async fn an_approver_who_is_none_any_more() {
 
 #[tokio::test]
 async fn another_primary_or_timeline() {
-    let a = approved().await;
+    let a = ready().await;
     a.things.lock().expect("lock").timeline = 2;
     let (guard, why) = refused(&a).await;
     assert_eq!(guard, "primary");
@@ -92,7 +84,7 @@ async fn another_primary_or_timeline() {
 
 #[tokio::test]
 async fn edited_targets_in_the_stored_plan() {
-    let a = approved().await;
+    let a = ready().await;
     let db = Connection::open(a.dir.path().join("journal.db")).expect("opens");
     db.execute_batch("DROP TRIGGER entry_no_update; UPDATE entry SET event = replace(event, 'thing 2', 'thing 7') WHERE kind = 'planned'")
         .expect("edits");
@@ -108,15 +100,11 @@ async fn edited_targets_in_the_stored_plan() {
 /// The primary changes in the middle of a run: the next batch is not begun.
 #[tokio::test]
 async fn a_failover_in_the_middle_stops_the_run() {
-    let a = approved().await;
+    let a = ready().await;
     let things = a.things.clone();
     a.things.lock().expect("lock").before_effect =
         Some(Box::new(move |_| things.lock().expect("lock").timeline = 2));
-    let driven = a
-        .engine
-        .drive(&a.id, Starter::Person, &Stop::default())
-        .await
-        .expect("stops");
+    let driven = drive(&a.engine, &a.id).await;
     assert_eq!(driven.run().outcome, Some(RunOutcome::Refused), "{driven:?}");
     assert!(
         driven.run().detail.contains("timeline"),
@@ -132,21 +120,17 @@ async fn a_failover_in_the_middle_stops_the_run() {
 async fn a_failover_during_the_proof_stops_the_proof() {
     // The reads of a run that nothing disturbs: the last ones are the proof's.
     let reads = {
-        let a = approved().await;
+        let a = ready().await;
         a.things.lock().expect("lock").failover_after = Some(1_000_000);
-        let ended = a.engine.drive(&a.id, Starter::Person, &Stop::default()).await;
-        assert_eq!(ended.expect("ends").run().outcome, Some(RunOutcome::Proven));
+        let ended = drive(&a.engine, &a.id).await;
+        assert_eq!(ended.run().outcome, Some(RunOutcome::Proven));
         1_000_000 - a.things.lock().expect("lock").failover_after.expect("counts")
     };
     assert!(reads > 4, "the plan's look and some of the proof: {reads}");
     for at in [2, reads - 1] {
-        let a = approved().await;
+        let a = ready().await;
         a.things.lock().expect("lock").failover_after = Some(at);
-        let driven = a
-            .engine
-            .drive(&a.id, Starter::Person, &Stop::default())
-            .await
-            .expect("ends");
+        let driven = drive(&a.engine, &a.id).await;
         let run = driven.run();
         assert_eq!(
             run.outcome,
@@ -165,24 +149,11 @@ async fn a_failover_during_the_proof_stops_the_proof() {
 /// Outside its window it waits, nothing is lost, and it goes on when the window opens.
 #[tokio::test]
 async fn a_window_makes_it_wait_and_lets_it_go_on() {
-    let a = approved().await;
-    let mut closed = a.engine.rules("shop");
-    closed.windows = vec![Window {
-        name: "nights".into(),
-        days: vec![1],
-        from: 60,
-        to: 120,
-        zone: "UTC".into(),
-        risk: muster_model::Risk::Disruptive,
-        incidents: true,
-    }];
-    a.engine
-        .reload(BTreeMap::from([("shop".to_owned(), closed.clone())]));
-    let driven = a
-        .engine
-        .drive(&a.id, Starter::Person, &Stop::default())
-        .await
-        .expect("waits");
+    let a = ready().await;
+    let open = a.engine.rules("shop");
+    let closed = on_mondays(open.clone());
+    a.engine.reload(BTreeMap::from([("shop".to_owned(), closed)]));
+    let driven = drive(&a.engine, &a.id).await;
     let Driven::Waiting(run, why) = &driven else {
         panic!("{driven:?}")
     };
@@ -195,10 +166,7 @@ async fn a_window_makes_it_wait_and_lets_it_go_on() {
     assert!(why.contains("`nights` opens at"), "{why}");
     // Asked again and again it says so once.
     for _ in 0..3 {
-        a.engine
-            .drive(&a.id, Starter::Person, &Stop::default())
-            .await
-            .expect("waits");
+        drive(&a.engine, &a.id).await;
     }
     let entries = a.engine.journal().of_run(&a.id).expect("reads");
     let waits = entries
@@ -206,33 +174,16 @@ async fn a_window_makes_it_wait_and_lets_it_go_on() {
         .filter(|e| matches!(e.event, muster_engine::Event::Waits { .. }))
         .count();
     assert_eq!(waits, 1, "{entries:#?}");
-    closed.windows.clear();
-    a.engine.reload(BTreeMap::from([("shop".to_owned(), closed)]));
-    let driven = a
-        .engine
-        .drive(&a.id, Starter::Person, &Stop::default())
-        .await
-        .expect("drives");
+    a.engine.reload(BTreeMap::from([("shop".to_owned(), open)]));
+    let driven = drive(&a.engine, &a.id).await;
     assert_eq!(driven.run().outcome, Some(RunOutcome::Proven), "{driven:?}");
 }
 
 /// The same runbook on the same target is not begun twice: who asks again gets the run that is under way.
 #[tokio::test]
 async fn a_duplicate_attaches_to_the_run_that_is_under_way() {
-    let a = approved().await;
-    let stop = Stop::default();
-    let s = stop.clone();
-    a.things.lock().expect("lock").before_effect = Some(Box::new(move |n| {
-        if n == 1 {
-            s.set();
-        }
-    }));
-    let driven = a
-        .engine
-        .drive(&a.id, Starter::Person, &stop)
-        .await
-        .expect("parks");
-    assert!(matches!(driven, Driven::Parked(_)), "{driven:?}");
+    let a = ready().await;
+    parked_at(&a.engine, &a.things, &a.id, 1).await;
     let again = plan(&a.engine, &book("thing.end@1", "escalate"), "ana").await;
     assert!(again.attached);
     assert_eq!(again.plan.id, a.id);
@@ -243,7 +194,7 @@ async fn a_duplicate_attaches_to_the_run_that_is_under_way() {
 /// A freeze of another target does not matter; one of the cluster or of everything does.
 #[tokio::test]
 async fn a_freeze_has_a_scope() {
-    let a = approved().await;
+    let a = ready().await;
     a.engine
         .freeze("ana", "shop/b", "disk is replaced")
         .expect("freezes");
@@ -256,11 +207,7 @@ async fn a_freeze_has_a_scope() {
     a.engine.freeze("ana", "shop", "audit").expect("freezes");
     assert_eq!(refused(&a).await.0, "freeze");
     a.engine.unfreeze("ana", "shop").expect("lifts");
-    let driven = a
-        .engine
-        .drive(&a.id, Starter::Person, &Stop::default())
-        .await
-        .expect("drives");
+    let driven = drive(&a.engine, &a.id).await;
     assert_eq!(driven.run().outcome, Some(RunOutcome::Proven), "{driven:?}");
     assert_eq!(a.engine.freezes().expect("reads").len(), 2);
 }
@@ -274,16 +221,9 @@ async fn a_run_that_goes_on_asks_the_guards_first() {
     let text = book("thing.end@1", "escalate").replace("canary: 1", "canary: 0");
     let id = plan(&engine, &text, "daemon").await.plan.id;
     engine.approve(&id, "bo", None, None).expect("approves");
-    let stop = Stop::default();
-    let s = stop.clone();
-    things.lock().expect("lock").before_effect = Some(Box::new(move |_| s.set()));
-    let driven = engine.drive(&id, Starter::Person, &stop).await.expect("parks");
-    assert!(matches!(driven, Driven::Parked(_)), "{driven:?}");
+    parked_at(&engine, &things, &id, 1).await;
     engine.freeze("ana", "", "an outage elsewhere").expect("freezes");
-    let driven = engine
-        .drive(&id, Starter::Person, &Stop::default())
-        .await
-        .expect("stops");
+    let driven = drive(&engine, &id).await;
     assert_eq!(driven.run().outcome, Some(RunOutcome::Refused), "{driven:?}");
     assert_eq!(
         things.lock().expect("lock").ended.len(),
@@ -295,38 +235,13 @@ async fn a_run_that_goes_on_asks_the_guards_first() {
 /// The window closes in the middle: it waits, however often it is asked, and goes on when the window opens again.
 #[tokio::test]
 async fn a_window_that_closes_in_the_middle_makes_it_wait_and_not_hang() {
-    let a = approved().await;
+    let a = ready().await;
     let open = a.engine.rules("shop");
-    let mut closed = open.clone();
-    closed.windows = vec![Window {
-        name: "nights".into(),
-        days: vec![1],
-        from: 60,
-        to: 120,
-        zone: "UTC".into(),
-        risk: muster_model::Risk::Disruptive,
-        incidents: true,
-    }];
-    let stop = Stop::default();
-    let s = stop.clone();
-    a.things.lock().expect("lock").before_effect = Some(Box::new(move |n| {
-        if n == 1 {
-            s.set();
-        }
-    }));
-    let driven = a
-        .engine
-        .drive(&a.id, Starter::Person, &stop)
-        .await
-        .expect("parks");
-    assert!(matches!(driven, Driven::Parked(_)), "{driven:?}");
+    let closed = on_mondays(open.clone());
+    parked_at(&a.engine, &a.things, &a.id, 1).await;
     a.engine.reload(BTreeMap::from([("shop".to_owned(), closed)]));
     for _ in 0..3 {
-        let driven = a
-            .engine
-            .drive(&a.id, Starter::Person, &Stop::default())
-            .await
-            .expect("waits");
+        let driven = drive(&a.engine, &a.id).await;
         assert_eq!(
             driven.run().state,
             RunState::Waiting {
@@ -336,11 +251,7 @@ async fn a_window_that_closes_in_the_middle_makes_it_wait_and_not_hang() {
         );
     }
     a.engine.reload(BTreeMap::from([("shop".to_owned(), open)]));
-    let driven = a
-        .engine
-        .drive(&a.id, Starter::Person, &Stop::default())
-        .await
-        .expect("drives");
+    let driven = drive(&a.engine, &a.id).await;
     assert_eq!(driven.run().outcome, Some(RunOutcome::Proven), "{driven:?}");
     assert!(a.things.lock().expect("lock").ended.values().all(|n| *n == 1));
 }

@@ -9,12 +9,12 @@ use muster_engine::clock::Clock;
 use muster_engine::lease::{FileLeases, Leases, TTL};
 use muster_engine::planner::{Planned, Request, VALID};
 use muster_engine::{
-    Action, ActionPlan, Catalogue, ClusterRules, CodeError, Engine, Journal, Known, Permit, Probe, Survey,
-    Surveyor,
+    Action, ActionPlan, Catalogue, ClusterRules, CodeError, Driven, Engine, Journal, Known, Permit, Probe,
+    Starter, Stop, Survey, Surveyor,
 };
 use muster_model::{
     Autopilot, Blast, Field, FrozenTarget, Kind, Observation, Outcome, Policy, Record, Risk, Scope,
-    Signature, Span, TargetFacts, Time, Type, UndoPlan,
+    Signature, Span, TargetFacts, Time, Type, UndoPlan, Window,
 };
 use muster_runbooks::{Library, check};
 use serde_json::json;
@@ -462,4 +462,56 @@ pub(crate) async fn plan(engine: &Engine, text: &str, by: &str) -> Planned {
         known: None,
     };
     engine.plan(&runbook, request).await.expect("plans")
+}
+
+/// A run that ends all things, approved.
+pub(crate) async fn approved(engine: &Engine) -> String {
+    let planned = plan(engine, &book("thing.end@1", "escalate"), "daemon").await;
+    engine
+        .approve(&planned.plan.id, "bo", None, None)
+        .expect("approves");
+    planned.plan.id
+}
+
+/// A run that hides all things and can bring them back; it needs nobody's word.
+pub(crate) async fn hiding(engine: &Engine) -> String {
+    plan(engine, &book("thing.hide@1", "undo"), "daemon")
+        .await
+        .plan
+        .id
+}
+
+/// A person starts it, or goes on with it.
+pub(crate) async fn drive(engine: &Engine, id: &str) -> Driven {
+    engine
+        .drive(id, Starter::Person, &Stop::default())
+        .await
+        .expect("drives")
+}
+
+/// As [`drive`]; the process is asked to stop in the effect on this thing.
+pub(crate) async fn parked_at(engine: &Engine, things: &Shared, id: &str, thing: u32) {
+    let stop = Stop::default();
+    let s = stop.clone();
+    things.lock().expect("lock").before_effect = Some(Box::new(move |n| {
+        if n == thing {
+            s.set();
+        }
+    }));
+    let driven = engine.drive(id, Starter::Person, &stop).await.expect("parks");
+    assert!(matches!(driven, Driven::Parked(_)), "{driven:?}");
+}
+
+/// The cluster may be changed on Mondays from one to two only; the clock of the tests begins on a Thursday.
+pub(crate) fn on_mondays(mut rules: ClusterRules) -> ClusterRules {
+    rules.windows = vec![Window {
+        name: "nights".into(),
+        days: vec![1],
+        from: 60,
+        to: 120,
+        zone: "UTC".into(),
+        risk: Risk::Disruptive,
+        incidents: true,
+    }];
+    rules
 }

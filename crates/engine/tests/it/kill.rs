@@ -4,7 +4,7 @@
 use muster_engine::{Starter, Stop};
 use muster_model::RunOutcome;
 
-use crate::fake::{book, engine, plan, world};
+use crate::fake::{book, drive, engine, plan, world};
 
 async fn killed_at(
     number: u64,
@@ -26,10 +26,7 @@ async fn killed_at(
     let died = first.drive(&id, Starter::Person, &Stop::default()).await.is_err();
     drop(first);
     let second = engine(dir.path(), &things);
-    let driven = second
-        .drive(&id, Starter::Person, &Stop::default())
-        .await
-        .expect("goes on");
+    let driven = drive(&second, &id).await;
     second.journal().verify().expect("chain");
     let world = things.lock().expect("lock");
     assert!(
@@ -95,10 +92,7 @@ async fn an_intent_that_cannot_be_observed_stops_the_run() {
     drop(first);
     things.lock().expect("lock").blind = true;
     let second = engine(dir.path(), &things);
-    let driven = second
-        .drive(&id, Starter::Person, &Stop::default())
-        .await
-        .expect("stops");
+    let driven = drive(&second, &id).await;
     assert_eq!(driven.run().outcome, Some(RunOutcome::Indeterminate));
     assert_eq!(
         things.lock().expect("lock").ended.len(),

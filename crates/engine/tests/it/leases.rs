@@ -7,7 +7,7 @@ use muster_engine::lease::{LeaseStore, Leases, MemoryLeases};
 use muster_engine::{Driven, EngineError, Event, Starter, Stop};
 use muster_model::{RunOutcome, RunState, Span};
 
-use crate::fake::{World, book, engine, engine_with, plan, world};
+use crate::fake::{World, approved, drive, engine, engine_with, world};
 
 const TTL: Span = Span::from_secs(15);
 
@@ -16,17 +16,13 @@ fn leases(store: &Arc<MemoryLeases>, owner: &str) -> Leases {
 }
 
 /// A plan that is approved, and what it is about.
-async fn approved(
+async fn first_owner(
     dir: &std::path::Path,
     things: &crate::fake::Shared,
     store: &Arc<MemoryLeases>,
 ) -> (muster_engine::Engine, String) {
     let engine = engine_with(dir, things, leases(store, "a"));
-    let id = plan(&engine, &book("thing.end@1", "escalate"), "daemon")
-        .await
-        .plan
-        .id;
-    engine.approve(&id, "bo", None, None).expect("approves");
+    let id = approved(&engine).await;
     (engine, id)
 }
 
@@ -36,17 +32,14 @@ async fn another_owner_of_the_run_or_its_cluster_makes_it_wait() {
         let dir = tempfile::tempdir().expect("dir");
         let things = world(2);
         let store = Arc::new(MemoryLeases::default());
-        let (engine, id) = approved(dir.path(), &things, &store).await;
+        let (engine, id) = first_owner(dir.path(), &things, &store).await;
         let key = if key == "run" {
             format!("run-{id}")
         } else {
             "cluster-77".to_owned()
         };
         let theirs = store.acquire(&key, "b", TTL).await.expect("free");
-        let driven = engine
-            .drive(&id, Starter::Person, &Stop::default())
-            .await
-            .expect("waits");
+        let driven = drive(&engine, &id).await;
         let Driven::Waiting(run, why) = &driven else {
             panic!("{driven:?}")
         };
@@ -54,10 +47,7 @@ async fn another_owner_of_the_run_or_its_cluster_makes_it_wait() {
         assert_eq!(run.state, RunState::Waiting { what: "lease".into() });
         assert!(things.lock().expect("lock").ended.is_empty());
         store.release(&theirs).await.expect("gives back");
-        let driven = engine
-            .drive(&id, Starter::Person, &Stop::default())
-            .await
-            .expect("drives");
+        let driven = drive(&engine, &id).await;
         assert_eq!(driven.run().outcome, Some(RunOutcome::Proven));
     }
 }
@@ -69,7 +59,7 @@ async fn who_slept_through_its_lease_neither_writes_nor_acts() {
     let dir = tempfile::tempdir().expect("dir");
     let things = world(3);
     let store = Arc::new(MemoryLeases::default());
-    let (first, id) = approved(dir.path(), &things, &store).await;
+    let (first, id) = first_owner(dir.path(), &things, &store).await;
     let (s, d, t, i) = (store.clone(), dir.path().to_owned(), things.clone(), id.clone());
     let taken_over = Arc::new(tokio::sync::Notify::new());
     let told = taken_over.clone();
@@ -88,10 +78,7 @@ async fn who_slept_through_its_lease_neither_writes_nor_acts() {
                     .expect("runtime");
                 runtime.block_on(async {
                     let second = engine_with(&d, &t, leases(&s, "b"));
-                    let driven = second
-                        .drive(&i, Starter::Person, &Stop::default())
-                        .await
-                        .expect("takes over");
+                    let driven = drive(&second, &i).await;
                     assert_eq!(driven.run().outcome, Some(RunOutcome::Proven), "{driven:?}");
                 });
             });
@@ -137,7 +124,7 @@ async fn a_lease_that_cannot_be_renewed_parks_the_run() {
     let dir = tempfile::tempdir().expect("dir");
     let things = world(3);
     let store = Arc::new(MemoryLeases::default());
-    let (engine, id) = approved(dir.path(), &things, &store).await;
+    let (engine, id) = first_owner(dir.path(), &things, &store).await;
     let s = store.clone();
     things.lock().expect("lock").before_effect = Some(Box::new(move |n| {
         if n == 2 {
@@ -146,10 +133,7 @@ async fn a_lease_that_cannot_be_renewed_parks_the_run() {
             s.pass(TTL);
         }
     }));
-    let driven = engine
-        .drive(&id, Starter::Person, &Stop::default())
-        .await
-        .expect("parks");
+    let driven = drive(&engine, &id).await;
     let Driven::Parked(run) = &driven else {
         panic!("{driven:?}")
     };
@@ -166,10 +150,7 @@ async fn a_lease_that_cannot_be_renewed_parks_the_run() {
     );
     store.fail(false);
     things.lock().expect("lock").before_effect = None;
-    let driven = engine
-        .drive(&id, Starter::Person, &Stop::default())
-        .await
-        .expect("goes on");
+    let driven = drive(&engine, &id).await;
     assert_eq!(driven.run().outcome, Some(RunOutcome::Proven), "{driven:?}");
     let World { ended, .. } = &*things.lock().expect("lock");
     assert!(ended.values().all(|n| *n == 1), "{ended:?}");
@@ -187,18 +168,11 @@ async fn a_clock_that_is_set_never_makes_an_effect_happen_twice_or_a_run_hang() 
         let dir = tempfile::tempdir().expect("dir");
         let things = world(2);
         let engine = engine(dir.path(), &things);
-        let id = plan(&engine, &book("thing.end@1", "escalate"), "daemon")
-            .await
-            .plan
-            .id;
-        engine.approve(&id, "bo", None, None).expect("approves");
+        let id = approved(&engine).await;
         let wall = things.clone();
         things.lock().expect("lock").before_effect =
             Some(Box::new(move |_| wall.lock().expect("lock").skew = skew));
-        let driven = engine
-            .drive(&id, Starter::Person, &Stop::default())
-            .await
-            .expect("drives");
+        let driven = drive(&engine, &id).await;
         assert_eq!(driven.run().outcome, Some(outcome), "{skew} s: {driven:?}");
         let world = things.lock().expect("lock");
         assert_eq!(world.ended.len(), touched, "{skew} s: {world:?}");

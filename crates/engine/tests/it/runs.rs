@@ -3,7 +3,7 @@
 use muster_engine::{Driven, EngineError, Starter, Stop};
 use muster_model::{PlanResult, RunOutcome, RunState};
 
-use crate::fake::{book, engine, plan, world};
+use crate::fake::{approved, book, drive, engine, hiding, parked_at, plan, world};
 
 fn outcome(driven: &Driven) -> Option<RunOutcome> {
     driven.run().outcome
@@ -17,10 +17,7 @@ async fn a_disruptive_plan_waits_for_another_person_and_is_proven() {
     let planned = plan(&engine, &book("thing.end@1", "escalate"), "ana").await;
     assert_eq!(planned.plan.result, PlanResult::Changes);
     let id = planned.plan.id.clone();
-    let driven = engine
-        .drive(&id, Starter::Person, &Stop::default())
-        .await
-        .expect("drives");
+    let driven = drive(&engine, &id).await;
     assert!(matches!(&driven, Driven::Waiting(run, _) if run.state == RunState::WaitingApproval));
     assert!(things.lock().expect("lock").ended.is_empty());
     assert!(
@@ -38,17 +35,11 @@ async fn a_disruptive_plan_waits_for_another_person_and_is_proven() {
         "a stranger may not"
     );
     engine.approve(&id, "bo", None, None).expect("approves");
-    let driven = engine
-        .drive(&id, Starter::Person, &Stop::default())
-        .await
-        .expect("drives");
+    let driven = drive(&engine, &id).await;
     assert_eq!(outcome(&driven), Some(RunOutcome::Proven), "{driven:?}");
     assert_eq!(things.lock().expect("lock").ended.len(), 3);
     assert!(engine.journal().verify().expect("chain") > 10);
-    let again = engine
-        .drive(&id, Starter::Person, &Stop::default())
-        .await
-        .expect("drives");
+    let again = drive(&engine, &id).await;
     assert_eq!(outcome(&again), Some(RunOutcome::Proven), "a plan runs once");
     assert_eq!(things.lock().expect("lock").ended.values().max(), Some(&1));
 }
@@ -58,16 +49,9 @@ async fn what_changed_since_the_plan_is_skipped() {
     let dir = tempfile::tempdir().expect("dir");
     let things = world(2);
     let engine = engine(dir.path(), &things);
-    let id = plan(&engine, &book("thing.end@1", "escalate"), "daemon")
-        .await
-        .plan
-        .id;
-    engine.approve(&id, "bo", None, None).expect("approves");
+    let id = approved(&engine).await;
     things.lock().expect("lock").things.insert(1, 5);
-    let driven = engine
-        .drive(&id, Starter::Person, &Stop::default())
-        .await
-        .expect("drives");
+    let driven = drive(&engine, &id).await;
     assert_eq!(
         outcome(&driven),
         Some(RunOutcome::Escalated),
@@ -92,14 +76,8 @@ async fn a_failure_undoes_in_reverse_what_happened() {
     let things = world(3);
     things.lock().expect("lock").stubborn = vec![3];
     let engine = engine(dir.path(), &things);
-    let id = plan(&engine, &book("thing.hide@1", "undo"), "daemon")
-        .await
-        .plan
-        .id;
-    let driven = engine
-        .drive(&id, Starter::Person, &Stop::default())
-        .await
-        .expect("drives");
+    let id = hiding(&engine).await;
+    let driven = drive(&engine, &id).await;
     assert_eq!(outcome(&driven), Some(RunOutcome::Undone), "{driven:?}");
     let world = things.lock().expect("lock");
     assert_eq!(world.things.len(), 3);
@@ -117,14 +95,8 @@ async fn what_failed_half_way_is_seen_and_taken_back_too() {
     let things = world(3);
     things.lock().expect("lock").clumsy = vec![3];
     let engine = engine(dir.path(), &things);
-    let id = plan(&engine, &book("thing.hide@1", "undo"), "daemon")
-        .await
-        .plan
-        .id;
-    let driven = engine
-        .drive(&id, Starter::Person, &Stop::default())
-        .await
-        .expect("drives");
+    let id = hiding(&engine).await;
+    let driven = drive(&engine, &id).await;
     assert_eq!(outcome(&driven), Some(RunOutcome::Undone), "{driven:?}");
     let world = things.lock().expect("lock");
     assert_eq!(world.things.len(), 3, "{world:?}");
@@ -141,14 +113,8 @@ async fn an_undo_that_fails_is_a_state_with_a_name_and_not_a_crash() {
         world.gone = vec![2];
     }
     let engine = engine(dir.path(), &things);
-    let id = plan(&engine, &book("thing.hide@1", "undo"), "daemon")
-        .await
-        .plan
-        .id;
-    let driven = engine
-        .drive(&id, Starter::Person, &Stop::default())
-        .await
-        .expect("drives");
+    let id = hiding(&engine).await;
+    let driven = drive(&engine, &id).await;
     assert_eq!(outcome(&driven), Some(RunOutcome::UndoFailed), "{driven:?}");
     let said = &driven.run().detail;
     assert!(said.contains("undoing thing 2 failed 3 times"), "{said}");
@@ -174,16 +140,9 @@ async fn a_thing_that_comes_back_is_not_cured() {
     let dir = tempfile::tempdir().expect("dir");
     let things = world(1);
     let engine = engine(dir.path(), &things);
-    let id = plan(&engine, &book("thing.end@1", "escalate"), "daemon")
-        .await
-        .plan
-        .id;
-    engine.approve(&id, "bo", None, None).expect("approves");
+    let id = approved(&engine).await;
     things.lock().expect("lock").relapse = Some(7);
-    let driven = engine
-        .drive(&id, Starter::Person, &Stop::default())
-        .await
-        .expect("drives");
+    let driven = drive(&engine, &id).await;
     assert_eq!(outcome(&driven), Some(RunOutcome::Escalated));
     assert!(
         driven.run().detail.contains("came back"),
@@ -206,21 +165,12 @@ async fn nothing_to_do_makes_no_run_and_a_freeze_holds() {
     let dir = tempfile::tempdir().expect("dir");
     let things = world(2);
     let engine = crate::fake::engine(dir.path(), &things);
-    let id = plan(&engine, &book("thing.hide@1", "undo"), "daemon")
-        .await
-        .plan
-        .id;
+    let id = hiding(&engine).await;
     engine.freeze("ana", "", "release").expect("freezes");
-    let driven = engine
-        .drive(&id, Starter::Person, &Stop::default())
-        .await
-        .expect("drives");
+    let driven = drive(&engine, &id).await;
     assert!(matches!(&driven, Driven::Refused(_, r) if r.guard == "freeze"));
     engine.unfreeze("ana", "").expect("unfreezes");
-    let driven = engine
-        .drive(&id, Starter::Person, &Stop::default())
-        .await
-        .expect("drives");
+    let driven = drive(&engine, &id).await;
     assert_eq!(outcome(&driven), Some(RunOutcome::Proven));
 }
 
@@ -229,20 +179,14 @@ async fn a_stop_parks_and_a_cancel_undoes() {
     let dir = tempfile::tempdir().expect("dir");
     let things = world(2);
     let engine = engine(dir.path(), &things);
-    let id = plan(&engine, &book("thing.hide@1", "undo"), "daemon")
-        .await
-        .plan
-        .id;
+    let id = hiding(&engine).await;
     let stop = Stop::default();
     stop.set();
     let driven = engine.drive(&id, Starter::Person, &stop).await.expect("drives");
     assert!(matches!(driven, Driven::Parked(_)));
     assert!(things.lock().expect("lock").ended.is_empty());
     engine.cancel(&id, "ana", "not now").expect("cancels");
-    let driven = engine
-        .drive(&id, Starter::Person, &Stop::default())
-        .await
-        .expect("drives");
+    let driven = drive(&engine, &id).await;
     assert_eq!(outcome(&driven), Some(RunOutcome::Cancelled));
     assert!(engine.reject(&id, "ana", "late").is_err(), "it is over");
 }
@@ -289,16 +233,9 @@ async fn the_story_tells_many_alike_in_one_line_and_what_differs_by_itself() {
     let dir = tempfile::tempdir().expect("dir");
     let things = world(6);
     let engine = engine(dir.path(), &things);
-    let id = plan(&engine, &book("thing.end@1", "escalate"), "daemon")
-        .await
-        .plan
-        .id;
-    engine.approve(&id, "bo", None, None).expect("approves");
+    let id = approved(&engine).await;
     things.lock().expect("lock").things.insert(6, 9);
-    engine
-        .drive(&id, Starter::Person, &Stop::default())
-        .await
-        .expect("drives");
+    drive(&engine, &id).await;
     let entries = engine.journal().of_run(&id).expect("reads");
     let story = muster_engine::story::timeline(&entries);
     let folded: Vec<_> = story.iter().filter(|l| l.through > l.entry).collect();
@@ -316,15 +253,8 @@ async fn a_run_that_does_not_get_on_is_said_once_and_heads_are_handed_out_once()
     let dir = tempfile::tempdir().expect("dir");
     let things = world(2);
     let engine = engine(dir.path(), &things);
-    let id = plan(&engine, &book("thing.hide@1", "undo"), "daemon")
-        .await
-        .plan
-        .id;
-    let stop = Stop::default();
-    let s = stop.clone();
-    things.lock().expect("lock").before_effect = Some(Box::new(move |_| s.set()));
-    let driven = engine.drive(&id, Starter::Person, &stop).await.expect("parks");
-    assert!(matches!(driven, Driven::Parked(_)), "{driven:?}");
+    let id = hiding(&engine).await;
+    parked_at(&engine, &things, &id, 1).await;
     assert!(engine.stuck().expect("reads").is_empty(), "not yet");
     things.lock().expect("lock").skew = 11 * 60;
     for _ in 0..3 {
@@ -379,20 +309,13 @@ async fn an_answer_that_was_lost_is_made_up_for_by_a_look() {
         let things = world(3);
         things.lock().expect("lock").lossy = vec![2];
         let engine = engine(dir.path(), &things);
-        let id = plan(&engine, &book("thing.end@1", "escalate"), "daemon")
-            .await
-            .plan
-            .id;
-        engine.approve(&id, "bo", None, None).expect("approves");
+        let id = approved(&engine).await;
         if dark {
             let world = things.clone();
             things.lock().expect("lock").before_effect =
                 Some(Box::new(move |n| world.lock().expect("lock").blind = n == 2));
         }
-        let driven = engine
-            .drive(&id, Starter::Person, &Stop::default())
-            .await
-            .expect("drives");
+        let driven = drive(&engine, &id).await;
         assert_eq!(outcome(&driven), Some(wanted), "{driven:?}");
         assert!(things.lock().expect("lock").ended.values().all(|n| *n == 1));
     }
@@ -405,11 +328,7 @@ async fn a_cancel_does_not_hide_that_nobody_can_say() {
     let things = world(2);
     things.lock().expect("lock").lossy = vec![2];
     let engine = std::sync::Arc::new(engine(dir.path(), &things));
-    let id = plan(&engine, &book("thing.end@1", "escalate"), "daemon")
-        .await
-        .plan
-        .id;
-    engine.approve(&id, "bo", None, None).expect("approves");
+    let id = approved(&engine).await;
     let (world, e, i) = (things.clone(), engine.clone(), id.clone());
     things.lock().expect("lock").before_effect = Some(Box::new(move |n| {
         if n == 2 {
@@ -417,10 +336,7 @@ async fn a_cancel_does_not_hide_that_nobody_can_say() {
             e.cancel(&i, "ana", "enough").expect("asks");
         }
     }));
-    let driven = engine
-        .drive(&id, Starter::Person, &Stop::default())
-        .await
-        .expect("drives");
+    let driven = drive(&engine, &id).await;
     assert_eq!(outcome(&driven), Some(RunOutcome::Indeterminate), "{driven:?}");
     things.lock().expect("lock").before_effect = None;
 }

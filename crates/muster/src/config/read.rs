@@ -1,7 +1,6 @@
 //! Reading the file: strict keys with suggestions, paths relative to the file, secrets from files, environment,
 //! `.pgpass` or systemd credentials.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use muster_model::{Autopilot, Decision, Policy, Protect, Span, Threshold, Thresholds};
@@ -9,12 +8,12 @@ use muster_observe::Cadence;
 use muster_reach::{CacheConfig, ClusterConfig, Login, PoolerConfig, ServerConfig, redact};
 use muster_runbooks::tree::{At, Problems, Tree, parse};
 use muster_runbooks::{Level, Problem};
-use secrecy::SecretString;
 
 use super::{ClusterSettings, Keep, Resolved, Shown};
 use crate::notify::{Channel, Notify};
 
 mod notify;
+mod secrets;
 mod starts;
 mod windows;
 
@@ -546,11 +545,12 @@ impl Reader<'_> {
     }
 
     fn pooler(&mut self, cluster: &str, tree: &Tree, taken: &mut Vec<String>) -> Option<PoolerConfig> {
-        const KEYS: [&str; 6] = [
+        const KEYS: [&str; 7] = [
             "name",
             "url",
             "password_file",
             "password_env",
+            "password_credential",
             "passfile",
             "config",
         ];
@@ -575,8 +575,17 @@ impl Reader<'_> {
     }
 
     fn cache(&mut self, cluster: &str, tree: &Tree, taken: &mut Vec<String>) -> Option<CacheConfig> {
-        self.problems
-            .map(tree, "a cache", &["name", "url", "password_file", "password_env"])?;
+        self.problems.map(
+            tree,
+            "a cache",
+            &[
+                "name",
+                "url",
+                "password_file",
+                "password_env",
+                "password_credential",
+            ],
+        )?;
         let (name, address) = self.member(cluster, tree, taken)?;
         let login = self.login(
             tree,
@@ -644,29 +653,7 @@ impl Reader<'_> {
                 "{key}.{url_key} holds a password; a `{password_key}_file` is safer"
             ));
         }
-        let mut password = None;
-        if let Some(f) = tree.get(&format!("{password_key}_file")) {
-            password = Some(self.secret_file(f)?);
-        } else if let Some(v) = tree.get(&format!("{password_key}_env")) {
-            let name = self.problems.text(v, "password_env")?;
-            match (self.env)(&name) {
-                Some(secret) => password = Some(SecretString::from(secret)),
-                None => {
-                    let help = Some(format!("set {name}, or use `{password_key}_file`"));
-                    self.problems
-                        .error("secret", v.at(), format!("the environment has no {name}"), help);
-                }
-            }
-        } else if let Some(v) = tree.get(&format!("{password_key}_credential")) {
-            let name = self.problems.text(v, "password_credential")?;
-            let dir = (self.env)("CREDENTIALS_DIRECTORY").unwrap_or_default();
-            match std::fs::read_to_string(Path::new(&dir).join(&name)) {
-                Ok(text) => password = Some(SecretString::from(text.trim_end_matches('\n').to_owned())),
-                Err(e) => self
-                    .problems
-                    .error("secret", v.at(), format!("credential `{name}`: {e}"), None),
-            }
-        }
+        let password = self.secret(tree, key, password_key)?;
         let passfile = match tree.get("passfile") {
             Some(f) => self.problems.text(f, "passfile").map(|t| self.path(&t)),
             None => (self.env)("PGPASSFILE")
@@ -678,41 +665,6 @@ impl Reader<'_> {
             password,
             passfile,
         })
-    }
-
-    fn secret_file(&mut self, tree: &Tree) -> Option<SecretString> {
-        let text = self.problems.text(tree, "a password file")?;
-        let path = self.path(&text);
-        match std::fs::read_to_string(&path) {
-            Err(e) => {
-                let help = Some("make it with mode 0600 and nothing but the password in it".to_owned());
-                self.problems.error(
-                    "secret",
-                    tree.at(),
-                    format!("the password file {} cannot be read: {e}", path.display()),
-                    help,
-                );
-                None
-            }
-            Ok(secret) => {
-                let mode = std::fs::metadata(&path)
-                    .map(|m| m.permissions().mode())
-                    .unwrap_or(0);
-                if mode & 0o007 != 0 {
-                    let help = Some(format!("run: chmod 600 {}", path.display()));
-                    self.problems.error(
-                        "secret",
-                        tree.at(),
-                        format!("everybody can read the password file {}", path.display()),
-                        help,
-                    );
-                    return None;
-                }
-                Some(SecretString::from(
-                    secret.trim_end_matches(['\n', '\r']).to_owned(),
-                ))
-            }
-        }
     }
 
     /// `${NAME}` from the environment.

@@ -21,11 +21,12 @@ pub fn schema() -> Value {
     );
     let pooler = object(
         json!(["name", "url"]),
-        json!({"name": text, "url": text, "password_file": text, "password_env": text, "passfile": text, "config": text}),
+        json!({"name": text, "url": text, "password_file": text, "password_env": text, "password_credential": text, "passfile": text,
+            "config": text}),
     );
     let cache = object(
         json!(["name", "url"]),
-        json!({"name": text, "url": text, "password_file": text, "password_env": text}),
+        json!({"name": text, "url": text, "password_file": text, "password_env": text, "password_credential": text}),
     );
     let cluster = object(
         json!(["servers"]),
@@ -54,9 +55,9 @@ pub fn schema() -> Value {
     );
     let channel = object(
         json!(["kind"]),
-        json!({"kind": {"enum": ["webhook", "slack", "pagerduty", "mail"]}, "url": text, "url_file": text, "url_env": text,
-            "token_file": text, "token_env": text, "key_file": text, "key_env": text, "server": text, "user": text,
-            "password_file": text, "password_env": text, "from": text, "to": texts}),
+        json!({"kind": {"enum": ["webhook", "slack", "pagerduty", "mail"]}, "url": text, "url_file": text, "url_env": text, "url_credential": text,
+            "token_file": text, "token_env": text, "token_credential": text, "key_file": text, "key_env": text, "key_credential": text,
+            "server": text, "user": text, "password_file": text, "password_env": text, "password_credential": text, "from": text, "to": texts}),
     );
     let level = json!({"anyOf": [texts, object(json!(["to"]), json!({"to": texts, "after": span}))]});
     let notify = object(
@@ -64,7 +65,7 @@ pub fn schema() -> Value {
         json!({"channels": {"type": "object", "additionalProperties": channel},
             "levels": object(json!([]), json!({"L1": level, "L2": level, "L3": level, "L4": level, "vendor": level})),
             "repeat": span, "page": text,
-            "heartbeat": object(json!([]), json!({"url": text, "url_file": text, "url_env": text, "every": span}))}),
+            "heartbeat": object(json!([]), json!({"url": text, "url_file": text, "url_env": text, "url_credential": text, "every": span}))}),
     );
     let trigger = object(json!(["runbook"]), json!({"runbook": text, "label": text}));
     json!({

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use muster_engine::guards::Refusal;
-use muster_engine::incidents::{Change, GLASS, LastRun, Root, Sight, absorb};
+use muster_engine::incidents::{Change, GLASS, LastRun, Root, Sight, absorb, opened};
 use muster_engine::planner::new_id;
 use muster_engine::{Engine, EngineError, Event, Place, journal};
 use muster_model::{
-    Cause, Evidence, EvidenceMoment, Finding, Incident, IncidentSeverity, IncidentState, Plan, RunOutcome,
-    RunState, Severity, Snapshot, Span, Subject, Time, canonical_json, digest_of,
+    Evidence, EvidenceMoment, Finding, Incident, IncidentSeverity, IncidentState, Plan, RunOutcome, RunState,
+    Severity, Snapshot, Span, Subject, Time, canonical_json, digest_of,
 };
 use muster_rules::Correlated;
 
@@ -222,29 +222,21 @@ impl Desk {
             incident: true,
             ruled_out: Vec::new(),
         };
-        let incident = Incident {
-            format: muster_model::FORMAT,
-            id: new_id("i"),
-            state: IncidentState::Open,
+        let root = Root {
+            cause: finding,
+            symptoms: Vec::new(),
             severity: IncidentSeverity::P1,
+            opens: true,
+        };
+        let sight = Sight {
             cluster: plan.scope.cluster.clone(),
             identity: plan.scope.identity.clone(),
-            target: finding.target.clone(),
-            cause: Cause {
-                kind: finding.kind.clone(),
-                subject: finding.subject.clone(),
-            },
-            symptoms: Vec::new(),
-            findings: vec![finding.clone()],
-            finding,
-            opened_at: now,
-            detected_at: now,
-            last_seen_at: now,
-            first_action_at: None,
-            resolved_at: None,
-            resolution: None,
-            runs: vec![plan.id.clone()],
+            at: now,
+            roots: Vec::new(),
+            blind: Vec::new(),
         };
+        let mut incident = opened(&root, &sight, new_id("i"));
+        incident.runs.push(plan.id.clone());
         let mut kept = self.lock();
         // Asked again for the same run, it is the same glass.
         let same = kept

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::http;
 use super::socket::SOCKET;
-use super::watch::{Watch, write};
+use super::watch::{Topic, Watch, write};
 use crate::app::App;
 use crate::config;
 
@@ -291,10 +291,7 @@ fn reload(watch: &Arc<Watch>) {
     if notices.is_empty() {
         tracing::info!("config reloaded");
     }
-    for n in &notices {
-        tracing::warn!("{n}");
-    }
-    *write(&watch.notices) = notices;
+    watch.says(Topic::Config, notices);
     watch.changed();
 }
 

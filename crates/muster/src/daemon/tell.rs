@@ -9,31 +9,14 @@ use muster_engine::{Engine, EngineError};
 use muster_model::{Digest, IncidentSeverity, PlanResult, RunState, Span, Time};
 use tokio::task::JoinSet;
 
-use super::watch::{Watch, read, write};
+use super::watch::{Topic, Watch, read};
 use crate::notify::board::{Alarm, Board, KINDS, Live};
 use crate::notify::deliver::{Postman, Refused};
+use crate::notify::retry::{self, Tries};
 use crate::notify::{Heartbeat, Notify, due};
 
-/// First pause before another try; doubled up to the longest.
-const PAUSE: Span = Span::from_secs(5);
-const LONGEST: Span = Span::from_mins(5);
-/// A message that was not taken for so long is given up.
-const GIVE_UP: Span = Span::from_mins(2 * 60);
 /// A picture of a cluster that is older says nothing about whether Muster looks.
 const FRESH: Span = Span::from_secs(60);
-/// How a notice about a channel begins.
-const UNREACHED: &str = "Messages through `";
-/// How a notice about the dead-man's switch begins.
-const UNBEATEN: &str = "The heartbeat";
-
-/// Tries of one message.
-#[derive(Clone, Copy, Debug)]
-struct Tries {
-    first: Time,
-    next: Time,
-    pause: Span,
-}
-
 /// What the daemon keeps in mind about messages.
 #[derive(Default)]
 struct Desk {
@@ -74,7 +57,8 @@ pub(super) async fn people(watch: Arc<Watch>) {
         }
         let notify = watch.app.config().notify.clone();
         if notify.channels.is_empty() && notify.heartbeat.is_none() {
-            told_of(&watch, UNREACHED, &[]);
+            watch.says(Topic::Channels, Vec::new());
+            watch.says(Topic::Heartbeat, Vec::new());
             continue;
         }
         let postman = match &postman {
@@ -82,11 +66,7 @@ pub(super) async fn people(watch: Arc<Watch>) {
             None => match Postman::new() {
                 Ok(new) => postman.insert(new),
                 Err(why) => {
-                    told_of(
-                        &watch,
-                        UNREACHED,
-                        &[format!("{UNREACHED}every channel` cannot be sent: {why}.")],
-                    );
+                    watch.says(Topic::Channels, vec![format!("No message can be sent: {why}.")]);
                     continue;
                 }
             },
@@ -94,8 +74,9 @@ pub(super) async fn people(watch: Arc<Watch>) {
         let now = watch.app.engine.now();
         let result = news(&watch, &mut desk, &notify, now);
         broken(&watch, &mut desk, result.err(), now);
-        if let Some(heartbeat) = &notify.heartbeat {
-            beaten(&watch, postman, heartbeat, &mut desk, now);
+        match &notify.heartbeat {
+            Some(heartbeat) => beaten(&watch, postman, heartbeat, &mut desk, now),
+            None => watch.says(Topic::Heartbeat, Vec::new()),
         }
         let taken: BTreeSet<&String> = busy.values().collect();
         for n in next(&desk, &taken, now) {
@@ -118,23 +99,17 @@ pub(super) async fn people(watch: Arc<Watch>) {
             .retain(|channel, _| notify.channels.contains_key(channel));
         let unreached = desk.unreached.iter().map(|(channel, why)| {
             format!(
-                "{UNREACHED}{channel}` do not get through: {why}. `muster notify test {channel}` tries it."
+                "Messages through `{channel}` do not get through: {why}. `muster notify test {channel}` tries it."
             )
         });
-        told_of(&watch, UNREACHED, &unreached.collect::<Vec<_>>());
+        watch.says(Topic::Channels, unreached.collect());
     }
     sending.shutdown().await;
 }
 
 /// Notes since when the journal cannot be read or written: by us, or by who keeps the incidents.
 fn broken(watch: &Watch, desk: &mut Desk, error: Option<EngineError>, now: Time) {
-    let unwritable = || {
-        let notices = read(&watch.notices);
-        notices
-            .iter()
-            .find(|n| n.starts_with(super::watch::UNWRITABLE))
-            .cloned()
-    };
+    let unwritable = || watch.notices(Some(Topic::Journal)).into_iter().next();
     match error.map(|e| e.to_string()).or_else(unwritable) {
         None => desk.broken = None,
         Some(why) => {
@@ -286,21 +261,20 @@ fn sent(watch: &Watch, desk: &mut Desk, n: &Notification, result: Result<(), Ref
             Event::NotificationSent { id }
         }
         Err(refused) => {
-            let known = tries.get(&id).copied();
-            let first = known.map_or(now, |t| t.first);
-            let pause = known.map_or(PAUSE, |t| Span::from_millis(t.pause.millis() * 2).min(LONGEST));
-            let gave_up = !refused.again || now.since(first) >= GIVE_UP;
+            let tried = retry::after(tries.get(&id), now);
+            let gave_up = !refused.again || tried.is_none();
             board.refused(&id, &refused.why, gave_up);
             unreached.insert(n.channel.clone(), refused.why.clone());
             tracing::error!(channel = %n.channel, why = %refused.why, gave_up, "a message was not taken");
-            let tried = Tries {
-                first,
-                next: now.plus(pause),
-                pause,
+            let known = match tried.filter(|_| !gave_up) {
+                Some(tried) => tries.insert(id.clone(), tried).is_some(),
+                None => {
+                    tries.remove(&id);
+                    false
+                }
             };
-            if gave_up {
-                tries.remove(&id);
-            } else if tries.insert(id.clone(), tried).is_some() {
+            // Said once, and once more when it is given up.
+            if known {
                 return;
             }
             Event::NotificationFailed {
@@ -338,25 +312,12 @@ fn beaten(watch: &Arc<Watch>, postman: &Postman, heartbeat: &Heartbeat, desk: &m
     desk.beat = Some(now);
     let (watch, postman, url) = (watch.clone(), postman.clone(), heartbeat.url.clone());
     tokio::spawn(async move {
-        let notices: Vec<String> = match postman.beat(&url).await {
+        let notices = match postman.beat(&url).await {
             Ok(()) => Vec::new(),
             Err(e) => vec![format!(
-                "{UNBEATEN} is not taken: {e}. Nobody outside would notice if Muster ended."
+                "The heartbeat is not taken: {e}. Nobody outside would notice if Muster ended."
             )],
         };
-        told_of(&watch, UNBEATEN, &notices);
+        watch.says(Topic::Heartbeat, notices);
     });
-}
-
-/// Puts these notices in the place of those that begin so.
-fn told_of(watch: &Watch, beginning: &str, now: &[String]) {
-    let mut known = write(&watch.notices);
-    let before = known.clone();
-    known.retain(|n| !n.starts_with(beginning));
-    known.extend_from_slice(now);
-    let changed = *known != before;
-    drop(known);
-    if changed {
-        watch.changed();
-    }
 }

@@ -8,15 +8,10 @@ use std::time::Duration;
 
 use muster_engine::journal::Head;
 
-use super::watch::{Watch, write};
+use super::watch::{Topic, Watch};
 use crate::config::Keep;
 use crate::notify::Channel;
 use crate::notify::deliver::Postman;
-
-/// How a notice about a run that does not get on begins.
-const STUCK: &str = "Run ";
-/// How a notice about a head that cannot be kept begins.
-const UNKEPT: &str = "The head of the journal cannot be written to";
 
 /// So many heads are written down at once.
 const AT_ONCE: usize = 500;
@@ -28,33 +23,24 @@ pub(super) async fn look_after(watch: Arc<Watch>) {
     let mut through = BTreeMap::new();
     while !watch.stop.is_set() {
         tick.tick().await;
-        let mut notices = Vec::new();
+        let mut unkept = Vec::new();
         for keep in &watch.app.config().export_head {
             if let Err(why) = export(&watch, keep, &mut through).await {
-                notices.push(format!("{UNKEPT} {}: {why}.", named(keep)));
+                unkept.push(format!(
+                    "The head of the journal cannot be written to {}: {why}.",
+                    named(keep)
+                ));
             }
         }
+        watch.says(Topic::Heads, unkept);
         match watch.app.engine.stuck() {
-            Ok(stuck) => notices.extend(stuck.into_iter().map(|(id, why)| {
-                format!("{STUCK}{id} does not get on: {why}. `muster runs show {id}` says where; cancel it or abandon it.")
-            })),
-            Err(e) => tracing::warn!(error = %e, "runs cannot be looked after"),
-        }
-        let mut known = write(&watch.notices);
-        let before = known.clone();
-        let ours =
-            |n: &String| n.starts_with(UNKEPT) || (n.starts_with(STUCK) && n.contains("does not get on"));
-        known.retain(|n| !ours(n));
-        for n in notices {
-            if !before.contains(&n) {
-                tracing::error!("{n}");
+            Ok(stuck) => {
+                let said = stuck.into_iter().map(|(id, why)| {
+                    format!("Run {id} does not get on: {why}. `muster runs show {id}` says where; cancel it or abandon it.")
+                });
+                watch.says(Topic::Runs, said.collect());
             }
-            known.push(n);
-        }
-        let changed = *known != before;
-        drop(known);
-        if changed {
-            watch.changed();
+            Err(e) => tracing::warn!(error = %e, "runs cannot be looked after"),
         }
     }
 }

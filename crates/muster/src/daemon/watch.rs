@@ -16,6 +16,23 @@ use super::incidents::{Desk, Opened};
 use crate::app::{App, default_params};
 use crate::view::ClusterPicture;
 
+/// What sentences on every page are about; each has one writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Topic {
+    /// The journal cannot be written.
+    Journal,
+    /// The config of the last reload.
+    Config,
+    /// Runs that do not get on.
+    Runs,
+    /// Heads of the journal that cannot be kept.
+    Heads,
+    /// Channels that take no messages.
+    Channels,
+    /// The dead-man's switch.
+    Heartbeat,
+}
+
 /// What everybody may look at.
 pub struct Watch {
     /// The program.
@@ -35,7 +52,7 @@ pub struct Watch {
     /// Runs that cannot go on until somebody looks: said once, not every other second.
     pub given_up: RwLock<BTreeSet<String>>,
     /// Sentences that every page says.
-    pub notices: RwLock<Vec<String>>,
+    notices: RwLock<BTreeMap<Topic, Vec<String>>>,
     /// Runs at work in this process.
     pub runs: tokio::sync::Mutex<tokio::task::JoinSet<()>>,
 }
@@ -64,6 +81,28 @@ impl Watch {
     /// Says that something changed.
     pub fn changed(&self) {
         self.pulse.send_modify(|n| *n += 1);
+    }
+
+    /// Says this on every page about a topic, in the place of what was said about it before.
+    pub(super) fn says(&self, topic: Topic, now: Vec<String>) {
+        let mut notices = write(&self.notices);
+        let before = notices.get(&topic).map(Vec::as_slice).unwrap_or_default();
+        if before == now {
+            return;
+        }
+        for new in now.iter().filter(|n| !before.contains(n)) {
+            tracing::error!("{new}");
+        }
+        notices.insert(topic, now);
+        drop(notices);
+        self.changed();
+    }
+
+    /// What every page says, or what it says about one topic.
+    pub(super) fn notices(&self, of: Option<Topic>) -> Vec<String> {
+        let notices = read(&self.notices);
+        let wanted = notices.iter().filter(|(t, _)| of.is_none_or(|of| of == **t));
+        wanted.flat_map(|(_, said)| said.clone()).collect()
     }
 
     /// Starts or goes on with a run in the background.
@@ -231,7 +270,7 @@ impl Watch {
         write(&self.told).insert(name.to_owned(), told);
         match opened {
             Ok(opened) => {
-                write(&self.notices).retain(|n| !n.starts_with(UNWRITABLE));
+                self.says(Topic::Journal, Vec::new());
                 for o in opened {
                     match &o.ready {
                         Some(run) if settings.autopilot == Autopilot::Act => {
@@ -243,10 +282,8 @@ impl Watch {
                 }
             }
             Err(e) => {
-                tracing::error!(error = %e, "incidents cannot be written; nothing is started until they can");
-                let mut notices = write(&self.notices);
-                notices.retain(|n| !n.starts_with(UNWRITABLE));
-                notices.push(format!("{UNWRITABLE}: {e}. Nothing is changed anywhere."));
+                let why = format!("The journal cannot be written: {e}. Nothing is changed anywhere.");
+                self.says(Topic::Journal, vec![why]);
             }
         }
         self.changed();
@@ -310,9 +347,6 @@ impl Watch {
         muster_engine::guards::approvals_needed(plan, &self.app.engine.rules(&plan.scope.cluster).policy)
     }
 }
-
-/// How the notice about a full disk begins; it goes away when the disk has room again.
-pub(super) const UNWRITABLE: &str = "The journal cannot be written";
 
 /// Addresses whose picture is not complete: of what is not seen there nobody may say that it went away.
 fn blind(snapshot: &Snapshot, unknown: &[muster_rules::Unknown]) -> Vec<String> {

@@ -128,13 +128,13 @@ pub struct Taken {
     pub says: String,
 }
 
-/// Everything, as of the last entry taken in. What is over and told is forgotten but for its messages.
+/// Everything, as of the last entry taken in. Of what is over it keeps the messages, and a sentence on how it ended.
 #[derive(Clone, Debug, Default)]
 pub struct Board {
     /// The last entry taken in.
     pub through: u64,
     open: BTreeMap<String, Known>,
-    /// Why incidents were closed, for those about which people were told.
+    /// Why incidents were closed.
     closed: BTreeMap<String, String>,
     failed: BTreeMap<String, Failed>,
     taken: BTreeMap<String, Vec<Taken>>,

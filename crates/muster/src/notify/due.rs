@@ -162,10 +162,9 @@ pub fn trial(channel: &str, who: &str, now: Time) -> Notification {
 
 #[cfg(test)]
 mod tests {
+    use muster_engine::incidents::{Root, Sight, opened};
     use muster_engine::journal::{Entry, Event, GENESIS, Place};
-    use muster_model::{
-        Cause, Finding, Incident, IncidentState, Record, RunOutcome, Severity, Span, Subject,
-    };
+    use muster_model::{Finding, Incident, IncidentState, Record, RunOutcome, Severity, Span, Subject};
 
     use super::*;
     use crate::notify::board::Live;
@@ -192,28 +191,23 @@ mod tests {
             cause: true,
             ruled_out: Vec::new(),
         };
-        Incident {
-            format: muster_model::FORMAT,
-            id: "i-1".into(),
-            state,
+        let root = Root {
+            cause: finding,
+            symptoms: Vec::new(),
             severity: IncidentSeverity::P1,
+            opens: true,
+        };
+        let sight = Sight {
             cluster: "shop".into(),
             identity: "7".into(),
-            target: "shop/pool".into(),
-            cause: Cause {
-                kind: finding.kind.clone(),
-                subject: finding.subject.clone(),
-            },
-            symptoms: Vec::new(),
-            findings: vec![finding.clone()],
-            finding,
-            opened_at: at(0),
-            detected_at: at(0),
-            last_seen_at: at(0),
-            first_action_at: None,
-            resolved_at: None,
+            at: at(0),
+            roots: Vec::new(),
+            blind: Vec::new(),
+        };
+        Incident {
+            state,
             resolution: (state == IncidentState::Resolved).then(|| "repaired".to_owned()),
-            runs: Vec::new(),
+            ..opened(&root, &sight, "i-1".into())
         }
     }
 

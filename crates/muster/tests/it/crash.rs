@@ -183,7 +183,7 @@ async fn at_every_append(case: Case) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_at_every_append_it_comes_to_the_same_end() {
+async fn pool_exhausted() {
     at_every_append(Case {
         fleet: || pooled(2),
         fault: "idle-in-transaction-leak",
@@ -194,7 +194,7 @@ async fn killed_at_every_append_it_comes_to_the_same_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_at_every_append_a_lock_chain_comes_to_the_same_end() {
+async fn blocking_chain() {
     at_every_append(Case {
         fleet: || testing::small(18),
         fault: "lock-chain",
@@ -205,7 +205,7 @@ async fn killed_at_every_append_a_lock_chain_comes_to_the_same_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_at_every_append_used_up_slots_come_to_the_same_end() {
+async fn connections_saturated() {
     at_every_append(Case {
         fleet: few_slots,
         fault: "connection-flood",

@@ -319,3 +319,60 @@ journal: {{export_head: [\"channel:hook\"]}}
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.ended().await, Some(0));
 }
+
+/// What the journal cannot say is told all the same: that it cannot be written, and when it can be again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_that_cannot_be_written_calls_people() {
+    let Some(mut stage) = Stage::new(pooled(2)).await else {
+        return;
+    };
+    let receiver = Receiver::default();
+    let http = receiver.start().await;
+    let chat = format!("\nnotify: {{channels: {{chat: {{kind: slack, url: \"http://{http}/slack\"}}}}}}\n");
+    stage.edit(|t| format!("{t}{chat}"));
+    let mut daemon = stage.daemon(&[]).await;
+    let journal = stage.state().join("journal.db");
+    let other = rusqlite::Connection::open(journal).expect("opens");
+    other.execute_batch("BEGIN IMMEDIATE").expect("locks");
+    stage.test.inject("idle-in-transaction-leak", &[]).await;
+    let said = |words: &str| {
+        let text = |b: &Value| b["text"].as_str().is_some_and(|t| t.contains(words));
+        receiver.at("/slack").iter().filter(|b| text(b)).count()
+    };
+    let begun = "[P1] Muster cannot read or write its journal";
+    until("people hear that the journal is stuck", async || {
+        (said(begun) > 0).then_some(())
+    })
+    .await;
+    until("the page says so", async || {
+        daemon
+            .page()
+            .await
+            .contains("The journal cannot be written")
+            .then_some(())
+    })
+    .await;
+    other.execute_batch("ROLLBACK").expect("lets go");
+    until("people hear that it is over", async || {
+        (said(&format!("Over: {begun}")) > 0).then_some(())
+    })
+    .await;
+    until("the page is quiet", async || {
+        (!daemon.page().await.contains("The journal cannot be written")).then_some(())
+    })
+    .await;
+    // What nobody could write down meanwhile is seen and told now.
+    until("the incident is told", async || {
+        (said("muster incident show") > 0).then_some(())
+    })
+    .await;
+    assert_eq!(said(&format!("Over: {begun}")), 1);
+    assert_eq!(
+        said(begun),
+        2,
+        "raised once and over once: {:#?}",
+        receiver.at("/slack")
+    );
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.ended().await, Some(0));
+}

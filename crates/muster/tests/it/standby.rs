@@ -170,8 +170,9 @@ async fn killed_and_stopped_at_random_it_never_acts_twice_at_once() {
     .expect("login");
     admin.batch_execute(AUDIT).await.expect("audit");
     let app = stage.fleet().config("a", User::App, "app").expect("config");
-    // Clients that idle in a transaction, and come back when they are ended.
-    let clients: Vec<_> = (0..8)
+    // Clients that idle in a transaction, and come back when they are ended. So many, because a proof wants ten seconds that nobody
+    // disturbs and kills come every three: most of the time is spent in proving, so each run must have much to do.
+    let clients: Vec<_> = (0..18)
         .map(|_| {
             let app = app.clone();
             tokio::spawn(async move {
@@ -291,7 +292,7 @@ async fn killed_and_stopped_at_random_it_never_acts_twice_at_once() {
     let seconds = i64::try_from(span().as_secs()).unwrap_or(i64::MAX);
     let story = both[0].story(&stage).await;
     assert!(
-        acted >= seconds / 20 && kills + stops >= seconds / 15,
+        acted >= seconds / 10 && kills + stops >= seconds / 15,
         "{acted} acts, {runs} runs, {kills} kills, {stops} stops\n{story}"
     );
     for d in &mut both {

@@ -84,15 +84,25 @@ impl Reader<'_> {
         let at = format!("notify.channels.{name}");
         let kind = tree.get("kind").and_then(Tree::text).unwrap_or_default();
         let keys: &[&str] = match kind {
-            "webhook" => &["kind", "url", "url_file", "url_env", "token_file", "token_env"],
-            "slack" => &["kind", "url", "url_file", "url_env"],
-            "pagerduty" => &["kind", "url", "key_file", "key_env"],
+            "webhook" => &[
+                "kind",
+                "url",
+                "url_file",
+                "url_env",
+                "url_credential",
+                "token_file",
+                "token_env",
+                "token_credential",
+            ],
+            "slack" => &["kind", "url", "url_file", "url_env", "url_credential"],
+            "pagerduty" => &["kind", "url", "key_file", "key_env", "key_credential"],
             "mail" => &[
                 "kind",
                 "server",
                 "user",
                 "password_file",
                 "password_env",
+                "password_credential",
                 "from",
                 "to",
             ],
@@ -152,7 +162,8 @@ impl Reader<'_> {
                 Some((name, self.demanded(tree, at, "password")?))
             }
             None => {
-                if let Some(t) = tree.get("password_file").or(tree.get("password_env")) {
+                let places = ["password_file", "password_env", "password_credential"];
+                if let Some(t) = places.iter().find_map(|p| tree.get(p)) {
                     let message = format!("`{at}` has a password and no `user`");
                     self.problems
                         .error("missing-key", t.at(), message, Some("give `user`".to_owned()));
@@ -219,38 +230,6 @@ impl Reader<'_> {
         Some(url)
     }
 
-    /// `KEY_file` or `KEY_env`; an inner none where neither is given.
-    fn secret(&mut self, tree: &Tree, at: &str, key: &str) -> Option<Option<SecretString>> {
-        let named = [key.to_owned(), format!("{key}_file"), format!("{key}_env")];
-        let given: Vec<&Tree> = named.iter().filter_map(|k| tree.get(k)).collect();
-        if let [_, second, ..] = given[..] {
-            let message = format!("`{at}` says twice where its `{key}` is");
-            let help = Some(format!("one of {}", named.join(", ")));
-            self.problems.error("notify", second.at(), message, help);
-            return None;
-        }
-        if let Some(f) = tree.get(&format!("{key}_file")) {
-            let secret = self.secret_file(f)?;
-            if secret.expose_secret().trim().is_empty() {
-                let message = format!("the file of `{at}.{key}_file` is empty");
-                self.problems.error("secret", f.at(), message, None);
-                return None;
-            }
-            return Some(Some(secret));
-        }
-        let Some(v) = tree.get(&format!("{key}_env")) else {
-            return Some(None);
-        };
-        let name = self.problems.text(v, "the name of a variable")?;
-        let Some(value) = (self.env)(&name) else {
-            let help = Some(format!("set {name}, or use `{key}_file`"));
-            let message = format!("the environment has no {name}, which `{at}` needs");
-            self.problems.error("secret", v.at(), message, help);
-            return None;
-        };
-        Some(Some(SecretString::from(value)))
-    }
-
     fn demanded(&mut self, tree: &Tree, at: &str, key: &str) -> Option<SecretString> {
         let secret = self.secret(tree, at, key)?;
         if secret.is_none() {
@@ -258,7 +237,7 @@ impl Reader<'_> {
             self.problems.error(
                 "missing-key",
                 tree.at(),
-                format!("`{at}` has no `{key}_file` and no `{key}_env`"),
+                format!("`{at}` has no `{key}_file`, `{key}_env` or `{key}_credential`"),
                 help,
             );
         }
@@ -331,8 +310,11 @@ impl Reader<'_> {
 
     fn heartbeat(&mut self, tree: &Tree) -> Option<Heartbeat> {
         let at = "notify.heartbeat";
-        self.problems
-            .map(tree, at, &["url", "url_file", "url_env", "every"])?;
+        self.problems.map(
+            tree,
+            at,
+            &["url", "url_file", "url_env", "url_credential", "every"],
+        )?;
         let url = self.address(tree, at)?;
         let every = match tree.get("every") {
             Some(t) => self.problems.parsed(t, at, "a duration such as 1m")?,
