@@ -51,6 +51,8 @@ pub(crate) async fn start(fleet: &mut Fleet, program: &Path) -> Result<(), LabEr
             port,
             process: process.clone(),
         });
+        // Before it is waited for: who is killed meanwhile leaves it to `down`.
+        fleet.save()?;
         let deadline = Instant::now() + Duration::from_secs(10);
         while process.alive() && Instant::now() < deadline {
             match connect(&fleet.app()?).await {
@@ -113,16 +115,21 @@ pub(crate) async fn start_cache(fleet: &mut Fleet, program: &Path) -> Result<(),
         let mut command = fleet.run_as.command(program);
         command.arg(&path);
         let process = spawn(&mut command, &fleet.log("redis"))?;
+        fleet.cache = Some(Part {
+            port,
+            process: process.clone(),
+        });
+        fleet.save()?;
         let deadline = Instant::now() + Duration::from_secs(10);
         while process.alive() && Instant::now() < deadline {
             if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
-                fleet.cache = Some(Part { port, process });
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         process.signal(Signal::KILL);
     }
+    fleet.cache = None;
     Err(LabError::Late {
         what: "start of Redis".into(),
         seconds: 10,

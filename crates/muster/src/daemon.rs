@@ -1,6 +1,7 @@
 //! The daemon: observe, decide, act by policy, serve the page and the API.
 
 pub mod api;
+pub mod hang;
 pub mod http;
 pub mod incidents;
 pub mod serve;

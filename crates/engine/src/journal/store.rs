@@ -28,6 +28,12 @@ pub enum JournalError {
         /// What was seen.
         reason: String,
     },
+    /// Another process is in the middle of writing it, and does not get on.
+    #[error("the journal {} is being written by another process, which does not get on", path.display())]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file cannot be opened or read.
     #[error("the journal {} cannot be read: {reason}", path.display())]
     CannotRead {
@@ -82,6 +88,7 @@ impl JournalError {
                 "free space on that disk or make the folder writable; nothing is changed on any target until it can be written"
                     .to_owned()
             }
+            Self::Locked { .. } => "look whether a process of Muster is stopped or hangs, or another program has the file open".to_owned(),
             Self::CannotRead { .. } => "check the path `state_dir` of the config and its permissions".to_owned(),
             Self::TooNew { .. } => "use the version of Muster that wrote it, or a newer one".to_owned(),
             Self::Broken { .. } => {
@@ -796,6 +803,9 @@ fn kind_of(event_text: &str) -> String {
 }
 
 fn cannot_read(path: &Path, e: &rusqlite::Error) -> JournalError {
+    if busy(e) {
+        return cannot_write(path, e);
+    }
     if full(path) {
         return cannot_write(path, e);
     }
@@ -805,7 +815,19 @@ fn cannot_read(path: &Path, e: &rusqlite::Error) -> JournalError {
     }
 }
 
+fn busy(e: &rusqlite::Error) -> bool {
+    matches!(
+        e.sqlite_error_code(),
+        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
+    )
+}
+
 fn cannot_write(path: &Path, e: &rusqlite::Error) -> JournalError {
+    if busy(e) {
+        return JournalError::Locked {
+            path: path.to_owned(),
+        };
+    }
     let reason = if full(path) {
         "the disk is full".to_owned()
     } else {

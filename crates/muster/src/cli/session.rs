@@ -19,6 +19,11 @@ use crate::daemon::watch::Watch;
 /// How long a daemon may take to say that it is awake.
 const AWAKE: std::time::Duration = std::time::Duration::from_secs(10);
 
+/// The process at the other end.
+fn peer(stream: &tokio::net::UnixStream) -> Option<i32> {
+    stream.peer_cred().ok().and_then(|c| c.pid())
+}
+
 /// A way to Muster.
 pub struct Session {
     /// The config.
@@ -109,7 +114,23 @@ impl Session {
             if !self.asked_daemon.swap(true, Ordering::Relaxed) {
                 self.answers().await?;
             }
-            return Ok(socket::call(stream, &self.who, method, path, &body).await?);
+            let daemon = peer(&stream);
+            let mut call = std::pin::pin!(socket::call(stream, &self.who, method, path, &body));
+            loop {
+                if let Ok(answer) = tokio::time::timeout(AWAKE, &mut call).await {
+                    return Ok(answer?);
+                }
+                // It may have much to do; but one that is stopped, or lost the state meanwhile, never answers.
+                self.answers().await?;
+                let now = socket::connect(&self.config.state_dir).await;
+                if now.is_some_and(|s| peer(&s) != daemon) {
+                    return Err(Failure::new(
+                        WAITING,
+                        "another daemon took this state over before there was an answer",
+                        "look what was done with `muster runs list`, then ask again",
+                    ));
+                }
+            }
         }
         // What a daemon began only a daemon goes on with: this command must not take its place half-way.
         if self.asked_daemon.load(Ordering::Relaxed) {

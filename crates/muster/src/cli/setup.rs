@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use clap::Subcommand;
-use muster_engine::JournalError;
 use muster_engine::state::StateError;
+use muster_engine::{EngineError, JournalError};
 use muster_reach::{Estate, Limits};
 use serde_json::json;
 
@@ -13,6 +13,7 @@ use super::print::{self, coloured};
 use super::session::resolve;
 use crate::app::{App, AppError};
 use crate::config::check;
+use crate::daemon::hang;
 use crate::daemon::serve::{Daemon, ServeError};
 
 /// What about the config.
@@ -36,6 +37,9 @@ impl From<ServeError> for Failure {
     }
 }
 
+/// A process that lost the state ends within less; one that keeps the journal locked for longer hangs.
+const HANGS: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// `muster watch`.
 ///
 /// # Errors
@@ -43,6 +47,7 @@ impl From<ServeError> for Failure {
 pub async fn watch(given: Option<&Path>, standby: bool) -> Result<u8, Failure> {
     let config = resolve(given)?;
     let mut said = false;
+    let mut locked = None;
     let app = loop {
         let claimed = if standby {
             App::stand_in(config.clone()).await
@@ -61,9 +66,15 @@ pub async fn watch(given: Option<&Path>, standby: bool) -> Result<u8, Failure> {
                 tokio::time::sleep(std::time::Duration::from_millis(500)).await;
             }
             // Stopped in the middle of an append, the other one still has the journal's own lock.
-            Err(AppError::State(StateError::Journal(
-                JournalError::CannotWrite { .. } | JournalError::CannotRead { .. },
-            ))) if standby => {
+            Err(
+                AppError::State(StateError::Journal(JournalError::Locked { .. }))
+                | AppError::Engine(EngineError::Journal(JournalError::Locked { .. })),
+            ) if standby => {
+                let since = *locked.get_or_insert_with(std::time::Instant::now);
+                if since.elapsed() > HANGS {
+                    hang::end(&config.state_dir);
+                    locked = None;
+                }
                 tokio::time::sleep(std::time::Duration::from_millis(500)).await;
             }
             other => break other?,
