@@ -1,5 +1,7 @@
-"""A real mail server (aiosmtpd) on a port that the kernel chooses; says the port, then every mail that it takes."""
+"""A real mail server (aiosmtpd) on a port that the kernel chooses; says the port, then every mail that it takes. With a
+certificate and a key it speaks TLS from the first byte on."""
 import asyncio
+import ssl
 import sys
 
 sys.path.insert(0, sys.argv[1])
@@ -20,11 +22,19 @@ def may(server, session, envelope, mechanism, data):
     return AuthResult(success=known)
 
 
+def tls():
+    if len(sys.argv) < 4:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(sys.argv[2], sys.argv[3])
+    return context
+
+
 async def main():
     def one():
         return SMTP(Mailbox(), authenticator=may, auth_required=True, auth_require_tls=False)
 
-    server = await asyncio.get_running_loop().create_server(one, "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(one, "127.0.0.1", 0, ssl=tls())
     print("PORT", server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

@@ -8,10 +8,14 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
+use rcgen::{CertifiedKey, KeyPair};
 use rustix::process::Signal;
+use rustls::pki_types::PrivatePkcs8KeyDer;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::TlsAcceptor;
 
-use crate::stage::{Stage, pooled, until};
+use crate::stage::{Stage, command, pooled, until};
 
 /// What a receiver got: path, `Authorization`, body.
 type Got = (String, String, Value);
@@ -79,8 +83,9 @@ impl Receiver {
     }
 }
 
-/// A mail server; `None` when it is not installed and the run does not demand all.
-fn mailbox(dir: &std::path::Path) -> Option<(tokio::process::Child, PathBuf)> {
+/// A mail server, over TLS where there is a certificate with its key; `None` when it is not installed and the run does not demand
+/// all.
+fn mailbox(dir: &std::path::Path, tls: &[&str]) -> Option<(tokio::process::Child, PathBuf)> {
     let wheels = muster_lab::install::cache_dir(&|name| std::env::var_os(name)).join("aiosmtpd-1.4.6");
     if !wheels.is_dir() {
         assert!(
@@ -93,12 +98,61 @@ fn mailbox(dir: &std::path::Path) -> Option<(tokio::process::Child, PathBuf)> {
     let child = tokio::process::Command::new("python3")
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/mailbox.py"))
         .arg(wheels)
+        .args(tls)
         .stdin(Stdio::null())
         .stdout(std::fs::File::create(&out).expect("a file"))
         .kill_on_drop(true)
         .spawn()
         .expect("python3 starts");
     Some((child, out))
+}
+
+async fn port_of(mails: &std::path::Path) -> String {
+    until("the mail server listens", async || {
+        let text = std::fs::read_to_string(mails).ok()?;
+        Some(text.strip_prefix("PORT ")?.lines().next()?.to_owned())
+    })
+    .await
+}
+
+/// An HTTPS receiver with this certificate: its port, and what it got.
+async fn over_tls(key: &CertifiedKey<KeyPair>) -> (u16, Arc<Mutex<String>>) {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let secret = PrivatePkcs8KeyDer::from(key.signing_key.serialize_der());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("protocols")
+        .with_no_client_auth()
+        .with_single_cert(vec![key.cert.der().clone()], secret.into())
+        .expect("a certificate");
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let got = Arc::new(Mutex::new(String::new()));
+    let all = got.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                continue;
+            };
+            let mut bytes = vec![0; 16 * 1024];
+            let mut text = String::new();
+            // The body is JSON and ends with the last brace.
+            while !text.trim_end().ends_with('}') {
+                match stream.read(&mut bytes).await {
+                    Ok(n) if n > 0 => text.push_str(&String::from_utf8_lossy(&bytes[..n])),
+                    _ => break,
+                }
+            }
+            all.lock().expect("lock").push_str(&text);
+            let answer = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            let _ = stream.write_all(answer).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    (port, got)
 }
 
 fn secret(dir: &std::path::Path, name: &str, text: &str) -> String {
@@ -116,15 +170,11 @@ async fn an_incident_calls_people_level_by_level_and_says_when_it_is_over() {
         return;
     };
     let dir = stage.fleet().dir.clone();
-    let Some((_mail, mails)) = mailbox(&dir) else {
+    let Some((_mail, mails)) = mailbox(&dir, &[]) else {
         return;
     };
     let read = || std::fs::read_to_string(&mails).unwrap_or_default();
-    let port = until("the mail server listens", async || {
-        let text = read();
-        Some(text.strip_prefix("PORT ")?.lines().next()?.to_owned())
-    })
-    .await;
+    let port = port_of(&mails).await;
     let receiver = Receiver::default();
     let http = receiver.start().await;
     let (hook, duty, mail, chat) = (
@@ -375,4 +425,59 @@ async fn a_journal_that_cannot_be_written_calls_people() {
     );
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.ended().await, Some(0));
+}
+
+/// To real receivers over TLS: who trusts their certificate sends, and who does not says so and sends nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn secrets_leave_only_for_a_certificate_that_is_trusted() {
+    let dir = tempfile::tempdir().expect("dir");
+    let dir = dir.path();
+    let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let pem = secret(dir, "cert.pem", &key.cert.pem());
+    let private = secret(dir, "key.pem", &key.signing_key.serialize_pem());
+    let Some((_mail, mails)) = mailbox(dir, &[&pem, &private]) else {
+        return;
+    };
+    let mail_port = port_of(&mails).await;
+    let (port, got) = over_tls(&key).await;
+    let (token, password) = (
+        secret(dir, "hook.token", "hook-secret"),
+        secret(dir, "mail.password", "mail-secret"),
+    );
+    let config = dir.join("muster.yaml");
+    let text = format!(
+        "state_dir: ./state
+clusters: {{shop: {{servers: [{{name: a, url: \"postgres://muster@127.0.0.1:1/postgres\"}}]}}}}
+notify:
+  channels:
+    hook: {{kind: webhook, url: \"https://localhost:{port}/hook\", token_file: {token}}}
+    mail: {{kind: mail, server: \"smtps://localhost:{mail_port}\", user: muster, password_file: {password}, from: muster@example.org, to: [ops@example.org]}}
+"
+    );
+    std::fs::write(&config, text).expect("writes");
+    let test = async |trusted: bool| {
+        let mut test = command(Some(&config), &["notify", "test"]);
+        test.env_remove("SSL_CERT_FILE").env_remove("SSL_CERT_DIR");
+        if trusted {
+            test.env("SSL_CERT_FILE", &pem);
+        }
+        let out = test.output().await.expect("starts");
+        (
+            out.status.code(),
+            String::from_utf8_lossy(&out.stdout).into_owned(),
+        )
+    };
+    let (code, said) = test(false).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert_eq!(said.matches("certificate").count(), 2, "each says why: {said}");
+    assert!(got.lock().expect("lock").is_empty(), "nothing was sent");
+    let (code, said) = test(true).await;
+    assert_eq!(code, Some(0), "{said}");
+    let got = got.lock().expect("lock").clone();
+    assert!(
+        got.contains("Bearer hook-secret") && got.contains("nothing is wrong"),
+        "{got}"
+    );
+    let mail = std::fs::read_to_string(&mails).expect("reads");
+    assert!(mail.contains("MAIL muster@example.org ops@example.org"), "{mail}");
 }
