@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use async_trait::async_trait;
 use muster_model::{
-    Approval, Autopilot, Digest, Observation, Plan, Policy, Record, Run, RunOutcome, RunState, Safety, Scope,
-    Span, StepPlan, Time, Verdict, WaitFor, Window,
+    Approval, Autopilot, Digest, FrozenTarget, Observation, Plan, Policy, Record, Run, RunOutcome, RunState,
+    Safety, Scope, Span, StepPlan, Time, Verdict, WaitFor, Window,
 };
 
 use crate::catalogue::{Catalogue, CodeError};
@@ -255,6 +255,11 @@ impl Engine {
         self.clock.now()
     }
 
+    /// A time on a clock that nobody sets: good for differences only.
+    fn elapsed(&self) -> Time {
+        Time::from_millis(i64::try_from(self.clock.elapsed().millis()).unwrap_or(i64::MAX))
+    }
+
     /// Takes over a new config.
     pub fn reload(&self, rules: BTreeMap<String, ClusterRules>) {
         *self
@@ -384,7 +389,7 @@ impl Engine {
         let mut run = self.fold(plan, &entries);
         match more {
             If::AsItIs => {}
-            If::Broken(by) => run.glass = Some(by.to_owned()),
+            If::Broken(by) => crate::run::broke(&mut run, by),
             If::Signed(by) => run.approvals.push(Approval {
                 digest: plan.digest.clone(),
                 by: by.to_owned(),
@@ -407,6 +412,7 @@ impl Engine {
             now: self.now(),
             approvals: &run.approvals,
             glass: run.glass.as_deref(),
+            glass_second: run.glass_second.as_deref(),
             issued: plan_of(&entries).map(|p| p.digest.as_str()),
             frozen: frozen.as_deref(),
             past: &past,
@@ -540,6 +546,7 @@ impl Engine {
             self.append(who, &place, Event::Resumed)?;
         }
         let mut asked = false;
+        let mut due: BTreeMap<String, Time> = BTreeMap::new();
         loop {
             // Read anew each time: a person may have cancelled meanwhile.
             let entries = self.journal.of_run(id)?;
@@ -572,25 +579,25 @@ impl Engine {
                     return Ok(Driven::Waiting(self.run(id)?.1, question));
                 }
                 Next::WaitUntil { step, at } => {
-                    let now = self.now();
+                    // Counted from the first look on, by a clock that nobody sets in the middle.
+                    let left = at.since(self.now());
+                    let due = *due
+                        .entry(step.clone())
+                        .or_insert_with(|| self.elapsed().plus(left));
                     let place = place.step(&step);
-                    if now < at {
-                        self.waits(
-                            &entries,
-                            who,
-                            &place,
-                            WaitFor::Timer,
-                            "its time has not come",
-                            Some(at),
-                        )?;
-                        self.clock.wait(at.since(now).min(LOOK_EVERY)).await;
+                    if self.elapsed() < due {
+                        let why = "its time has not come";
+                        self.waits(&entries, who, &place, WaitFor::Timer, why, Some(at))?;
+                        let left = due.since(self.elapsed());
+                        self.clock.wait(left.min(LOOK_EVERY)).await;
                     } else {
                         self.append(who, &place, Event::Waited)?;
                     }
                 }
                 Next::Pause { at } => {
-                    let now = self.now();
-                    self.clock.wait(at.since(now).min(LOOK_EVERY)).await;
+                    // Short in any case; after a clock that was set back it would last for ever.
+                    let left = at.since(self.now()).min(LOOK_EVERY);
+                    self.clock.wait(left).await;
                 }
                 Next::Unwind { outcome, why } => {
                     self.append(who, &place, Event::Unwinds { outcome, why })?;
@@ -642,6 +649,16 @@ impl Engine {
                     if let Some(why) = self.effect(plan, &at, who, &target, false, &permit).await? {
                         return self.lost(&place, who, right.run.lease().key, why);
                     }
+                }
+                Next::Check {
+                    step,
+                    batch,
+                    done,
+                    budget,
+                } => {
+                    let (go_on, why) = self.between(plan, &step, &done, budget).await?;
+                    let event = Event::Checked { batch, go_on, why };
+                    self.append(who, &place.step(&step).attempt("", batch), event)?;
                 }
                 Next::Undo {
                     step,
@@ -833,7 +850,7 @@ impl Engine {
         plan: &Plan,
         at: &Place,
         who: &str,
-        target: &muster_model::FrozenTarget,
+        target: &FrozenTarget,
         undo: bool,
         permit: &Permit,
     ) -> Result<Option<String>, EngineError> {
@@ -882,6 +899,69 @@ impl Engine {
         Ok(None)
     }
 
+    /// Whether the next batch of a step may begin: what the last one did is there, and nothing says stop. With the sentence.
+    async fn between(
+        &self,
+        plan: &Plan,
+        step: &str,
+        done: &[FrozenTarget],
+        budget: usize,
+    ) -> Result<(bool, String), EngineError> {
+        let (uses, with) = action_of(plan, step)?;
+        let action = self.catalogue.find_action(uses)?;
+        let mut missing = Vec::new();
+        for target in done {
+            match action.observe(&plan.scope, with, target).await {
+                Observation::Done { .. } => {}
+                Observation::NotDone { detail } => missing.push(format!("{}: {detail}", target.label)),
+                Observation::Unknown { why } => missing.push(format!("{}: {why}", target.label)),
+            }
+        }
+        if missing.len() > budget {
+            let what = missing.join("; ");
+            return Ok((false, format!("what was done is not there ({what})")));
+        }
+        Ok(match self.says_stop(plan, step).await? {
+            Look::Gone { seen } if seen.is_empty() => (true, format!("{} done and seen", done.len())),
+            Look::Gone { seen } => (true, format!("{} done and seen, {seen}", done.len())),
+            Look::There { seen } => (false, seen),
+            Look::Unread { why } => (false, format!("whether to stop cannot be read: {why}")),
+        })
+    }
+
+    /// Whether a condition holds under which a step is stopped.
+    async fn says_stop(&self, plan: &Plan, step: &str) -> Result<Look, EngineError> {
+        let Some(StepPlan::Action { abort_if, .. }) = plan.step(step).map(|s| &s.plan) else {
+            return Ok(Look::Gone { seen: String::new() });
+        };
+        let mut seen = Vec::new();
+        for abort in abort_if {
+            let probe = self.catalogue.find_probe(&abort.uses)?;
+            let outputs = match probe.read(&plan.scope, &abort.with).await {
+                Ok(outputs) => outputs,
+                Err(e) => {
+                    let why = format!("`{}`: {e}", abort.step);
+                    return Ok(Look::Unread { why });
+                }
+            };
+            let values = condition::values(&abort.when, &outputs);
+            match condition::holds(&abort.when, &outputs, probe.signature()) {
+                Ok(false) => seen.push(values),
+                Ok(true) => {
+                    let seen = format!("`{}` holds ({values})", abort.when);
+                    return Ok(Look::There { seen });
+                }
+                Err(e) => {
+                    let why = format!("`{}`: {e}", abort.when);
+                    return Ok(Look::Unread { why });
+                }
+            }
+        }
+        Ok(Look::Gone {
+            seen: seen.join(", "),
+        })
+    }
+
     /// Writes the verdict down; the step is then over.
     fn verified(
         &self,
@@ -907,10 +987,11 @@ impl Engine {
         let Some(StepPlan::Verify { checks, hold, within }) = plan.step(step).map(|s| &s.plan) else {
             return Ok(true);
         };
-        let mut watch = Watch::new(self.now(), *hold, *within);
+        let mut watch = Watch::new(self.elapsed(), *hold, *within);
         let mut surveyed = None;
         loop {
-            let now = self.now();
+            // Not the clock on the wall: that may be set in the middle.
+            let now = self.elapsed();
             let mut unread = None;
             // After a failover or a restore in the middle, what is seen is another server: that proves nothing.
             if surveyed.is_none_or(|t| now.since(t) >= SURVEY_EVERY) {
@@ -919,6 +1000,16 @@ impl Engine {
                     guards::Same::Yes => {}
                     guards::Same::No(why) => return self.verified(who, place, step, stopped(&why), 0),
                     guards::Same::Unread(why) => unread = Some(why),
+                }
+                for acted in plan.steps.iter().take_while(|s| s.id != step) {
+                    match self.says_stop(plan, &acted.id).await? {
+                        Look::Gone { .. } => {}
+                        Look::There { seen: why } => {
+                            let verdict = Verdict::Refuted { why };
+                            return self.verified(who, place, step, verdict, 0);
+                        }
+                        Look::Unread { why } => unread = Some(why),
+                    }
                 }
             }
             let mut look = Look::Gone { seen: String::new() };
@@ -954,7 +1045,7 @@ impl Engine {
             if let Some(why) = unread {
                 look = Look::Unread { why };
             }
-            if let Some((mut verdict, held)) = watch.see(self.now(), look) {
+            if let Some((mut verdict, held)) = watch.see(self.elapsed(), look) {
                 // The last word is about the servers of the last look.
                 if matches!(verdict, Verdict::Proven { .. }) && surveyed != Some(now) {
                     match self.same_world(plan).await {
@@ -1068,6 +1159,9 @@ fn starter_name(starter: Starter, plan: &Plan) -> String {
 }
 
 fn approvers(run: &Run) -> String {
+    if let (Some(by), Some(second)) = (&run.glass, &run.glass_second) {
+        return format!("{by} and {second}, who broke the glass");
+    }
     if let Some(by) = &run.glass {
         return format!("{by}, who broke the glass");
     }

@@ -74,6 +74,8 @@ pub struct Facts<'a> {
     pub approvals: &'a [Approval],
     /// Who broke the glass for this plan, when somebody did.
     pub glass: Option<&'a str>,
+    /// The second one who did.
+    pub glass_second: Option<&'a str>,
     /// Digest under which this journal issued the plan; `None` when it did not.
     pub issued: Option<&'a str>,
     /// Why changes are frozen, when they are.

@@ -133,6 +133,15 @@ pub enum Event {
         /// Whether it was an undo.
         undo: bool,
     },
+    /// A look between two batches: what the last one did is there, and no condition to stop holds.
+    Checked {
+        /// The batch that may begin, from 2.
+        batch: u32,
+        /// Whether it may.
+        go_on: bool,
+        /// What was seen; why, when it may not.
+        why: String,
+    },
     /// A proof ended.
     Verified {
         /// What it says.

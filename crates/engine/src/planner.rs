@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use muster_model::{
-    Blast, Check, FrozenTarget, OnFail, Plan, PlanFacts, PlanResult, PlannedStep, Record, Risk, RunbookRef,
-    Scope, Span, StepPlan, UndoPlan,
+    AbortIf, Blast, Check, FrozenTarget, OnFail, Plan, PlanFacts, PlanResult, PlannedStep, Record, Risk,
+    RunbookRef, Scope, Span, StepPlan, UndoPlan,
 };
 use muster_runbooks::ir::{self, Runbook, StepBody, VerifyCheck};
 use muster_runbooks::{Arg, Library};
@@ -16,6 +16,7 @@ use crate::condition;
 use crate::executor::{Engine, EngineError};
 use crate::guards::{Phase, Refusal, Starter};
 use crate::journal::{Event, Place};
+use crate::progress::{Next, next};
 
 /// How long a plan is valid.
 pub const VALID: Span = Span::from_mins(15);
@@ -35,6 +36,8 @@ pub struct Request<'a> {
     pub incident: Option<String>,
     /// How long the plan is valid.
     pub valid: Span,
+    /// Whether it may reach farther than its runbook's limits, for people who will break the glass for it.
+    pub over_limits: bool,
     /// For runbooks that call others.
     pub library: &'a Library,
     /// The answer that is on record already: the same again is not written down again.
@@ -126,6 +129,7 @@ impl Engine {
             params: request.params.clone(),
             policy: Some(rules.policy.clone()),
             risk: draft.risk,
+            over_limits: request.over_limits,
             result,
             steps: draft.steps,
             outputs: draft.outputs,
@@ -171,16 +175,12 @@ impl Engine {
                 self.append(crate::journal::DAEMON, &place, event)?;
                 self.finish_plan(&place, muster_model::RunOutcome::Refused, &r.why)?;
             }
-            (None, PlanResult::Nothing { why }) => {
-                self.finish_plan(&place, muster_model::RunOutcome::Nothing, why)?;
-            }
-            (None, PlanResult::Declined { why, .. }) => {
-                self.finish_plan(&place, muster_model::RunOutcome::Declined, why)?;
-            }
-            (None, PlanResult::Report { summary, .. }) => {
-                self.finish_plan(&place, muster_model::RunOutcome::Reported, summary)?;
-            }
             (None, PlanResult::Changes) => {}
+            (None, _) => {
+                if let Next::End { outcome, detail } = next(&plan, &[], now) {
+                    self.finish_plan(&place, outcome, &detail)?;
+                }
+            }
         }
         Ok(Planned {
             plan,
@@ -261,7 +261,7 @@ impl Draft<'_> {
             let ended = match &step.body {
                 StepBody::Probe { .. } => self.probe(step, params).await?,
                 StepBody::Action { .. } => {
-                    self.action(step, params).await?;
+                    self.action(step, runbook, params).await?;
                     None
                 }
                 StepBody::Verify { checks, hold, within } => {
@@ -413,16 +413,32 @@ impl Draft<'_> {
         Ok(ended)
     }
 
-    async fn action(&mut self, step: &ir::Step, params: &Record) -> Result<(), EngineError> {
+    async fn action(
+        &mut self,
+        step: &ir::Step,
+        runbook: &Runbook,
+        params: &Record,
+    ) -> Result<(), EngineError> {
         let StepBody::Action {
             uses,
             with,
             for_each,
             limits,
+            abort_if,
         } = &step.body
         else {
             return Ok(());
         };
+        let aborts = abort_if.iter().map(|c| {
+            let (uses, with) = self.repeated(&c.step, &c.with, runbook, params)?;
+            Ok::<_, EngineError>(AbortIf {
+                step: self.named(&c.step),
+                uses,
+                with,
+                when: c.when.clone(),
+            })
+        });
+        let abort_if: Vec<AbortIf> = aborts.collect::<Result<_, _>>()?;
         let action = self.engine.catalogue().find_action(uses)?;
         let with = ir::resolve_all(with, params, &self.outputs).map_err(|e| unusable(&step.id, e))?;
         let targets = self.targets(step, for_each.as_ref())?;
@@ -443,6 +459,7 @@ impl Draft<'_> {
                 risk,
                 blast,
                 undo,
+                abort_if,
             };
             self.push(step, plan);
             return Ok(());
@@ -471,6 +488,7 @@ impl Draft<'_> {
                 risk,
                 blast: planned.blast,
                 undo: planned.undo,
+                abort_if,
             },
         );
         Ok(())
@@ -499,19 +517,32 @@ impl Draft<'_> {
     }
 
     fn check(&self, check: &VerifyCheck, runbook: &Runbook, params: &Record) -> Result<Check, EngineError> {
-        let Some(StepBody::Probe { uses, with, .. }) = runbook.step(&check.step).map(|s| &s.body) else {
-            return Err(unusable(&check.step, "not a probe step".to_owned()));
-        };
-        let mut all = ir::resolve_all(with, params, &self.outputs).map_err(|e| unusable(&check.step, e))?;
-        all.extend(
-            ir::resolve_all(&check.with, params, &self.outputs).map_err(|e| unusable(&check.step, e))?,
-        );
+        let (uses, with) = self.repeated(&check.step, &check.with, runbook, params)?;
         Ok(Check {
             step: self.named(&check.step),
-            uses: uses.clone(),
-            with: all,
+            uses,
+            with,
             until: check.until.clone(),
         })
+    }
+
+    /// The code and the inputs of an earlier probe step that is repeated, with what differs.
+    fn repeated(
+        &self,
+        step: &str,
+        differs: &[(String, Arg)],
+        runbook: &Runbook,
+        params: &Record,
+    ) -> Result<(String, Record), EngineError> {
+        let Some(StepBody::Probe { uses, with, .. }) = runbook.step(step).map(|s| &s.body) else {
+            return Err(unusable(step, "not a probe step".to_owned()));
+        };
+        let resolved = |with: &[(String, Arg)]| {
+            ir::resolve_all(with, params, &self.outputs).map_err(|e| unusable(step, e))
+        };
+        let mut all = resolved(with)?;
+        all.extend(resolved(differs)?);
+        Ok((uses.clone(), all))
     }
 
     fn result(&self, runbook: &Runbook) -> PlanResult {

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use muster_model::{
-    FrozenTarget, OnFail, Plan, PlannedStep, RunOutcome, Span, StepPlan, Time, UndoPlan, Verdict,
+    FrozenTarget, Limits, OnFail, Plan, PlanResult, PlannedStep, RunOutcome, Span, StepPlan, Time, UndoPlan,
+    Verdict,
 };
 
 use crate::journal::{Entry, Event};
@@ -35,6 +36,17 @@ pub enum Next {
         attempt: u32,
         /// Whether a batch begins here: the guards are asked again.
         batch: bool,
+    },
+    /// Look, before the next batch, whether the last one did what it said and nothing says stop.
+    Check {
+        /// Step.
+        step: String,
+        /// The batch that would begin, from 2.
+        batch: u32,
+        /// What the last one did.
+        done: Vec<FrozenTarget>,
+        /// How many of them may be missing.
+        budget: usize,
     },
     /// Look whether an effect happened whose result was lost.
     Observe {
@@ -168,6 +180,13 @@ pub fn next(plan: &Plan, entries: &[Entry], now: Time) -> Next {
     if entries.iter().any(|e| matches!(e.event, Event::Ended { .. })) {
         return Next::Over;
     }
+    // Nothing is to be done: what making the plan came to is only to be written down, however the world looks by now.
+    match &plan.result {
+        PlanResult::Changes => {}
+        PlanResult::Nothing { why } => return end(RunOutcome::Nothing, why),
+        PlanResult::Declined { why, .. } => return end(RunOutcome::Declined, why),
+        PlanResult::Report { summary, .. } => return end(RunOutcome::Reported, summary),
+    }
     let nodes = match Nodes::fold(entries) {
         Ok(nodes) => nodes,
         Err(illegal) => {
@@ -260,14 +279,15 @@ fn step_next(step: &PlannedStep, nodes: &Nodes, entries: &[Entry], now: Time, pr
                 Some((_, true, false, why)) => StepNow::End(end(RunOutcome::Declined, &why)),
             }
         }
-        StepPlan::Action { targets, limits, .. } => action_next(
-            step,
-            targets,
-            limits.canary,
-            limits.max_errors,
-            nodes,
-            previous_end,
-        ),
+        StepPlan::Action { targets, limits, .. } => {
+            let checked: BTreeMap<u32, (bool, &str)> = mine()
+                .filter_map(|e| match &e.event {
+                    Event::Checked { batch, go_on, why } => Some((*batch, (*go_on, why.as_str()))),
+                    _ => None,
+                })
+                .collect();
+            action_next(step, targets, limits, &checked, nodes, previous_end)
+        }
         StepPlan::Verify { .. } => {
             let verdict = mine().rev().find_map(|e| match &e.event {
                 Event::Verified { verdict, .. } => Some((e.at, verdict.clone())),
@@ -309,7 +329,8 @@ fn step_next(step: &PlannedStep, nodes: &Nodes, entries: &[Entry], now: Time, pr
                     proof: None,
                 };
             }
-            let at = previous_end.plus(*span);
+            // After the clock was set back it begins anew.
+            let at = previous_end.min(now).plus(*span);
             let at = if at < now { now } else { at };
             StepNow::Next(Next::WaitUntil { step: id, at })
         }
@@ -326,16 +347,44 @@ fn step_next(step: &PlannedStep, nodes: &Nodes, entries: &[Entry], now: Time, pr
 fn action_next(
     step: &PlannedStep,
     targets: &[FrozenTarget],
-    canary: u32,
-    max_errors: u32,
+    limits: &Limits,
+    checked: &BTreeMap<u32, (bool, &str)>,
     nodes: &Nodes,
     previous_end: Time,
 ) -> StepNow {
     let mut failures = Vec::new();
     let mut last = None;
-    let starts = batch_starts(targets.len(), canary);
+    let starts = batch_starts(targets.len(), limits.canary);
     for (i, target) in targets.iter().enumerate() {
         let (node, at) = nodes.at(&step.id, target);
+        if let Some(b) = starts.iter().position(|s| *s == i).filter(|b| *b > 0)
+            && *node.state() == NodeState::NeverStarted
+        {
+            let batch = u32::try_from(b).unwrap_or(u32::MAX).saturating_add(1);
+            match checked.get(&batch) {
+                Some((true, _)) => {}
+                Some((false, why)) => {
+                    return StepNow::Failed {
+                        outcome: RunOutcome::Escalated,
+                        why: format!("stopped before batch {batch} of `{}`: {why}", step.id),
+                    };
+                }
+                None => {
+                    let last = targets[starts[b - 1]..i].iter();
+                    let done = |t: &&FrozenTarget| {
+                        matches!(nodes.at(&step.id, t).0.state(), NodeState::Succeeded { .. })
+                    };
+                    return StepNow::Next(Next::Check {
+                        step: step.id.clone(),
+                        batch,
+                        done: last.filter(done).cloned().collect(),
+                        budget: usize::try_from(limits.max_errors)
+                            .unwrap_or(usize::MAX)
+                            .saturating_sub(failures.len()),
+                    });
+                }
+            }
+        }
         match node.state() {
             NodeState::NeverStarted | NodeState::Waiting(_) => {
                 return StepNow::Next(Next::Apply {
@@ -351,7 +400,7 @@ fn action_next(
             NodeState::Succeeded { .. } | NodeState::Skipped { .. } => last = at.or(last),
             NodeState::Failed { error, .. } => {
                 failures.push(format!("{}: {error}", target.label));
-                if failures.len() > usize::try_from(max_errors).unwrap_or(usize::MAX) {
+                if failures.len() > usize::try_from(limits.max_errors).unwrap_or(usize::MAX) {
                     return StepNow::Failed {
                         outcome: RunOutcome::Failed,
                         why: failures.join("; "),
@@ -466,7 +515,8 @@ fn unwind(plan: &Plan, nodes: &Nodes, now: Time, outcome: RunOutcome, why: &str)
                 NodeState::Succeeded { .. } | NodeState::UndoFailed { .. } if node.can_undo() => {
                     let tries = node.undo_tries();
                     let pause = Span::from_millis(UNDO_PAUSE.millis() << tries.saturating_sub(1));
-                    let due = at.map_or(now, |at| at.plus(pause));
+                    // A last try in the future is one before the clock was set back: nobody knows how long ago it was.
+                    let due = at.filter(|at| *at <= now).map_or(now, |at| at.plus(pause));
                     if tries > 0 && now < due {
                         return Next::Pause { at: due };
                     }

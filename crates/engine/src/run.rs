@@ -39,6 +39,7 @@ pub fn fold(plan: &Plan, entries: &[Entry], needs_approval: bool) -> Run {
         detail: String::new(),
         approvals: Vec::new(),
         glass: None,
+        glass_second: None,
         created_at: plan.created_at,
         expires_at: plan.expires_at,
         first_action_at: None,
@@ -51,7 +52,7 @@ pub fn fold(plan: &Plan, entries: &[Entry], needs_approval: bool) -> Run {
     };
     for e in entries {
         match &e.event {
-            Event::GlassBroken { digest, .. } if *digest == plan.digest => run.glass = Some(e.who.clone()),
+            Event::GlassBroken { digest, .. } if *digest == plan.digest => broke(&mut run, &e.who),
             Event::Approved { approval } if e.place.step.is_empty() => run.approvals.push(approval.clone()),
             Event::Started { .. }
             | Event::Resumed
@@ -138,6 +139,15 @@ fn step_record(step: &PlannedStep, entries: &[Entry], nodes: &Nodes) -> StepReco
         targets: targets.into_iter().map(|t| t.label).collect(),
         outcome,
         attempts,
+    }
+}
+
+/// Somebody broke the glass for it: the first, or a second one.
+pub(crate) fn broke(run: &mut Run, by: &str) {
+    match &run.glass {
+        None => run.glass = Some(by.to_owned()),
+        Some(first) if first == by => {}
+        Some(_) => run.glass_second = Some(by.to_owned()),
     }
 }
 

@@ -18,9 +18,9 @@ pub fn timeline(entries: &[Entry]) -> Vec<TimelineEntry> {
     let mut lines = Vec::new();
     let mut rest = entries;
     while let Some(first) = rest.first() {
-        let alike = done_alike(rest);
+        let (alike, through) = done_alike(rest);
         let (told, said) = if alike.len() >= FOLD_FROM {
-            (alike.len() * 2, Some(("act", folded(first, &alike))))
+            (through, Some(("act", folded(first, &alike))))
         } else {
             (1, sentence(first))
         };
@@ -39,25 +39,29 @@ pub fn timeline(entries: &[Entry]) -> Vec<TimelineEntry> {
     lines
 }
 
-/// Labels of the targets that one step handled as planned, one right after the other.
-fn done_alike(entries: &[Entry]) -> Vec<&str> {
-    let mut labels = Vec::new();
-    for pair in entries.chunks_exact(2) {
-        let same = pair
-            .iter()
-            .all(|e| e.place.step == entries[0].place.step && e.place.run == entries[0].place.run);
-        match (&pair[0].event, &pair[1].event) {
+/// Labels of the targets that one step handled as planned, one right after the other, and how many entries tell that; a look between
+/// two batches that found nothing wrong is one of them.
+fn done_alike(entries: &[Entry]) -> (Vec<&str>, usize) {
+    let (mut labels, mut through, mut at) = (Vec::new(), 0, 0);
+    let mine = |e: &&Entry| e.place.step == entries[0].place.step && e.place.run == entries[0].place.run;
+    while let Some(entry) = entries.get(at).filter(mine) {
+        match (&entry.event, entries.get(at + 1).filter(mine).map(|e| &e.event)) {
+            (Event::Checked { go_on: true, .. }, _) => at += 1,
             (
                 Event::Intent { target, undo: false },
-                Event::Tried {
+                Some(Event::Tried {
                     outcome: Outcome::Done { .. },
                     undo: false,
-                },
-            ) if same => labels.push(target.label.as_str()),
+                }),
+            ) => {
+                labels.push(target.label.as_str());
+                at += 2;
+                through = at;
+            }
             _ => break,
         }
     }
-    labels
+    (labels, through)
 }
 
 fn folded(first: &Entry, labels: &[&str]) -> String {
@@ -103,10 +107,7 @@ fn sentence(e: &Entry) -> Option<(&'static str, String)> {
         ),
         Event::GlassBroken { why, .. } => (
             "trouble",
-            format!(
-                "{} broke the glass for run {}, and nobody else signed: {why}.",
-                e.who, e.place.run
-            ),
+            format!("{} broke the glass for run {}: {why}.", e.who, e.place.run),
         ),
         Event::Rejected { why, .. } => ("person", format!("{} rejected the plan: {why}.", e.who)),
         Event::Started { on } => ("act", format!("Run {} started on the word of {on}.", e.place.run)),
@@ -158,6 +159,10 @@ fn sentence(e: &Entry) -> Option<(&'static str, String)> {
                 format!("`{step}`: nobody can say whether it happened: {why}."),
             ),
         },
+        Event::Checked { go_on, why, .. } => {
+            let kind = if *go_on { "seen" } else { "trouble" };
+            (kind, format!("`{step}`, between two batches: {why}."))
+        }
         Event::Verified { verdict, .. } => match verdict {
             Verdict::Proven { detail } => ("proof", format!("Proven: symptom and cause are gone; {detail}.")),
             Verdict::Refuted { why } => ("trouble", format!("Not cured: {why}.")),

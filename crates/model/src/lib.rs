@@ -33,7 +33,7 @@ pub use incident::{
 };
 pub use outcome::{Observation, Outcome, Verdict};
 pub use plan::{
-    Blast, Check, Limits, OnFail, Plan, PlanFacts, PlanResult, PlannedStep, RunbookRef, StepPlan,
+    AbortIf, Blast, Check, Limits, OnFail, Plan, PlanFacts, PlanResult, PlannedStep, RunbookRef, StepPlan,
     TargetFacts, UndoPlan,
 };
 pub use policy::{Autopilot, Decision, Policy, Protect};

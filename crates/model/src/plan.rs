@@ -165,6 +165,19 @@ impl Blast {
     }
 }
 
+/// A condition under which a run stops.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct AbortIf {
+    /// Id of the earlier step that this repeats.
+    pub step: String,
+    /// Its probe, versioned.
+    pub uses: String,
+    /// Its inputs, resolved.
+    pub with: Record,
+    /// CEL over the probe's outputs; when it holds, or cannot be read, nothing further is begun.
+    pub when: String,
+}
+
 /// One condition of a verify step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Check {
@@ -209,6 +222,9 @@ pub enum StepPlan {
         blast: Blast,
         /// How it is undone.
         undo: UndoPlan,
+        /// Any of them stops the run: looked at between its batches and during the proof.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        abort_if: Vec<AbortIf>,
     },
     /// Proves that symptom and cause are gone.
     Verify {
@@ -337,6 +353,9 @@ pub struct Plan {
     pub policy: Option<Policy>,
     /// Worst case of its steps.
     pub risk: Risk,
+    /// Made knowing that it may reach farther than its runbook's limits: then two people break the glass for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub over_limits: bool,
     /// What making it came to.
     pub result: PlanResult,
     /// The steps.

@@ -195,6 +195,9 @@ pub struct Run {
     /// Who broke the glass for it, when somebody did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub glass: Option<String>,
+    /// The second one who did, for what reaches farther than the limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub glass_second: Option<String>,
     /// When it was planned.
     pub created_at: Time,
     /// When the plan stops being valid.

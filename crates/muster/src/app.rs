@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
 use muster_act::{Protected, Surveys};
-use muster_engine::clock::SystemClock;
+use muster_engine::clock::{Clock, SystemClock};
 use muster_engine::lease::Held;
 use muster_engine::state::{StateDir, StateError};
 use muster_engine::{Catalogue, ClusterRules, Engine, EngineError, Event, Known, Leases, Place};
@@ -78,19 +78,20 @@ impl App {
     /// # Errors
     /// When the state is in use or a runbook is wrong.
     pub async fn open(config: Resolved) -> Result<Arc<Self>, AppError> {
-        Self::open_around(config, |code| code).await
+        Self::open_around(config, |code| code, Arc::new(SystemClock)).await
     }
 
-    /// As [`App::open`], with something put around probes and actions.
+    /// As [`App::open`], with something put around probes and actions, and another clock.
     ///
     /// # Errors
     /// As [`App::open`].
     pub async fn open_around(
         config: Resolved,
         around: impl FnOnce(Catalogue) -> Catalogue,
+        clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, AppError> {
         let owned = StateDir::own(&config.state_dir, config.lease_ttl).await?;
-        Self::over(config, owned, around)
+        Self::over(config, owned, around, clock)
     }
 
     /// As [`App::open`], and also in the place of a process that is stopped or hangs.
@@ -99,13 +100,14 @@ impl App {
     /// While the state is in use, or when a runbook is wrong.
     pub async fn stand_in(config: Resolved) -> Result<Arc<Self>, AppError> {
         let owned = StateDir::stand_in(&config.state_dir, config.lease_ttl).await?;
-        Self::over(config, owned, |code| code)
+        Self::over(config, owned, |code| code, Arc::new(SystemClock))
     }
 
     fn over(
         config: Resolved,
         owned: (StateDir, Leases, Arc<Held>),
         around: impl FnOnce(Catalogue) -> Catalogue,
+        clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, AppError> {
         let (state, leases, held) = owned;
         let library = library(&config)?;
@@ -124,7 +126,6 @@ impl App {
             .map(|c| c.reach.name.clone())
             .collect();
         let surveys = Arc::new(Surveys::new(estate.clone(), practice));
-        let clock = Arc::new(SystemClock);
         let engine = Engine::new(
             journal,
             catalogue,

@@ -67,6 +67,9 @@ pub enum Command {
         /// Write the plan to a file, for `muster apply`
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
+        /// Also when it reaches farther than its limits; two approvers must break the glass for it
+        #[arg(long)]
+        over_limits: bool,
     },
     /// Carry out a plan that this state issued
     Apply {
@@ -223,7 +226,11 @@ async fn dispatch(cli: Cli) -> Result<u8, exit::Failure> {
         Command::Up(args) => up::up(&args).await,
         Command::Watch { standby } => setup::watch(cli.config.as_deref(), standby).await,
         Command::Check { target } => state::check(&open()?, target.as_deref(), cli.json).await,
-        Command::Plan { plan, output } => plans::plan(&open()?, &plan, output.as_deref(), cli.json).await,
+        Command::Plan {
+            plan,
+            output,
+            over_limits,
+        } => plans::plan(&open()?, &plan, over_limits, output.as_deref(), cli.json).await,
         Command::Apply { plan, dry_run } => plans::apply(&open()?, &plan, dry_run, cli.json).await,
         Command::Run { plan, yes, dry_run } => plans::run(&open()?, &plan, yes, dry_run, cli.json).await,
         Command::Runs(command) => plans::runs(&open()?, command, cli.json).await,

@@ -54,6 +54,17 @@ pub enum Arg {
     },
 }
 
+/// A condition under which a run stops.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AbortCheck {
+    /// Earlier probe step that it repeats.
+    pub step: String,
+    /// Inputs that differ from it.
+    pub with: Vec<(String, Arg)>,
+    /// CEL; must not hold.
+    pub when: String,
+}
+
 /// One condition of a verify step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct VerifyCheck {
@@ -92,6 +103,9 @@ pub enum StepBody {
         for_each: Option<(String, String)>,
         /// Bounds.
         limits: Limits,
+        /// Any of them stops the run.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        abort_if: Vec<AbortCheck>,
     },
     /// Proves.
     Verify {

@@ -15,7 +15,7 @@ pub mod tree;
 
 pub use cel::{EvalError, eval};
 pub use decode::{check, lint};
-pub use ir::{Arg, Param, Runbook, Step, StepBody, TargetKind, VerifyCheck, resolve};
+pub use ir::{AbortCheck, Arg, Param, Runbook, Step, StepBody, TargetKind, VerifyCheck, resolve};
 pub use library::{Library, Shelved};
 pub use page::reference_page;
 pub use params::parse as params;

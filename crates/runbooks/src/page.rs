@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use muster_model::{OnFail, Signature, Span};
 
-use crate::ir::{Arg, Runbook, StepBody};
+use crate::ir::{AbortCheck, Arg, Runbook, StepBody};
 
 /// The page.
 #[must_use]
@@ -95,6 +95,7 @@ fn sentence(body: &StepBody, signatures: &[Signature]) -> String {
             with,
             for_each,
             limits,
+            abort_if,
         } => {
             let each = for_each
                 .as_ref()
@@ -115,7 +116,7 @@ fn sentence(body: &StepBody, signatures: &[Signature]) -> String {
                     0 => "stops at the first error".to_owned(),
                     n => format!("stops after more than {n} errors"),
                 }
-            )
+            ) + &stops(abort_if)
         }
         StepBody::Verify { checks, hold, within } => {
             let all: Vec<String> = checks
@@ -129,6 +130,17 @@ fn sentence(body: &StepBody, signatures: &[Signature]) -> String {
         StepBody::Call { runbook, with } => format!("does what `{runbook}` says{}.", inputs(with)),
         StepBody::Record { values } => format!("reports{}.", inputs(values)),
     }
+}
+
+fn stops(abort_if: &[AbortCheck]) -> String {
+    if abort_if.is_empty() {
+        return String::new();
+    }
+    let all: Vec<String> = abort_if
+        .iter()
+        .map(|c| format!("`{}` of `{}`{}", c.when, c.step, inputs(&c.with)))
+        .collect();
+    format!(" Stops when {}.", all.join(" or "))
 }
 
 fn inputs(with: &[(String, Arg)]) -> String {

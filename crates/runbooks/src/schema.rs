@@ -18,6 +18,12 @@ pub fn json_schema(signatures: &[Signature]) -> Value {
         {"enum": ["undo", "escalate"]},
         {"type": "object", "required": ["goto"], "properties": {"goto": {"type": "string"}}, "additionalProperties": false}
     ]});
+    let repeated = |condition: &str, means: &str| {
+        json!({"type": "object", "required": ["probe", condition], "additionalProperties": false, "properties": {
+            "probe": {"type": "string", "description": "id of an earlier probe step"},
+            "with": {"type": "object"}, condition: {"type": "string", "description": means}}})
+    };
+    let abort = repeated("when", "CEL; when it holds the run stops");
     let mut steps: Vec<Value> = Vec::new();
     for s in probes {
         steps.push(step(
@@ -35,13 +41,12 @@ pub fn json_schema(signatures: &[Signature]) -> Value {
                 "limits": {"type": "object", "additionalProperties": false, "properties": {
                     "max_targets": {"type": "integer", "minimum": 1},
                     "max_percent": {"type": "number", "exclusiveMinimum": 0, "maximum": 100},
-                    "canary": {"type": "integer", "minimum": 0}, "max_errors": {"type": "integer", "minimum": 0}}}}),
+                    "canary": {"type": "integer", "minimum": 0}, "max_errors": {"type": "integer", "minimum": 0}}},
+                "abort_if": {"type": "array", "items": abort}}),
             "action",
         ));
     }
-    let check = json!({"type": "object", "required": ["probe", "until"], "additionalProperties": false, "properties": {
-        "probe": {"type": "string", "description": "id of an earlier probe step"},
-        "with": {"type": "object"}, "until": {"type": "string", "description": "CEL; must hold"}}});
+    let check = repeated("until", "CEL; must hold");
     steps.push(step(
         json!({"verify": {"type": "object", "required": ["all"], "additionalProperties": false, "properties": {
             "all": {"type": "array", "minItems": 1, "items": check}, "hold": span, "within": span}}}),

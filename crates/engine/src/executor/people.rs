@@ -44,7 +44,7 @@ impl Engine {
     /// # Errors
     /// When it is not a plan of this journal, has begun, expired or is over, or this person may not.
     pub fn may_break_glass(&self, id: &str, by: &str, typed: &str, why: &str) -> Result<Plan, EngineError> {
-        let (plan, _) = self.signable(id)?;
+        let (plan, run) = self.signable(id)?;
         let entries = self.journal().of_run(id)?;
         if entries.iter().any(|e| matches!(e.event, Event::Started { .. })) {
             return Err(EngineError::Refused(Refusal {
@@ -55,6 +55,17 @@ impl Engine {
         }
         let policy = self.rules(&plan.scope.cluster).policy;
         guards::may_break(&plan, &policy, by, typed, why).map_err(EngineError::Refused)?;
+        if run.glass.is_some_and(|first| first != by) {
+            // A second one is wanted for the limits only, and signs like anybody else.
+            if !plan.over_limits {
+                return Err(EngineError::Refused(Refusal {
+                    guard: "glass",
+                    why: format!("the glass of run {id} is broken already"),
+                    remedy: format!("`muster apply {id}` starts it"),
+                }));
+            }
+            guards::may_approve(&plan, &policy, by).map_err(EngineError::Refused)?;
+        }
         Ok(plan)
     }
 

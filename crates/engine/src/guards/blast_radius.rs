@@ -1,8 +1,9 @@
-//! No step reaches farther than its runbook allows, in number and in share.
+//! No step reaches farther than its runbook allows, in number and in share; unless the plan was made to, and two people broke the
+//! glass for it.
 
 use muster_model::StepPlan;
 
-use super::{Facts, Refusal};
+use super::{Facts, Phase, Refusal};
 
 pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
     for step in &facts.plan.steps {
@@ -15,7 +16,11 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
         else {
             continue;
         };
-        let remedy = "look at the plan; a person may raise `limits` in an own copy of the runbook";
+        let remedy = if facts.plan.over_limits {
+            "two approvers break the glass for it: `muster break-glass RUN --target … --why …`, each of them"
+        } else {
+            "look at the plan; raise `limits` in an own copy of the runbook, or make it with `muster plan … --over-limits`"
+        };
         let count = u64::try_from(targets.len()).unwrap_or(u64::MAX);
         if count != blast.targets {
             return Err(Refusal::new(
@@ -26,6 +31,9 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
                 ),
                 "make a new plan",
             ));
+        }
+        if facts.plan.over_limits && (facts.phase == Phase::Plan || super::glass::broken_twice(facts)) {
+            continue;
         }
         if count > u64::from(limits.max_targets) {
             return Err(Refusal::new(
@@ -58,6 +66,46 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
 mod tests {
     use super::super::fixture::{facts, plan, policy};
     use super::*;
+
+    #[test]
+    fn only_two_who_break_the_glass_reach_farther() {
+        let policy = policy();
+        let mut many = plan(6);
+        let refused = |many: &muster_model::Plan, first, second| {
+            let mut f = facts(many, &policy, &[]);
+            (f.glass, f.glass_second) = (first, second);
+            check(&f).is_err()
+        };
+        assert!(
+            refused(&many, Some("ana"), Some("bo")),
+            "it was not made for that"
+        );
+        many.over_limits = true;
+        assert!(refused(&many, Some("ana"), None));
+        assert!(refused(&many, None, Some("bo")));
+        assert!(
+            refused(&many, Some("ana"), Some("ana")),
+            "one person is one person"
+        );
+        assert!(
+            refused(&many, Some("ana"), Some("mallory")),
+            "mallory is no approver"
+        );
+        assert!(refused(&many, Some("mallory"), Some("bo")));
+        assert!(!refused(&many, Some("ana"), Some("bo")));
+        many.requested_by = "bo".into();
+        assert!(
+            refused(&many, Some("ana"), Some("bo")),
+            "who asked is no second person"
+        );
+        let mut f = facts(&many, &policy, &[]);
+        f.phase = Phase::Plan;
+        assert_eq!(check(&f), Ok(()), "such a plan can be made");
+        many.over_limits = false;
+        let mut f = facts(&many, &policy, &[]);
+        f.phase = Phase::Plan;
+        assert!(check(&f).is_err());
+    }
 
     #[test]
     fn too_many_and_too_large_a_share_are_refused() {

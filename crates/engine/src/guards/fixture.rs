@@ -54,6 +54,7 @@ pub(super) fn plan(targets: u32) -> Plan {
         params: Record::new(),
         policy: None,
         risk: Risk::Disruptive,
+        over_limits: false,
         result: PlanResult::Changes,
         steps: vec![PlannedStep {
             id: "end".into(),
@@ -77,6 +78,7 @@ pub(super) fn plan(targets: u32) -> Plan {
                 undo: UndoPlan::None {
                     why: "gone is gone".into(),
                 },
+                abort_if: Vec::new(),
             },
             on_fail: OnFail::Escalate,
         }],
@@ -127,6 +129,7 @@ pub(super) fn facts<'a>(plan: &'a Plan, policy: &'a Policy, approvals: &'a [Appr
         now: at(20),
         approvals,
         glass: None,
+        glass_second: None,
         issued: Some(&plan.digest),
         frozen: None,
         past: &[],

@@ -1,5 +1,6 @@
 //! Breaking the glass: one approver takes it on themselves when nobody else can be reached. It stands for the signatures that policy
-//! wants, and for a window; nothing else is lifted: not what policy never allows, not a freeze, not the blast radius.
+//! wants, and for a window; nothing else is lifted: not what policy never allows, not a freeze, not the blast radius. That takes a
+//! plan that was made for it and a second approver who breaks the glass too.
 
 use muster_model::{Plan, Policy};
 
@@ -36,6 +37,15 @@ pub(super) fn broken(facts: &Facts<'_>) -> bool {
     facts
         .glass
         .is_some_and(|by| approval::is_approver(facts.policy, by).is_ok())
+}
+
+/// Whether a second person, who may sign this plan, did it as well.
+pub(super) fn broken_twice(facts: &Facts<'_>) -> bool {
+    let signs = |by: &str| approval::may_approve(facts.plan, facts.policy, by).is_ok();
+    broken(facts)
+        && facts
+            .glass_second
+            .is_some_and(|second| facts.glass != Some(second) && signs(second))
 }
 
 #[cfg(test)]

@@ -160,13 +160,7 @@ fn failed(key: &str, e: &std::io::Error) -> LeaseError {
 #[async_trait]
 impl LeaseStore for FileLeases {
     fn now(&self) -> Span {
-        #[cfg(target_os = "linux")]
-        let clock = rustix::time::ClockId::Boottime;
-        #[cfg(not(target_os = "linux"))]
-        let clock = rustix::time::ClockId::Monotonic;
-        let t = rustix::time::clock_gettime(clock);
-        let part = |n: i64| u64::try_from(n).unwrap_or(0);
-        Span::from_millis(part(t.tv_sec) * 1000 + part(t.tv_nsec) / 1_000_000)
+        crate::clock::since_boot()
     }
 
     async fn acquire(&self, key: &str, owner: &str, ttl: Span) -> Result<Lease, LeaseError> {

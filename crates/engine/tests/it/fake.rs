@@ -44,8 +44,14 @@ pub(crate) struct World {
     pub(crate) before_effect: Option<Before>,
     /// After so many reads of a probe there is a failover.
     pub(crate) failover_after: Option<u32>,
+    /// After so many reads of a probe somebody sets the clock on the wall by so many seconds.
+    pub(crate) skew_after: Option<(u32, i64)>,
     /// Nothing can be read.
     pub(crate) blind: bool,
+    /// Ending these works, and they come back at once as they were.
+    pub(crate) boomerang: Vec<u32>,
+    /// A number that a condition to stop may look at.
+    pub(crate) pressure: u32,
     /// Things that come back on their own at every look.
     pub(crate) relapse: Option<u32>,
 }
@@ -100,6 +106,7 @@ impl Things {
             params: vec![],
             outputs: vec![
                 Field::new("count", Type::Int, "things"),
+                Field::new("pressure", Type::Int, "pressure"),
                 Field::new("things", Type::identities("thing"), "things"),
             ],
             target: None,
@@ -123,6 +130,12 @@ impl Probe for Things {
                 world.timeline += 1;
             }
         }
+        if let Some((left, skew)) = world.skew_after {
+            world.skew_after = left.checked_sub(1).map(|left| (left, skew));
+            if left == 0 {
+                world.skew = skew;
+            }
+        }
         if world.blind {
             return Err(CodeError::Unreadable {
                 target: scope.target.clone(),
@@ -134,7 +147,7 @@ impl Probe for Things {
             .iter()
             .map(|(n, v)| freeze(*n, *v).to_value())
             .collect();
-        let out = json!({"count": list.len(), "things": list});
+        let out = json!({"count": list.len(), "pressure": world.pressure, "things": list});
         if let Some(n) = world.relapse
             && world.things.remove(&n).is_none()
         {
@@ -246,6 +259,9 @@ impl Action for End {
         }
         world.things.remove(&n);
         *world.ended.entry(n).or_default() += 1;
+        if world.boomerang.contains(&n) {
+            world.things.insert(n, version);
+        }
         if world.lossy.contains(&n) {
             return Outcome::Indeterminate {
                 why: "the answer was lost".into(),
@@ -310,6 +326,10 @@ impl Clock for Still {
     fn now(&self) -> Time {
         let skew = self.1.lock().expect("lock").skew;
         Time::from_micros(self.0.lock().expect("lock").micros() + skew * 1_000_000)
+    }
+
+    fn elapsed(&self) -> Span {
+        Span::from_millis(u64::try_from(self.0.lock().expect("lock").millis()).expect("after 1970"))
     }
 
     async fn wait(&self, span: Span) {
@@ -448,20 +468,42 @@ steps:
     )
 }
 
+/// As [`book`]; it stops when the pressure is high.
+pub(crate) fn careful(action: &str, on_fail: &str) -> String {
+    let limits = "max_errors: 0}\n";
+    let stops = format!("{limits}    abort_if: [{{probe: look, when: pressure > 3}}]\n");
+    book(action, on_fail).replace(limits, &stops)
+}
+
 /// Plans it.
 pub(crate) async fn plan(engine: &Engine, text: &str, by: &str) -> Planned {
+    plan_reaching(engine, text, by, false).await
+}
+
+/// As [`plan`], perhaps made to reach farther than its limits.
+pub(crate) async fn plan_reaching(engine: &Engine, text: &str, by: &str, over_limits: bool) -> Planned {
     let runbook = shelve(engine, text);
     let request = Request {
+        over_limits,
+        ..request(by)
+    };
+    engine.plan(&runbook, request).await.expect("plans")
+}
+
+/// What is asked for.
+pub(crate) fn request(by: &str) -> Request<'static> {
+    static NONE: std::sync::LazyLock<Library> = std::sync::LazyLock::new(Library::default);
+    Request {
         cluster: "shop".into(),
         target: "shop/a".into(),
         params: Record::new(),
         requested_by: by.into(),
         incident: None,
         valid: VALID,
-        library: &Library::default(),
+        over_limits: false,
+        library: &NONE,
         known: None,
-    };
-    engine.plan(&runbook, request).await.expect("plans")
+    }
 }
 
 /// A run that ends all things, approved.

@@ -4,7 +4,7 @@
 use muster_engine::{Starter, Stop};
 use muster_model::RunOutcome;
 
-use crate::fake::{book, drive, engine, plan, world};
+use crate::fake::{book, drive, engine, plan, request, shelve, world};
 
 async fn killed_at(
     number: u64,
@@ -71,6 +71,32 @@ async fn the_final_state_is_the_same_wherever_it_dies() {
         }
         assert!(number > 12, "the run has only {number} appends");
     }
+}
+
+/// A plan that found nothing to do is over, also when the last word is missing; nobody looks again, and comes to another end.
+#[tokio::test]
+async fn a_plan_that_changes_nothing_ends_as_it_was_made() {
+    let dir = tempfile::tempdir().expect("dir");
+    let things = world(0);
+    let first = engine(dir.path(), &things);
+    first.journal().on_append(Box::new(|n, done| !done && n == 2));
+    let runbook = shelve(&first, &book("thing.end@1", "escalate"));
+    assert!(
+        first.plan(&runbook, request("daemon")).await.is_err(),
+        "killed before the last word"
+    );
+    drop(first);
+    things.lock().expect("lock").things.insert(1, 0);
+    let second = engine(dir.path(), &things);
+    let (plan, _) = second.open_runs().expect("reads").remove(0);
+    let driven = drive(&second, &plan.id).await;
+    assert_eq!(driven.run().outcome, Some(RunOutcome::Nothing), "{driven:?}");
+    assert!(
+        driven.run().detail.contains("count > 0"),
+        "{}",
+        driven.run().detail
+    );
+    assert!(things.lock().expect("lock").ended.is_empty());
 }
 
 #[tokio::test]

@@ -156,6 +156,34 @@ async fn a_lease_that_cannot_be_renewed_parks_the_run() {
     assert!(ended.values().all(|n| *n == 1), "{ended:?}");
 }
 
+/// A proof takes as long as it takes, whatever somebody does to the clock on the wall meanwhile.
+#[tokio::test]
+async fn a_clock_that_is_set_during_a_proof_makes_it_neither_shorter_nor_longer() {
+    for skew in [-3600, 60, 3600] {
+        let dir = tempfile::tempdir().expect("dir");
+        let things = world(1);
+        let engine = engine(dir.path(), &things);
+        let id = approved(&engine).await;
+        things.lock().expect("lock").skew_after = Some((8, skew));
+        let driven = drive(&engine, &id).await;
+        assert_eq!(
+            driven.run().outcome,
+            Some(RunOutcome::Proven),
+            "{skew} s: {driven:?}"
+        );
+        assert_eq!(things.lock().expect("lock").skew, skew, "it was set in the proof");
+        let entries = engine.journal().of_run(&id).expect("reads");
+        let held = entries.iter().find_map(|e| match e.event {
+            Event::Verified { held_ms, .. } => Some(held_ms),
+            _ => None,
+        });
+        assert!(
+            held.is_some_and(|ms| (10_000..11_000).contains(&ms)),
+            "{skew} s: {held:?}"
+        );
+    }
+}
+
 /// Somebody sets the clock in the middle of a run: backwards changes nothing, forwards past the end of the plan stops it
 /// by name; the leases are on another clock.
 #[tokio::test]

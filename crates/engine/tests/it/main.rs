@@ -8,3 +8,4 @@ mod leases;
 mod principals;
 mod runs;
 mod schedules;
+mod stops;

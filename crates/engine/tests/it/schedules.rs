@@ -139,6 +139,18 @@ impl Play {
                 let at = place.step(&step).attempt(&attempt_key(&target, undo), attempt);
                 self.write(at, Event::Observed { observation, undo });
             }
+            Next::Check {
+                step, batch, done, ..
+            } => {
+                for t in &done {
+                    let key = (step.clone(), t.fingerprint.clone());
+                    assert!(self.live.contains(&key), "{key:?} is called done and is not");
+                }
+                let go_on = self.chance(95);
+                let why = if go_on { "seen" } else { "stop" }.to_owned();
+                let event = Event::Checked { batch, go_on, why };
+                self.write(place.step(&step).attempt("", batch), event);
+            }
             Next::Verify { step } => {
                 let verdict = match self.dice.random_range(0..10) {
                     0 => Verdict::Refuted { why: "there".into() },
@@ -206,6 +218,11 @@ impl Play {
         );
         let stopped = |e: &Entry| matches!(e.event, Event::Unwinds { .. } | Event::CancelAsked { .. });
         assert!(!self.entries.iter().any(stopped), "an effect after the stop");
+        let no = |e: &Entry| matches!(e.event, Event::Checked { go_on: false, .. });
+        assert!(
+            !self.entries.iter().any(|e| no(e) && e.place.step == place.step),
+            "an effect after a look that said stop"
+        );
         let at = place.attempt(&attempt_key(target, false), attempt);
         // A guard makes it wait first, sometimes.
         if self.chance(5) {
@@ -418,6 +435,7 @@ fn plan(dice: &mut StdRng) -> Plan {
         params: Record::new(),
         policy: None,
         risk: Risk::Disruptive,
+        over_limits: false,
         result: PlanResult::Changes,
         steps,
         outputs: BTreeMap::new(),
@@ -486,6 +504,7 @@ fn action(dice: &mut StdRng, s: u32) -> StepPlan {
         risk: Risk::Disruptive,
         blast: Blast::default(),
         undo,
+        abort_if: Vec::new(),
     }
 }
 

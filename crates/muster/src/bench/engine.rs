@@ -273,6 +273,7 @@ async fn measure(dir: &Path, seconds: u64) -> Result<(), Failure> {
         requested_by: "bench".to_owned(),
         incident: None,
         valid: VALID,
+        over_limits: false,
         library: &library,
         known: None,
     };

@@ -79,7 +79,7 @@ fn read<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, Failure> {
     })
 }
 
-async fn make(s: &Session, args: &PlanArgs) -> Result<Value, Failure> {
+async fn make(s: &Session, args: &PlanArgs, over_limits: bool) -> Result<Value, Failure> {
     let mut params = BTreeMap::new();
     for p in &args.param {
         let Some((name, value)) = p.split_once('=') else {
@@ -94,7 +94,7 @@ async fn make(s: &Session, args: &PlanArgs) -> Result<Value, Failure> {
     s.call(
         "POST",
         "/api/v1/plans",
-        json!({"runbook": args.runbook, "target": args.target, "params": params}),
+        json!({"runbook": args.runbook, "target": args.target, "params": params, "over_limits": over_limits}),
     )
     .await
 }
@@ -103,8 +103,14 @@ async fn make(s: &Session, args: &PlanArgs) -> Result<Value, Failure> {
 ///
 /// # Errors
 /// When no plan can be made.
-pub async fn plan(s: &Session, args: &PlanArgs, output: Option<&Path>, as_json: bool) -> Result<u8, Failure> {
-    let answer = make(s, args).await?;
+pub async fn plan(
+    s: &Session,
+    args: &PlanArgs,
+    over_limits: bool,
+    output: Option<&Path>,
+    as_json: bool,
+) -> Result<u8, Failure> {
+    let answer = make(s, args, over_limits).await?;
     let plan: Plan = read(&answer["plan"])?;
     if answer["attached"] == true {
         print::note(format!(
@@ -187,6 +193,7 @@ pub fn show_plan(plan: &Plan) {
                 targets,
                 blast,
                 undo,
+                abort_if,
                 ..
             } => {
                 print::line(format!("  {} {} {}", "→".red(), step.id.bold(), uses.dimmed()));
@@ -201,6 +208,9 @@ pub fn show_plan(plan: &Plan) {
                     UndoPlan::Inverse { how } => print::line(format!("      undo: {how}")),
                     UndoPlan::None { why } => print::line(format!("      {why}")),
                 }
+                for a in abort_if {
+                    print::line(format!("      stops when {}", a.when));
+                }
             }
             StepPlan::Verify { checks, hold, within } => {
                 let all: Vec<&str> = checks.iter().map(|c| c.until.as_str()).collect();
@@ -214,6 +224,12 @@ pub fn show_plan(plan: &Plan) {
             StepPlan::Probe { uses, .. } => print::line(format!("  · {} {}", step.id, uses.dimmed())),
             other => print::line(format!("  · {} {}", step.id, other.word())),
         }
+    }
+    if plan.over_limits {
+        print::line(format!(
+            "  it may reach farther than its limits: two approvers break the glass for it, each with `muster break-glass {} --target {} --why …`",
+            plan.id, plan.scope.target
+        ));
     }
     if let Some(step) = &plan.point_of_no_return {
         print::line(format!("  no way back from step `{step}` on"));
@@ -376,7 +392,7 @@ pub async fn run(
     dry_run: bool,
     as_json: bool,
 ) -> Result<u8, Failure> {
-    let answer = make(s, args).await?;
+    let answer = make(s, args, false).await?;
     let plan: Plan = read(&answer["plan"])?;
     if !as_json {
         show_plan(&plan);

@@ -72,19 +72,28 @@ pub fn write_config(fleet: &Fleet, autopilot: Option<&str>) -> Result<PathBuf, F
     Ok(path)
 }
 
-/// For the kill tests: dies without a word at the given append of this process.
+/// For the kill tests: dies without a word, or is stopped, before the given append of this process (`kill 7`), or after it
+/// (`stop +7`).
 pub fn arm(app: &Arc<App>) {
-    let Ok(text) = std::env::var("MUSTER_TEST_KILL_AT_APPEND") else {
+    let Ok(text) = std::env::var("MUSTER_TEST_AT_APPEND") else {
         return;
     };
-    let (after, number) = match text.strip_prefix('+') {
+    let Some((signal, number)) = text.split_once(' ') else {
+        return;
+    };
+    let signal = match signal {
+        "kill" => rustix::process::Signal::KILL,
+        "stop" => rustix::process::Signal::STOP,
+        _ => return,
+    };
+    let (after, number) = match number.strip_prefix('+') {
         Some(n) => (true, n.parse::<u64>()),
-        None => (false, text.parse::<u64>()),
+        None => (false, number.parse::<u64>()),
     };
     let Ok(number) = number else { return };
     app.engine.journal().on_append(Box::new(move |n, done| {
         if n == number && done == after {
-            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+            let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
         }
         false
     }));

@@ -180,12 +180,17 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
                 text("why").unwrap_or_default(),
             );
             w.app.engine.may_break_glass(&plan.id, &who, &typed, &why)?;
-            // What no glass lifts is not worth an incident.
-            w.app
+            let judged = w
+                .app
                 .engine
                 .judge_if(&plan, guards::Phase::Start, Starter::Person, If::Broken(&who))
-                .await?
-                .map_err(EngineError::Refused)?;
+                .await?;
+            // The first of two: it waits for the second.
+            let first = plan.over_limits && matches!(&judged, Err(r) if r.guard == "blast_radius");
+            // What no glass lifts is not worth an incident.
+            if !first {
+                judged.map_err(EngineError::Refused)?;
+            }
             // Meanwhile it may have begun; from here on nothing is waited for.
             w.app.engine.may_break_glass(&plan.id, &who, &typed, &why)?;
             // The incident first: should we be killed in between, people are told of what did not happen, and not the reverse.
@@ -194,7 +199,13 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
                 .engine
                 .break_glass(&plan.id, &who, &typed, &why, &incident)?;
             w.changed();
-            let mut answer = go_on(w, caller, &plan.id).await?;
+            let mut answer = if first {
+                let waiting =
+                    "a second approver has to break the glass too: it reaches farther than its limits";
+                json!({"run": w.app.engine.run(&plan.id)?.1, "refused": Value::Null, "waiting": waiting})
+            } else {
+                go_on(w, caller, &plan.id).await?
+            };
             answer["incident"] = incident.into();
             answer["called"] = (!caller.inline && !w.app.config().notify.channels.is_empty()).into();
             Ok(answer)
@@ -582,6 +593,7 @@ async fn plan(w: &Arc<Watch>, who: &str, body: &Value) -> Answer {
         requested_by: who.to_owned(),
         incident,
         valid: config.plan_valid,
+        over_limits: body.get("over_limits") == Some(&Value::Bool(true)),
         library: &library,
         known: None,
     };

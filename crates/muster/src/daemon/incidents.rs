@@ -238,11 +238,11 @@ impl Desk {
         let mut incident = opened(&root, &sight, new_id("i"));
         incident.runs.push(plan.id.clone());
         let mut kept = self.lock();
-        // Asked again for the same run, it is the same glass.
+        // Asked again for the same run, or by the second of two, it is the same glass.
         let same = kept
             .incidents
             .values()
-            .find(|i| is_open(i) && i.cause == incident.cause && i.runs == incident.runs);
+            .find(|i| is_open(i) && i.cause.kind == GLASS && i.runs == incident.runs);
         if let Some(known) = same {
             return Ok(known.id.clone());
         }

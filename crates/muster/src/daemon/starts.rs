@@ -103,6 +103,7 @@ async fn plan(
         requested_by: DAEMON.to_owned(),
         incident: None,
         valid: config.plan_valid,
+        over_limits: false,
         library: &library,
         known: None,
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use muster_engine::{Driven, EngineError, JournalError, Starter, Stop};
 use muster_model::{
-    Autopilot, Finding, Incident, IncidentState, PlanResult, RunState, Snapshot, Time, WaitFor,
+    Autopilot, Finding, Incident, IncidentState, PlanResult, RunState, Snapshot, Span, Time, WaitFor,
 };
 use muster_observe::Observer;
 use muster_rules::{Correlated, Mode, RuleState, correlate, judge};
@@ -156,7 +156,7 @@ impl Watch {
         };
         for (plan, run) in runs {
             // A plan that changes nothing may lack only the word that it is over.
-            let untold = run.state != RunState::Ended && plan.result != PlanResult::Changes;
+            let untold = untold(&plan);
             // Approved, and stopped before the first step: the word was given, so it counts (until the plan expires).
             let said = run.state == RunState::Ready && (!run.approvals.is_empty() || run.glass.is_some());
             if run.state.under_way() || untold || said {
@@ -193,7 +193,10 @@ impl Watch {
                     }
                     continue;
                 }
+                // Its last word could not be written; who plans it now writes that at once.
+                let left = untold(&plan) && self.app.engine.now().since(plan.created_at) > UNTOLD;
                 let by_itself = match &run.state {
+                    _ if left => true,
                     RunState::Waiting { what } => what != WaitFor::Approval.word(),
                     RunState::Parked | RunState::Running => true,
                     _ => false,
@@ -315,6 +318,7 @@ impl Watch {
             requested_by: muster_engine::journal::DAEMON.to_owned(),
             incident: Some(incident.id.clone()),
             valid: self.app.config().plan_valid,
+            over_limits: false,
             library: &library,
             known: self.answered(incident),
         };
@@ -340,7 +344,7 @@ impl Watch {
     fn answered(&self, incident: &Incident) -> Option<PlanResult> {
         let (plan, _) = self.app.engine.run(incident.runs.last()?).ok()?;
         let age = self.app.engine.now().since(plan.created_at);
-        (age < muster_model::Span::from_mins(60)).then_some(plan.result)
+        (age < Span::from_mins(60)).then_some(plan.result)
     }
 
     fn needed(&self, plan: &muster_model::Plan) -> usize {
@@ -368,6 +372,14 @@ fn blind(snapshot: &Snapshot, unknown: &[muster_rules::Unknown]) -> Vec<String> 
     out.dedup();
     out
 }
+
+/// Whether nothing is to be done for a plan, but its last word: making it came to nothing that changes anything.
+fn untold(plan: &muster_model::Plan) -> bool {
+    plan.result != PlanResult::Changes
+}
+
+/// Making a plan and writing down what it came to takes no longer.
+const UNTOLD: Span = Span::from_secs(30);
 
 /// On whose word a run of before goes on: on nobody's new one.
 fn starter_of(plan: &muster_model::Plan, run: &muster_model::Run) -> Starter {

@@ -1,5 +1,5 @@
 //! The harness: a drill's fault treated under trouble. Every effect twice; an error at each probe and each effect of a run;
-//! an effect that happens and says that it failed, and one whose answer is lost. Whatever happens, the run ends in a state with
+//! an effect that happens and says that it failed, and one whose answer is lost; a clock that somebody sets. Whatever happens, the run ends in a state with
 //! a name, nothing is done twice, nobody else is harmed, and nothing is called cured that is not.
 
 use std::collections::BTreeMap;
@@ -56,6 +56,7 @@ pub async fn all(
     let mut troubles = Vec::new();
     for n in nodes(first.effects) {
         troubles.extend([Trouble::Before(n), Trouble::After(n), Trouble::Lost(n)]);
+        troubles.extend([Trouble::Forward(n), Trouble::Back(n)]);
     }
     troubles.extend((1..=first.reads.min(READS)).map(Trouble::Probe));
     let trials = troubles
@@ -87,7 +88,7 @@ async fn trial(
     let dir = fleet.dir.clone();
     let maker = Maker::new(trouble);
     let played = async {
-        let stage = Stage::set(drill, fleet, own, say, |code| maker.around(code)).await?;
+        let stage = Stage::set(drill, fleet, own, say, |code| maker.around(code), maker.clone()).await?;
         let trial = play(&stage, drill, &maker, trouble).await;
         stage.leave().await;
         trial
@@ -172,8 +173,14 @@ async fn treated(
         Expect::Proven => RunOutcome::Proven,
         _ => RunOutcome::Escalated,
     };
-    // Twice is harmless, and an answer that was lost is looked after: both end as if nothing had been.
-    if matches!(trouble, Trouble::Twice | Trouble::Lost(_)) && outcome != wanted {
+    // Twice is harmless, an answer that was lost is looked after, a clock that is set back changes nothing, and one that is set
+    // forward after the last effect does not either: all end as if nothing had been.
+    let as_if_nothing = match trouble {
+        Trouble::Twice | Trouble::Lost(_) | Trouble::Back(_) => true,
+        Trouble::Forward(n) => n == maker.effects(),
+        Trouble::Probe(_) | Trouble::Before(_) | Trouble::After(_) => false,
+    };
+    if as_if_nothing && outcome != wanted {
         trial
             .wrong
             .push(format!("it must end {}: {}", wanted.word(), run.detail));

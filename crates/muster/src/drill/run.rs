@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster_engine::clock::{Clock, SystemClock};
 use muster_engine::planner::{Planned, Request};
 use muster_engine::{Catalogue, Entry, Starter};
 use muster_lab::fault::{self, FaultRecord};
@@ -73,7 +74,7 @@ pub async fn once(
 }
 
 async fn on_fleet(drill: &Drill, fleet: Fleet, own: &Own, repeat: u32, say: Say<'_>) -> Result<Row, String> {
-    let stage = Stage::set(drill, fleet, own, say, |code| code).await?;
+    let stage = Stage::set(drill, fleet, own, say, |code| code, Arc::new(SystemClock)).await?;
     let row = stage.play(repeat).await;
     stage.leave().await;
     row
@@ -87,6 +88,7 @@ impl<'a> Stage<'a> {
         own: &Own,
         say: Say<'a>,
         around: impl FnOnce(Catalogue) -> Catalogue,
+        clock: Arc<dyn Clock>,
     ) -> Result<Self, String> {
         if !fleet.missing.is_empty() {
             return Err(fleet.missing.join("; "));
@@ -100,7 +102,7 @@ impl<'a> Stage<'a> {
         for cluster in &mut resolved.clusters {
             cluster.thresholds = own.thresholds.clone();
         }
-        let app = App::open_around(resolved, around)
+        let app = App::open_around(resolved, around, clock)
             .await
             .map_err(|e| e.to_string())?;
         let watch = Watch::new(app).map_err(|e| e.to_string())?;
@@ -262,6 +264,7 @@ impl Stage<'_> {
             requested_by: "drill-control".to_owned(),
             incident: None,
             valid: Span::from_mins(15),
+            over_limits: false,
             library: &library,
             known: None,
         };

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use async_trait::async_trait;
+use muster_engine::clock::{Clock, SystemClock};
 use muster_engine::{Action, ActionPlan, Catalogue, CodeError, Permit, Probe};
-use muster_model::{FrozenTarget, Observation, Outcome, Record, Scope, Signature};
+use muster_model::{FrozenTarget, Observation, Outcome, Record, Scope, Signature, Span, Time};
 
 /// Which trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,10 @@ pub enum Trouble {
     After(u32),
     /// This effect happens, and the answer is lost.
     Lost(u32),
+    /// In this effect somebody sets the clock on the wall an hour forward.
+    Forward(u32),
+    /// The same, an hour back.
+    Back(u32),
 }
 
 impl std::fmt::Display for Trouble {
@@ -30,6 +35,8 @@ impl std::fmt::Display for Trouble {
             Self::Before(n) => write!(f, "effect {n} fails"),
             Self::After(n) => write!(f, "effect {n} happens and says that it failed"),
             Self::Lost(n) => write!(f, "effect {n} happens and its answer is lost"),
+            Self::Forward(n) => write!(f, "the clock is set an hour forward in effect {n}"),
+            Self::Back(n) => write!(f, "the clock is set an hour back in effect {n}"),
         }
     }
 }
@@ -108,6 +115,15 @@ impl Maker {
         )
     }
 
+    /// By how many seconds the clock on the wall was set.
+    fn skew(&self) -> i64 {
+        match self.trouble {
+            Trouble::Forward(_) if self.struck() => 3600,
+            Trouble::Back(_) if self.struck() => -3600,
+            _ => 0,
+        }
+    }
+
     /// The number of this call, from 1; 0 while not armed.
     fn count(&self, counter: &AtomicU32) -> u32 {
         if self.armed.load(Ordering::SeqCst) {
@@ -125,6 +141,22 @@ impl Maker {
         if matches!(outcome, Outcome::Done { .. }) {
             self.again.fetch_add(1, Ordering::SeqCst);
         }
+    }
+}
+
+/// The clock on the wall is set when trouble strikes; the one that nobody sets goes on.
+#[async_trait]
+impl Clock for Maker {
+    fn now(&self) -> Time {
+        Time::from_micros(SystemClock.now().micros() + self.skew() * 1_000_000)
+    }
+
+    fn elapsed(&self) -> Span {
+        SystemClock.elapsed()
+    }
+
+    async fn wait(&self, span: Span) {
+        SystemClock.wait(span).await;
     }
 }
 
@@ -177,6 +209,9 @@ impl Action for Around<dyn Action> {
         if n > 0 && self.maker.trouble == Trouble::Before(n) {
             self.maker.strike();
             return failed();
+        }
+        if n > 0 && [Trouble::Forward(n), Trouble::Back(n)].contains(&self.maker.trouble) {
+            self.maker.strike();
         }
         let outcome = self.inner.apply(scope, with, target, permit).await;
         match self.maker.trouble {

@@ -40,6 +40,12 @@ pub(super) fn render(plan: &Plan, run: &Run, today: Time) -> Markup {
             @if !plan.facts.can_act {
                 p.warning-line { "Muster has no login to act with here: it proposes, a person does it by hand." }
             }
+            @if plan.over_limits {
+                p.warning-line {
+                    "Made to reach farther than its limits: two approvers break the glass for it, each with "
+                    code { "muster break-glass " (plan.id) " --target " (plan.scope.target) " --why …" }
+                }
+            }
             @for line in &plan.facts.missing_privileges {
                 p.warning-line { "Missing privilege: " code { (line) } }
             }
@@ -92,6 +98,7 @@ fn step_in_words(plan: &Plan, step: &PlannedStep) -> Markup {
             limits,
             blast,
             undo,
+            abort_if,
             ..
         } => html! {
             div.step {
@@ -107,6 +114,10 @@ fn step_in_words(plan: &Plan, step: &PlannedStep) -> Markup {
                     },
                 }
                 p.muted { (limits_in_words(limits)) }
+                @if !abort_if.is_empty() {
+                    p { "Stops at once when one of these holds:" }
+                    ul.checks { @for a in abort_if { li { code { (a.step) ": " (a.when) } } } }
+                }
                 (target_list(plan, step, targets))
             }
         },

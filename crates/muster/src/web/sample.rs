@@ -136,6 +136,7 @@ fn plan() -> Plan {
         expires_at: now().plus(Span::from_mins(14)),
         params: Record::new(),
         risk: Risk::Disruptive,
+        over_limits: false,
         result: PlanResult::Changes,
         steps: vec![
             step(
@@ -169,6 +170,7 @@ fn plan() -> Plan {
                     undo: UndoPlan::None {
                         why: "no undo: a session cannot be brought back; its client reconnects".into(),
                     },
+                    abort_if: Vec::new(),
                 },
             ),
             step(
@@ -221,6 +223,7 @@ fn run(plan: &Plan) -> Run {
         detail: String::new(),
         approvals: Vec::new(),
         glass: None,
+        glass_second: None,
         created_at: plan.created_at,
         expires_at: plan.expires_at,
         first_action_at: None,

@@ -1,10 +1,11 @@
 //! People, their roles and tokens, through the door of the page and on the command line.
 
+use muster_lab::fleet::{User, connect};
 use muster_lab::testing;
 use rustix::process::Signal;
 
 use crate::bad_input::{alive, with_an_idle_transaction};
-use crate::stage::Stage;
+use crate::stage::{Stage, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_may_do_what_their_role_says_under_their_own_name() {
@@ -189,6 +190,71 @@ async fn who_breaks_the_glass_acts_alone_and_a_second_person_closes_the_books() 
         assert!(told.out.contains(words), "{words}: {told:?}");
     }
     assert_eq!(post("resolve", "{\"why\": \"read\"}").await.0, 200);
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.ended().await, Some(0));
+}
+
+/// Farther than the limits: one person who breaks the glass is told to find a second one, and nothing is touched before that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_who_break_the_glass_reach_farther_than_the_limits() {
+    let Some((stage, first)) = with_an_idle_transaction().await else {
+        return;
+    };
+    let app = stage.fleet().config("a", User::App, "app").expect("config");
+    let second = connect(&app).await.expect("login");
+    second.batch_execute("BEGIN; SELECT 1").await.expect("begins");
+    let book = stage.fleet().dir.join("books/end-idle.yaml");
+    let text = std::fs::read_to_string(&book).expect("reads");
+    std::fs::write(&book, text.replace("max_targets: 50", "max_targets: 1")).expect("writes");
+    stage.edit(|t| t.replace("approvers: [", "approvers: [bo, "));
+    let mut daemon = stage.daemon(&[]).await;
+    let plan = stage.muster(&["plan", "end-idle"]).await;
+    plan.refused(3, &["2 targets; its limit is 1", "--over-limits"]);
+    let plan = stage
+        .muster(&["plan", "end-idle", "--over-limits", "--json"])
+        .await;
+    assert_eq!(plan.code, 2, "{plan:?}");
+    let plan = plan.json();
+    let (run, target) = (&plan["plan"]["id"], &plan["plan"]["scope"]["target"]);
+    let (run, target) = (run.as_str().expect("a run"), target.as_str().expect("a target"));
+    let why = "everything hangs and both must go";
+    let broken = stage
+        .muster(&["break-glass", run, "--target", target, "--why", why])
+        .await;
+    assert_eq!(broken.code, 4, "{broken:?}");
+    assert!(
+        broken.err.contains("a second approver") || broken.out.contains("a second approver"),
+        "{broken:?}"
+    );
+    let shown = stage.muster(&["runs", "show", run, "--json"]).await.json();
+    assert!(
+        shown["run"]["first_action_at"].is_null(),
+        "nothing was done yet: {shown:#}"
+    );
+    let token = stage
+        .muster(&["auth", "add", "bo", "--role", "approver", "--json"])
+        .await;
+    let token = token.json()["token"].as_str().expect("a token").to_owned();
+    let head = format!(
+        "POST /api/v1/runs/{run}/break-glass HTTP/1.1\r\nHost: {}\r\nX-Muster-Token: {token}",
+        daemon.address
+    );
+    let body = serde_json::json!({"target": target, "why": "I was called and agree"}).to_string();
+    let (status, answer) = daemon.http(&head, &body).await;
+    assert_eq!(status, 200, "{answer}");
+    until("it is proven", async || {
+        let shown = stage.muster(&["runs", "show", run, "--json"]).await.json();
+        (shown["run"]["outcome"] == "proven").then_some(())
+    })
+    .await;
+    assert!(!alive(&first).await && !alive(&second).await);
+    let all = stage.muster(&["incident", "list", "--json"]).await.json();
+    let glass = |i: &&serde_json::Value| i["cause"]["kind"] == "muster.glass_broken";
+    assert_eq!(
+        all.as_array().into_iter().flatten().filter(glass).count(),
+        1,
+        "{all:#}"
+    );
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.ended().await, Some(0));
 }

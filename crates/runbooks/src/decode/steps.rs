@@ -4,7 +4,7 @@ use muster_model::{Field, Kind, Limits, OnFail, Signature, Span, Type};
 
 use super::{Decoder, Earlier, is_name};
 use crate::cel;
-use crate::ir::{Arg, Param, Step, StepBody, VerifyCheck};
+use crate::ir::{AbortCheck, Arg, Param, Step, StepBody, VerifyCheck};
 use crate::problem::did_you_mean;
 use crate::tree::{At, Tree};
 
@@ -13,6 +13,9 @@ const KINDS: [&str; 7] = ["probe", "action", "verify", "approve", "wait", "call"
 /// Holds when a verify step says nothing; the engine lengthens it by what it observes.
 const HOLD: Span = Span::from_secs(10);
 const WITHIN: Span = Span::from_mins(2);
+
+/// A probe step that is repeated, the inputs that differ, and a condition.
+type Repeated = (String, Vec<(String, Arg)>, String);
 
 impl Decoder<'_> {
     pub(super) fn steps(&mut self, tree: &Tree, params: &[Param]) -> Option<Vec<Step>> {
@@ -87,7 +90,9 @@ impl Decoder<'_> {
                 "declined_as",
                 "on_fail",
             ],
-            "action" => &["id", "action", "with", "for_each", "limits", "on_fail"],
+            "action" => &[
+                "id", "action", "with", "for_each", "limits", "abort_if", "on_fail",
+            ],
             "call" => &["id", "call", "with", "on_fail"],
             _ => &["id", kind, "on_fail"],
         };
@@ -286,11 +291,21 @@ impl Decoder<'_> {
             (None, None) => {}
         }
         let limits = self.limits(tree, signature.target.is_some())?;
+        let aborts = match tree.get("abort_if") {
+            Some(list) => self.problems.list(list, "abort_if")?.to_vec(),
+            None => Vec::new(),
+        };
+        let abort_if = aborts.iter().filter_map(|t| {
+            let (step, with, when) = self.repeated(t, scope, "when")?;
+            Some(AbortCheck { step, with, when })
+        });
+        let abort_if = abort_if.collect();
         Some(StepBody::Action {
             uses: signature.name,
             with,
             for_each,
             limits,
+            abort_if,
         })
     }
 
@@ -360,7 +375,11 @@ impl Decoder<'_> {
             return None;
         };
         let items = self.problems.list(all, "all")?.to_vec();
-        let checks: Vec<VerifyCheck> = items.iter().filter_map(|i| self.verify_check(i, scope)).collect();
+        let checks = items.iter().filter_map(|t| {
+            let (step, with, until) = self.repeated(t, scope, "until")?;
+            Some(VerifyCheck { step, with, until })
+        });
+        let checks: Vec<VerifyCheck> = checks.collect();
         if items.is_empty() {
             self.problems.error(
                 "missing-key",
@@ -383,16 +402,13 @@ impl Decoder<'_> {
         Some(StepBody::Verify { checks, hold, within })
     }
 
-    fn verify_check(&mut self, tree: &Tree, scope: &Scope<'_>) -> Option<VerifyCheck> {
+    /// An earlier probe step that is repeated, with what differs, and a condition over what it says.
+    fn repeated(&mut self, tree: &Tree, scope: &Scope<'_>, condition: &str) -> Option<Repeated> {
         self.problems
-            .map(tree, "a condition", &["probe", "with", "until"])?;
-        let (Some(probe), Some(until)) = (tree.get("probe"), tree.get("until")) else {
-            self.problems.error(
-                "missing-key",
-                tree.at(),
-                "a condition needs `probe` and `until`",
-                None,
-            );
+            .map(tree, "a condition", &["probe", "with", condition])?;
+        let (Some(probe), Some(text)) = (tree.get("probe"), tree.get(condition)) else {
+            let message = format!("a condition needs `probe` and `{condition}`");
+            self.problems.error("missing-key", tree.at(), message, None);
             return None;
         };
         let step = self.problems.text(probe, "probe")?;
@@ -412,8 +428,8 @@ impl Decoder<'_> {
         };
         let signature = self.signatures.iter().find(|s| s.name == *uses)?.clone();
         let with = self.with(tree.get("with"), &signature, scope, tree.at(), false);
-        let until = self.condition(Some(until), &signature)?;
-        Some(VerifyCheck { step, with, until })
+        let text = self.condition(Some(text), &signature)?;
+        Some((step, with, text))
     }
 
     fn condition(&mut self, tree: Option<&Tree>, signature: &Signature) -> Option<String> {

@@ -104,6 +104,14 @@ fn the_good_file_is_good_and_its_digest_follows_the_meaning() {
         check("book.yaml", &other, &signatures()).expect("good").digest,
         book.digest
     );
+    let stops = changed(
+        "max_errors: 0}",
+        "max_errors: 0}\n    abort_if: [{probe: pool, when: waiting > 9}]",
+    );
+    let stopping = check("book.yaml", &stops, &signatures()).expect("good");
+    assert_ne!(stopping.digest, book.digest);
+    let page = muster_runbooks::reference_page(&stopping, &signatures());
+    assert!(page.contains("Stops when `waiting > 9` of `pool`."), "{page}");
 }
 
 #[test]
@@ -156,6 +164,27 @@ fn every_lint_fires_where_the_fault_is() {
             19,
         ),
         ("hold: 10s", "hold: 10m", "verify", 24, 7),
+        (
+            "max_errors: 0}",
+            "max_errors: 0}\n    abort_if: [{probe: poo, when: waiting > 9}]",
+            "unknown-step",
+            22,
+            24,
+        ),
+        (
+            "max_errors: 0}",
+            "max_errors: 0}\n    abort_if: [{probe: pool, when: waitin > 9}]",
+            "unknown-output",
+            22,
+            36,
+        ),
+        (
+            "max_errors: 0}",
+            "max_errors: 0}\n    abort_if: [{probe: pool, until: waiting > 9}]",
+            "missing-key",
+            22,
+            16,
+        ),
         ("  - id: leak", "  - id: pool", "step-id", 14, 9),
         (
             "    action: end@1",

@@ -1,0 +1,168 @@
+//! What is watched while a run changes things: the last batch, and the conditions under which the runbook says stop. And how
+//! far a run may reach.
+
+use muster_engine::{Driven, EngineError, Event};
+use muster_model::{RunOutcome, RunState};
+
+use crate::fake::{approved, book, careful, drive, engine, plan, plan_reaching, world};
+
+/// Plans what stops under pressure, and drives it; the pressure rises in the effect on this thing.
+async fn under_pressure(things: &crate::fake::Shared, rises_at: u32, on_fail: &str) -> (RunOutcome, String) {
+    let dir = tempfile::tempdir().expect("dir");
+    let engine = engine(dir.path(), things);
+    let id = plan(&engine, &careful("thing.hide@1", on_fail), "daemon")
+        .await
+        .plan
+        .id;
+    let world = things.clone();
+    things.lock().expect("lock").before_effect = Some(Box::new(move |n| {
+        if n == rises_at {
+            world.lock().expect("lock").pressure = 4;
+        }
+    }));
+    let driven = drive(&engine, &id).await;
+    let run = driven.run();
+    (run.outcome.expect("ends"), run.detail.clone())
+}
+
+#[tokio::test]
+async fn a_condition_to_stop_is_looked_at_between_batches() {
+    let things = world(7);
+    let (outcome, detail) = under_pressure(&things, 2, "escalate").await;
+    assert_eq!(outcome, RunOutcome::Escalated, "{detail}");
+    assert!(
+        detail.contains("before batch 3") && detail.contains("pressure"),
+        "{detail}"
+    );
+    let world = things.lock().expect("lock");
+    assert_eq!(world.ended.len(), 3, "one, then two, and no fourth: {world:?}");
+    assert!(world.undone.is_empty());
+}
+
+#[tokio::test]
+async fn what_stops_can_take_everything_back() {
+    let things = world(7);
+    let (outcome, detail) = under_pressure(&things, 1, "undo").await;
+    assert_eq!(outcome, RunOutcome::Undone, "{detail}");
+    let world = things.lock().expect("lock");
+    assert_eq!((world.ended.len(), world.things.len()), (1, 7), "{world:?}");
+}
+
+#[tokio::test]
+async fn a_condition_to_stop_is_looked_at_during_the_proof_too() {
+    let things = world(3);
+    let (outcome, detail) = under_pressure(&things, 3, "undo").await;
+    assert_eq!(outcome, RunOutcome::Undone, "{detail}");
+    assert!(detail.contains("`pressure > 3` holds"), "{detail}");
+    assert_eq!(things.lock().expect("lock").things.len(), 3);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_no_reason_to_go_on() {
+    let dir = tempfile::tempdir().expect("dir");
+    let things = world(3);
+    let engine = engine(dir.path(), &things);
+    let id = plan(&engine, &careful("thing.hide@1", "escalate"), "daemon")
+        .await
+        .plan
+        .id;
+    let world = things.clone();
+    things.lock().expect("lock").before_effect =
+        Some(Box::new(move |_| world.lock().expect("lock").blind = true));
+    let driven = drive(&engine, &id).await;
+    assert_eq!(driven.run().outcome, Some(RunOutcome::Escalated), "{driven:?}");
+    assert_eq!(things.lock().expect("lock").ended.len(), 1);
+}
+
+/// The canary says that it was done, and a look says that it was not.
+#[tokio::test]
+async fn a_canary_that_did_not_last_stops_the_rest() {
+    for (budget, ended) in [(0, 1), (1, 3)] {
+        let dir = tempfile::tempdir().expect("dir");
+        let things = world(3);
+        things.lock().expect("lock").boomerang = vec![1];
+        let engine = engine(dir.path(), &things);
+        let text =
+            book("thing.hide@1", "escalate").replace("max_errors: 0", &format!("max_errors: {budget}"));
+        let id = plan(&engine, &text, "daemon").await.plan.id;
+        let driven = drive(&engine, &id).await;
+        assert_eq!(driven.run().outcome, Some(RunOutcome::Escalated), "{driven:?}");
+        assert_eq!(things.lock().expect("lock").ended.len(), ended, "{driven:?}");
+        let why = &driven.run().detail;
+        assert_eq!(
+            why.contains("what was done is not there (thing 1"),
+            budget == 0,
+            "{why}"
+        );
+    }
+}
+
+/// A look between two batches is an entry like any other: killed after it, the run goes on, and looks once.
+#[tokio::test]
+async fn each_look_between_batches_is_written_down_once() {
+    let dir = tempfile::tempdir().expect("dir");
+    let things = world(7);
+    let engine = engine(dir.path(), &things);
+    let id = approved(&engine).await;
+    crate::fake::parked_at(&engine, &things, &id, 2).await;
+    assert_eq!(drive(&engine, &id).await.run().outcome, Some(RunOutcome::Proven));
+    let entries = engine.journal().of_run(&id).expect("reads");
+    let looks: Vec<u32> = entries
+        .iter()
+        .filter_map(|e| match &e.event {
+            Event::Checked {
+                batch, go_on: true, ..
+            } => Some(*batch),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(looks, [2, 3]);
+}
+
+/// More targets than the limit: nobody alone may do that, and nobody who did not say so when the plan was made.
+#[tokio::test]
+async fn two_people_who_break_the_glass_may_reach_farther() {
+    let dir = tempfile::tempdir().expect("dir");
+    let things = world(3);
+    let engine = engine(dir.path(), &things);
+    let text = book("thing.end@1", "escalate").replace("max_targets: 20", "max_targets: 2");
+    let planned = plan(&engine, &text, "ana").await;
+    let refused = planned.refused.expect("too many");
+    assert!(
+        refused.guard == "blast_radius" && refused.remedy.contains("--over-limits"),
+        "{refused:?}"
+    );
+
+    let id = plan_reaching(&engine, &text, "cy", true).await.plan.id;
+    let why = "everything is down and they must all go";
+    let glass = |who| engine.break_glass(&id, who, "shop/a", why, "i-1");
+    engine
+        .approve(&id, "bo", None, None)
+        .expect("a signature is not enough");
+    let driven = drive(&engine, &id).await;
+    assert!(
+        matches!(&driven, Driven::Refused(_, r) if r.guard == "blast_radius"),
+        "{driven:?}"
+    );
+    glass("ana").expect("the first");
+    glass("ana").expect("again, and still one person");
+    assert!(
+        matches!(drive(&engine, &id).await, Driven::Refused(..)),
+        "one is not enough"
+    );
+    assert!(things.lock().expect("lock").ended.is_empty());
+    assert!(
+        matches!(glass("cy"), Err(EngineError::Refused(_))),
+        "who asked is none of them"
+    );
+    glass("bo").expect("the second");
+    let driven = drive(&engine, &id).await;
+    assert_eq!(driven.run().outcome, Some(RunOutcome::Proven), "{driven:?}");
+    let on = engine.journal().of_run(&id).expect("reads");
+    let on = on.iter().find_map(|e| match &e.event {
+        Event::Started { on } => Some(on.clone()),
+        _ => None,
+    });
+    assert_eq!(on.as_deref(), Some("ana and bo, who broke the glass"));
+    assert_eq!(driven.run().state, RunState::Ended);
+}
