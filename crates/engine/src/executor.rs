@@ -1118,7 +1118,8 @@ impl Engine {
             .iter()
             .filter(|a| guards::may_approve(plan, &policy, &a.by).is_ok())
             .count();
-        let glass = run.glass.is_some();
+        // Farther than its limits it goes only with two of them.
+        let glass = run.glass.is_some() && (!plan.over_limits || run.glass_second.is_some());
         if matches!(run.state, RunState::Ready) && !glass && signed < guards::approvals_needed(plan, &policy)
         {
             return fold(plan, entries, true);

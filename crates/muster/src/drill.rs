@@ -8,6 +8,7 @@ use muster_runbooks::tree::{Problems, Tree, parse};
 
 use crate::cli::exit::{CONFIG, Failure};
 
+pub mod blows;
 pub mod harness;
 pub mod oracle;
 pub mod report;

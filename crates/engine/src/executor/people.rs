@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use muster_model::{Approval, Plan, Run, RunOutcome, RunState, StepPlan};
+use muster_model::{Approval, Plan, Run, RunOutcome, RunState, Span, StepPlan};
 
 use super::{Engine, EngineError, plan_of};
 use crate::guards::{self, Refusal};
 use crate::journal::{Entry, Event, Place};
 use crate::progress::{Next, next};
+
+/// A run is begun within less, once it may.
+const UNANSWERED: Span = Span::from_secs(10);
 
 impl Engine {
     /// Signs a plan. What cannot be undone is signed by typing the name of its target.
@@ -182,6 +185,23 @@ impl Engine {
             Next::Ask { step, question } => Some((step, question)),
             _ => None,
         })
+    }
+
+    /// Whether a run may begin on somebody's word, and nothing came of that for a while: who took the word could not start it.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn forgotten(&self, run: &Run) -> Result<bool, EngineError> {
+        if run.state != RunState::Ready {
+            return Ok(false);
+        }
+        let entries = self.journal().of_run(&run.id)?;
+        // A guard that refused it has had the last word: it is not asked again and again.
+        let last = entries.iter().rev().find(|e| e.place.run == run.id);
+        Ok(last.is_some_and(|e| {
+            let said = matches!(e.event, Event::Approved { .. } | Event::GlassBroken { .. });
+            said && self.now().since(e.at) > UNANSWERED
+        }))
     }
 
     /// Asks a run to stop; what was done is undone where it can be.

@@ -3,6 +3,7 @@
 //! Triggers refuse update and delete, count and head are kept beside the entries. The only place of the engine that
 //! names a product.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -109,7 +110,12 @@ struct Inner {
     appends: u64,
     dead: bool,
     hook: Option<KillHook>,
+    /// Entries of runs that are not over, as they were read.
+    read: BTreeMap<String, Vec<Entry>>,
 }
+
+/// So many runs are kept in memory.
+const READ: usize = 32;
 
 /// The open journal.
 pub struct Journal {
@@ -155,6 +161,7 @@ impl Journal {
                 appends: 0,
                 dead: false,
                 hook: None,
+                read: BTreeMap::new(),
             }),
         };
         journal.check_head()?;
@@ -252,7 +259,28 @@ impl Journal {
     /// # Errors
     /// When the file cannot be read.
     pub fn of_run(&self, run: &str) -> Result<Vec<Entry>, JournalError> {
-        self.select("WHERE run = ?1 ORDER BY seq", run)
+        let mut inner = self.lock();
+        // A run at work is read several times a second, and what was written once never changes: only what is new is read.
+        let mut entries = inner.read.remove(run).unwrap_or_default();
+        let last = entries
+            .last()
+            .map_or(0, |e| i64::try_from(e.seq).unwrap_or(i64::MAX));
+        let new = self.raw_of(
+            &inner.db,
+            "WHERE run = ?1 AND seq > ?2 ORDER BY seq",
+            params![run, last],
+        )?;
+        for raw in new {
+            entries.push(self.entry(raw)?);
+        }
+        let over = entries.iter().any(|e| matches!(e.event, Event::Ended { .. }));
+        if !over && !entries.is_empty() {
+            if inner.read.len() >= READ {
+                inner.read.clear();
+            }
+            inner.read.insert(run.to_owned(), entries.clone());
+        }
+        Ok(entries)
     }
 
     /// Entries of one run, in order, after checking that none was edited and none is missing: to go on with it.
@@ -262,7 +290,7 @@ impl Journal {
     pub fn whole_run(&self, run: &str) -> Result<Vec<Entry>, JournalError> {
         let inner = self.lock();
         // Under one lock: what is appended in between must be in both.
-        let rows = self.raw_of(&inner.db, "WHERE run = ?1 ORDER BY seq", run)?;
+        let rows = self.raw_of(&inner.db, "WHERE run = ?1 ORDER BY seq", params![run])?;
         let written: Option<(i64, String)> = inner
             .db
             .query_row("SELECT count, head FROM run_head WHERE run = ?1", [run], |r| {
@@ -659,10 +687,15 @@ impl Journal {
     }
 
     fn raw(&self, tail: &str, arg: &str) -> Result<Vec<Raw>, JournalError> {
-        self.raw_of(&self.lock().db, tail, arg)
+        self.raw_of(&self.lock().db, tail, params![arg])
     }
 
-    fn raw_of(&self, db: &Connection, tail: &str, arg: &str) -> Result<Vec<Raw>, JournalError> {
+    fn raw_of(
+        &self,
+        db: &Connection,
+        tail: &str,
+        args: &[&dyn rusqlite::ToSql],
+    ) -> Result<Vec<Raw>, JournalError> {
         let fail = |e: rusqlite::Error| cannot_read(&self.path, &e);
         let mut statement = db
             .prepare_cached(&format!(
@@ -670,7 +703,7 @@ impl Journal {
             ))
             .map_err(fail)?;
         let rows = statement
-            .query_map([arg], |r| {
+            .query_map(args, |r| {
                 Ok(Raw {
                     seq: u64::try_from(r.get::<_, i64>(0)?).unwrap_or(0),
                     at: r.get(1)?,

@@ -248,6 +248,33 @@ async fn the_story_tells_many_alike_in_one_line_and_what_differs_by_itself() {
     assert!(story.iter().any(|l| l.text.contains("skipped")), "{story:#?}");
 }
 
+/// The word was given and could not be followed: that is found out, unless a guard had the last word.
+#[tokio::test]
+async fn a_word_that_nothing_came_of_is_not_forgotten() {
+    let dir = tempfile::tempdir().expect("dir");
+    let things = world(2);
+    let engine = engine(dir.path(), &things);
+    let id = hiding(&engine).await;
+    let forgotten = || {
+        let (_, run) = engine.run(&id).expect("reads");
+        engine.forgotten(&run).expect("reads")
+    };
+    things.lock().expect("lock").skew = 60;
+    assert!(!forgotten(), "nobody gave a word for it");
+    let id = approved(&engine).await;
+    let forgotten = || {
+        let (_, run) = engine.run(&id).expect("reads");
+        engine.forgotten(&run).expect("reads")
+    };
+    assert!(!forgotten(), "it may still be begun");
+    things.lock().expect("lock").skew = 120;
+    assert!(forgotten());
+    engine.freeze("ana", "", "an audit").expect("freezes");
+    assert!(matches!(drive(&engine, &id).await, Driven::Refused(..)));
+    things.lock().expect("lock").skew = 180;
+    assert!(!forgotten(), "a guard answered");
+}
+
 /// A run that was parked and that nobody goes on with is said to be stuck, once; so is every run's head to be kept outside.
 #[tokio::test]
 async fn a_run_that_does_not_get_on_is_said_once_and_heads_are_handed_out_once() {

@@ -16,7 +16,7 @@ use super::print;
 use crate::drill::harness::Trial;
 use crate::drill::report::{Row, html};
 use crate::drill::run::{Own, once};
-use crate::drill::{Drill, built_in, read};
+use crate::drill::{Drill, Expect, blows, built_in, read};
 
 /// What to practise.
 #[derive(Args, Debug)]
@@ -38,7 +38,8 @@ pub struct DrillArgs {
     /// PostgreSQL: a major version (15, 18) or a folder of programs
     #[arg(long, value_name = "15|18|DIR")]
     pub pg: Option<String>,
-    /// Instead of the controls: treat the fault under trouble. Every effect twice, an error at each node, lost answers
+    /// Instead of the controls: treat the fault under trouble. Every effect twice, an error at each node, lost answers, a clock
+    /// that is set; and a daemon that is killed at every append of its journal, stopped, or on a full disk
     #[arg(long, conflicts_with_all = ["report", "proof_out", "repeat"])]
     pub harness: bool,
     /// Write report.html and report.json into a folder
@@ -144,6 +145,8 @@ pub async fn drill(args: &DrillArgs, given: Option<&Path>, as_json: bool) -> Res
 
 /// Fleets at once in the harness: they mostly wait.
 const AT_ONCE: usize = 3;
+/// Fleets at once under blows, which wait even more.
+const LANES: u32 = 5;
 
 async fn harness(args: &DrillArgs, drills: &[Drill], own: &Own, as_json: bool) -> Result<u8, Failure> {
     let mut trials = Vec::new();
@@ -158,13 +161,19 @@ async fn harness(args: &DrillArgs, drills: &[Drill], own: &Own, as_json: bool) -
         };
         let say = |what: &str| print::note(format!("{} {what}", drill.id.dimmed()));
         let done = crate::drill::harness::all(drill, &fresh, own, AT_ONCE, &say).await;
-        trials.extend(done.map_err(|e| {
+        let failed = |e: String| {
             Failure::new(
                 1,
                 format!("harness of `{}`: {e}", drill.id),
                 "`cargo xtask provide` provides what is missing",
             )
-        })?);
+        };
+        trials.extend(done.map_err(failed)?);
+        // A run that has nothing to prove has no end that could be another one.
+        if drill.expect == Expect::Proven {
+            let done = blows::all(drill, &fresh, own, LANES, &say).await;
+            trials.extend(done.map_err(failed)?);
+        }
     }
     let wrong = trials.iter().any(|t| !t.wrong.is_empty());
     if as_json {
@@ -178,7 +187,12 @@ async fn harness(args: &DrillArgs, drills: &[Drill], own: &Own, as_json: bool) -
             } else {
                 t.wrong.join("; ").red().to_string()
             };
-            vec![t.drill.clone(), t.trouble.clone(), t.outcome.clone(), verdict]
+            let trouble = if t.points > 0 {
+                format!("{} ({} of them)", t.trouble, t.points)
+            } else {
+                t.trouble.clone()
+            };
+            vec![t.drill.clone(), trouble, t.outcome.clone(), verdict]
         };
         print::table(
             &["drill", "trouble", "ended", ""],

@@ -195,8 +195,10 @@ impl Watch {
                 }
                 // Its last word could not be written; who plans it now writes that at once.
                 let left = untold(&plan) && self.app.engine.now().since(plan.created_at) > UNTOLD;
+                // The word was given, and could not be followed: a full disk, a lease that could not be written.
+                let forgotten = self.app.engine.forgotten(&run).unwrap_or(false);
                 let by_itself = match &run.state {
-                    _ if left => true,
+                    _ if left || forgotten => true,
                     RunState::Waiting { what } => what != WaitFor::Approval.word(),
                     RunState::Parked | RunState::Running => true,
                     _ => false,

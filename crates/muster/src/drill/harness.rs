@@ -35,6 +35,8 @@ pub struct Trial {
     pub reads: u32,
     /// Effects that were asked for.
     pub effects: u32,
+    /// Appends at which a blow fell.
+    pub points: u32,
     /// Whether the trouble was met: a run may need fewer looks than the first one did.
     pub struck: bool,
     /// What must not be so.

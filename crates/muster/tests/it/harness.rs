@@ -2,7 +2,7 @@
 
 use muster::drill::harness::{Trial, all};
 use muster::drill::run::Own;
-use muster::drill::{Expect, built_in};
+use muster::drill::{Drill, Expect, built_in};
 use muster_lab::{LabOptions, testing};
 
 use crate::stage::pooled;
@@ -10,21 +10,31 @@ use crate::stage::pooled;
 /// Fleets at once; they mostly wait.
 const AT_ONCE: usize = 6;
 
+/// A built-in drill.
+pub(crate) fn of(id: &str) -> Drill {
+    let all = built_in().expect("right");
+    all.into_iter().find(|d| d.id == id).expect("there is one")
+}
+
+/// What is built in, with the program for the faults.
+pub(crate) fn own() -> Own {
+    Own {
+        runbooks: Vec::new(),
+        thresholds: muster_rules::defaults(),
+        program: Some(env!("CARGO_BIN_EXE_muster").into()),
+    }
+}
+
 /// Treats the drill's fault under all troubles; nothing may be wrong in any.
 async fn under_trouble(drill: &str, options: fn() -> LabOptions) {
     let Some(probe) = testing::fleet(options()).await else {
         return;
     };
     drop(probe);
-    let all_drills = built_in().expect("right");
-    let drill = all_drills.iter().find(|d| d.id == drill).expect("there is one");
-    let own = Own {
-        runbooks: Vec::new(),
-        thresholds: muster_rules::defaults(),
-        program: Some(env!("CARGO_BIN_EXE_muster").into()),
-    };
-    let say = |_: &str| {};
-    let trials = all(drill, &options, &own, AT_ONCE, &say).await.expect("plays");
+    let drill = of(drill);
+    let trials = all(&drill, &options, &own(), AT_ONCE, &|_| {})
+        .await
+        .expect("plays");
     let wrong: Vec<&Trial> = trials.iter().filter(|t| !t.wrong.is_empty()).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
     // The harness itself: it met what it was to trouble. A later run may need a look fewer than the first.

@@ -39,11 +39,6 @@ impl Said {
 /// The program with a config, or without one.
 pub(crate) fn command(config: Option<&Path>, args: &[&str]) -> tokio::process::Command {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_muster"));
-    prepared(&mut command, config, args);
-    command
-}
-
-fn prepared(command: &mut tokio::process::Command, config: Option<&Path>, args: &[&str]) {
     for name in ["MUSTER_LOG", "MUSTER_STATE_DIR", "MUSTER_LISTEN", "MUSTER_CONFIG"] {
         command.env_remove(name);
     }
@@ -51,15 +46,12 @@ fn prepared(command: &mut tokio::process::Command, config: Option<&Path>, args: 
         command.env("MUSTER_CONFIG", config);
     }
     command.args(args).stdin(Stdio::null()).kill_on_drop(true);
+    command
 }
 
 /// Runs it to its end.
 pub(crate) async fn muster(config: Option<&Path>, args: &[&str]) -> Said {
-    said(command(config, args)).await
-}
-
-async fn said(mut command: tokio::process::Command) -> Said {
-    let out = command.output().await.expect("starts");
+    let out = command(config, args).output().await.expect("starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Said {
         code: out.status.code().unwrap_or(-1),
@@ -72,12 +64,7 @@ async fn said(mut command: tokio::process::Command) -> Said {
 pub(crate) struct Stage {
     pub(crate) test: TestFleet,
     pub(crate) config: PathBuf,
-    /// Where the state is on a small disk of its own: whoever holds that mount namespace.
-    small: Option<tokio::process::Child>,
 }
-
-/// Makes the small disk, says so, and keeps it until its input ends.
-const SMALL: &str = r#"mkdir -p "$STATE" && mount -t tmpfs -o size=24m,mode=700 muster-test "$STATE" && echo ready && exec cat"#;
 
 /// A primary and a pooler with few connections.
 pub(crate) fn pooled(pool_size: u32) -> LabOptions {
@@ -92,11 +79,7 @@ impl Stage {
     pub(crate) async fn new(options: LabOptions) -> Option<Self> {
         let test = testing::fleet(options).await?;
         let config = muster::cli::up::write_config(&test.fleet, None).expect("writes");
-        let stage = Self {
-            test,
-            config,
-            small: None,
-        };
+        let stage = Self { test, config };
         stage.edit(|text| format!("listen: 127.0.0.1:0\n{text}"));
         Some(stage)
     }
@@ -121,69 +104,7 @@ impl Stage {
     }
 
     pub(crate) async fn muster(&self, args: &[&str]) -> Said {
-        said(self.command(args)).await
-    }
-
-    /// Puts the state on a small disk of its own, which can be filled.
-    pub(crate) async fn small_disk(&mut self) {
-        let root = rustix::process::geteuid().is_root();
-        let namespace: &[&str] = if root {
-            &["--mount"]
-        } else {
-            &["--user", "--map-current-user", "--keep-caps", "--mount"]
-        };
-        let mut holder = tokio::process::Command::new("unshare")
-            .args(namespace)
-            .args(["sh", "-c", SMALL])
-            .env("STATE", self.state())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("unshare is there");
-        let mut ready = [0; 6];
-        let out = holder.stdout.as_mut().expect("piped");
-        tokio::io::AsyncReadExt::read_exact(out, &mut ready)
-            .await
-            .expect("a small disk");
-        self.small = Some(holder);
-    }
-
-    /// Fills the small disk, or makes room again.
-    pub(crate) async fn fill(&self, full: bool) {
-        let script = if full {
-            r#"cat /dev/zero > "$STATE/filler" 2> /dev/null; true"#
-        } else {
-            r#"rm "$STATE/filler""#
-        };
-        let status = self
-            .inside("sh")
-            .args(["-c", script])
-            .env("STATE", self.state())
-            .status()
-            .await;
-        assert!(status.expect("sh").success(), "filled: {full}");
-    }
-
-    /// A process that sees the state.
-    fn inside(&self, program: &str) -> tokio::process::Command {
-        let Some(holder) = &self.small else {
-            return tokio::process::Command::new(program);
-        };
-        let mut command = tokio::process::Command::new("nsenter");
-        command.args(["--target", &holder.id().expect("holds").to_string(), "--mount"]);
-        if !rustix::process::geteuid().is_root() {
-            command.args(["--user", "--preserve-credentials"]);
-        }
-        command.arg(program);
-        command
-    }
-
-    /// The program with its config.
-    fn command(&self, args: &[&str]) -> tokio::process::Command {
-        let mut command = self.inside(env!("CARGO_BIN_EXE_muster"));
-        prepared(&mut command, Some(&self.config), args);
-        command
+        muster(Some(&self.config), args).await
     }
 
     /// Starts the daemon and waits until it listens.
@@ -191,25 +112,6 @@ impl Stage {
         let mut daemon = self.process(&["watch"], env);
         daemon.address = daemon.says("the page is at http://").await;
         daemon
-    }
-
-    /// Starts the daemon and waits until it listens or is stopped; `None` when it ended before.
-    pub(crate) async fn daemon_or_not(&self, env: &[(&str, String)]) -> Option<Daemon> {
-        let mut daemon = self.process(&["watch"], env);
-        let lives = until("it listens, is stopped or dead", async || {
-            if daemon.child.try_wait().expect("waits").is_some() {
-                return Some(false);
-            }
-            let listens = daemon.said().contains("the page is at http://");
-            (listens || daemon.stopped()).then_some(true)
-        });
-        if !lives.await {
-            return None;
-        }
-        if !daemon.stopped() {
-            daemon.address = daemon.says("the page is at http://").await;
-        }
-        Some(daemon)
     }
 
     /// Starts a daemon that waits for the one that has the state.
@@ -233,7 +135,7 @@ impl Stage {
             .dir
             .join(format!("watch-{}.log", rand::random::<u32>()));
         let file = std::fs::File::create(&log).expect("log");
-        let mut command = self.command(args);
+        let mut command = command(Some(&self.config), args);
         command.envs(env.iter().map(|(k, v)| (*k, v.as_str())));
         let child = command
             .stdout(Stdio::null())
@@ -270,15 +172,6 @@ impl Daemon {
             Some(rest.split(['/', '\n']).next()?.to_owned())
         })
         .await
-    }
-
-    /// Whether it is stopped.
-    pub(crate) fn stopped(&self) -> bool {
-        let stat = self
-            .child
-            .id()
-            .and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/stat")).ok());
-        stat.is_some_and(|s| s.rsplit(") ").next().is_some_and(|s| s.starts_with('T')))
     }
 
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
