@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use async_trait::async_trait;
 use muster_model::{
     Approval, Autopilot, Digest, FrozenTarget, Observation, Plan, Policy, Record, Run, RunOutcome, RunState,
-    Safety, Scope, Span, StepPlan, Time, Verdict, WaitFor, Window,
+    Safety, Scope, Span, StepPlan, Time, WaitFor, Window,
 };
 
 use crate::catalogue::{Catalogue, CodeError};
@@ -19,8 +19,8 @@ use crate::lease::{Held, LeaseError, Leases, Permit};
 use crate::progress::{Next, attempt_key, next};
 use crate::proof::Proof;
 use crate::run::{Past, fold, past, plan_of};
-use crate::verify::{Look, Watch};
 
+mod looks;
 mod people;
 mod upkeep;
 
@@ -28,8 +28,6 @@ mod upkeep;
 const STEP_DEADLINE: Span = Span::from_mins(5);
 /// How often it is looked, a second apart, whether an effect is there whose answer was lost.
 const LOOKS: u32 = 5;
-/// How often a proof makes sure that it still looks at the same servers.
-const SURVEY_EVERY: Span = Span::from_secs(3);
 /// How often a proof looks.
 const LOOK_EVERY: Span = Span::from_millis(500);
 
@@ -103,6 +101,8 @@ pub enum If<'a> {
     AsItIs,
     /// This person had broken the glass.
     Broken(&'a str),
+    /// This person and somebody else who may sign had broken the glass.
+    BrokenByTwo(&'a str),
     /// This person had signed.
     Signed(&'a str),
 }
@@ -205,6 +205,16 @@ impl Right {
             .chain(self.cluster.clone())
             .collect()
     }
+}
+
+/// What guards say before something is changed.
+enum May {
+    /// Go on.
+    Go,
+    /// It waits.
+    Wait(Box<Driven>),
+    /// They refused, and the run has ended.
+    Over,
 }
 
 impl Engine {
@@ -390,6 +400,11 @@ impl Engine {
         match more {
             If::AsItIs => {}
             If::Broken(by) => crate::run::broke(&mut run, by),
+            If::BrokenByTwo(by) => {
+                crate::run::broke(&mut run, by);
+                let may = |n: &&String| *n != by && guards::may_approve(plan, &rules.policy, n).is_ok();
+                run.glass_second = rules.policy.approvers.iter().find(may).cloned();
+            }
             If::Signed(by) => run.approvals.push(Approval {
                 digest: plan.digest.clone(),
                 by: by.to_owned(),
@@ -545,7 +560,8 @@ impl Engine {
         if begun && !waiting && !entries.iter().any(|e| matches!(e.event, Event::Ended { .. })) {
             self.append(who, &place, Event::Resumed)?;
         }
-        let mut asked = false;
+        // Whether guards were asked in this drive, and whether they were for the batch that begins now.
+        let (mut asked, mut judged) = (false, false);
         let mut due: BTreeMap<String, Time> = BTreeMap::new();
         loop {
             // Read anew each time: a person may have cancelled meanwhile.
@@ -623,23 +639,17 @@ impl Engine {
                     batch,
                 } => {
                     // Also when it goes on in the middle of a batch: the world may be another one by now.
-                    if (batch || !asked)
-                        && let Err(r) = self.judge(plan, Phase::Change, starter).await?
-                    {
-                        if r.guard == "window" {
-                            let at = place.step(&step);
-                            self.waits(&entries, who, &at, WaitFor::Window, &r.why, None)?;
-                            return Ok(Driven::Waiting(self.run(id)?.1, r.why));
+                    if (batch && !judged) || !asked {
+                        match self
+                            .may_change(plan, &place, who, &step, starter, &entries)
+                            .await?
+                        {
+                            May::Go => {}
+                            May::Wait(driven) => return Ok(*driven),
+                            May::Over => continue,
                         }
-                        self.refuse(&place, &r)?;
-                        self.end(
-                            &place,
-                            who,
-                            RunOutcome::Refused,
-                            &format!("{}; what was done stays", r.why),
-                        )?;
-                        continue;
                     }
+                    judged = false;
                     asked = true;
                     let permit = match self.permit(right).await {
                         Ok(permit) => permit,
@@ -656,8 +666,16 @@ impl Engine {
                     done,
                     budget,
                 } => {
-                    let (go_on, why) = self.between(plan, &step, &done, budget).await?;
-                    let event = Event::Checked { batch, go_on, why };
+                    match self
+                        .may_change(plan, &place, who, &step, starter, &entries)
+                        .await?
+                    {
+                        May::Go => asked = true,
+                        May::Wait(driven) => return Ok(*driven),
+                        May::Over => continue,
+                    }
+                    let event = self.between(plan, &step, batch, &done, budget).await?;
+                    judged = matches!(event, Event::Checked { go_on: true, .. });
                     self.append(who, &place.step(&step).attempt("", batch), event)?;
                 }
                 Next::Undo {
@@ -700,7 +718,11 @@ impl Engine {
         why: &str,
         until: Option<Time>,
     ) -> Result<(), EngineError> {
-        let last = entries.iter().rev().find(|e| e.place.step == place.step);
+        let looked = |e: &Entry| matches!(e.event, Event::Checked { .. });
+        let last = entries
+            .iter()
+            .rev()
+            .find(|e| e.place.step == place.step && !looked(e));
         if last.is_some_and(|e| matches!(&e.event, Event::Waits { what: w, .. } if *w == what)) {
             return Ok(());
         }
@@ -899,167 +921,27 @@ impl Engine {
         Ok(None)
     }
 
-    /// Whether the next batch of a step may begin: what the last one did is there, and nothing says stop. With the sentence.
-    async fn between(
-        &self,
-        plan: &Plan,
-        step: &str,
-        done: &[FrozenTarget],
-        budget: usize,
-    ) -> Result<(bool, String), EngineError> {
-        let (uses, with) = action_of(plan, step)?;
-        let action = self.catalogue.find_action(uses)?;
-        let mut missing = Vec::new();
-        for target in done {
-            match action.observe(&plan.scope, with, target).await {
-                Observation::Done { .. } => {}
-                Observation::NotDone { detail } => missing.push(format!("{}: {detail}", target.label)),
-                Observation::Unknown { why } => missing.push(format!("{}: {why}", target.label)),
-            }
-        }
-        if missing.len() > budget {
-            let what = missing.join("; ");
-            return Ok((false, format!("what was done is not there ({what})")));
-        }
-        Ok(match self.says_stop(plan, step).await? {
-            Look::Gone { seen } if seen.is_empty() => (true, format!("{} done and seen", done.len())),
-            Look::Gone { seen } => (true, format!("{} done and seen, {seen}", done.len())),
-            Look::There { seen } => (false, seen),
-            Look::Unread { why } => (false, format!("whether to stop cannot be read: {why}")),
-        })
-    }
-
-    /// Whether a condition holds under which a step is stopped.
-    async fn says_stop(&self, plan: &Plan, step: &str) -> Result<Look, EngineError> {
-        let Some(StepPlan::Action { abort_if, .. }) = plan.step(step).map(|s| &s.plan) else {
-            return Ok(Look::Gone { seen: String::new() });
-        };
-        let mut seen = Vec::new();
-        for abort in abort_if {
-            let probe = self.catalogue.find_probe(&abort.uses)?;
-            let outputs = match probe.read(&plan.scope, &abort.with).await {
-                Ok(outputs) => outputs,
-                Err(e) => {
-                    let why = format!("`{}`: {e}", abort.step);
-                    return Ok(Look::Unread { why });
-                }
-            };
-            let values = condition::values(&abort.when, &outputs);
-            match condition::holds(&abort.when, &outputs, probe.signature()) {
-                Ok(false) => seen.push(values),
-                Ok(true) => {
-                    let seen = format!("`{}` holds ({values})", abort.when);
-                    return Ok(Look::There { seen });
-                }
-                Err(e) => {
-                    let why = format!("`{}`: {e}", abort.when);
-                    return Ok(Look::Unread { why });
-                }
-            }
-        }
-        Ok(Look::Gone {
-            seen: seen.join(", "),
-        })
-    }
-
-    /// Writes the verdict down; the step is then over.
-    fn verified(
-        &self,
-        who: &str,
-        place: &Place,
-        step: &str,
-        verdict: Verdict,
-        held_ms: u64,
-    ) -> Result<bool, EngineError> {
-        self.append(who, &place.step(step), Event::Verified { verdict, held_ms })?;
-        Ok(true)
-    }
-
-    /// `false` when it was stopped before it ended.
-    async fn verify(
+    /// Asks the guards before something is changed.
+    async fn may_change(
         &self,
         plan: &Plan,
         place: &Place,
         who: &str,
         step: &str,
-        stop: &Stop,
-    ) -> Result<bool, EngineError> {
-        let Some(StepPlan::Verify { checks, hold, within }) = plan.step(step).map(|s| &s.plan) else {
-            return Ok(true);
+        starter: Starter,
+        entries: &[Entry],
+    ) -> Result<May, EngineError> {
+        let Err(r) = self.judge(plan, Phase::Change, starter).await? else {
+            return Ok(May::Go);
         };
-        let mut watch = Watch::new(self.elapsed(), *hold, *within);
-        let mut surveyed = None;
-        loop {
-            // Not the clock on the wall: that may be set in the middle.
-            let now = self.elapsed();
-            let mut unread = None;
-            // After a failover or a restore in the middle, what is seen is another server: that proves nothing.
-            if surveyed.is_none_or(|t| now.since(t) >= SURVEY_EVERY) {
-                surveyed = Some(now);
-                match self.same_world(plan).await {
-                    guards::Same::Yes => {}
-                    guards::Same::No(why) => return self.verified(who, place, step, stopped(&why), 0),
-                    guards::Same::Unread(why) => unread = Some(why),
-                }
-                for acted in plan.steps.iter().take_while(|s| s.id != step) {
-                    match self.says_stop(plan, &acted.id).await? {
-                        Look::Gone { .. } => {}
-                        Look::There { seen: why } => {
-                            let verdict = Verdict::Refuted { why };
-                            return self.verified(who, place, step, verdict, 0);
-                        }
-                        Look::Unread { why } => unread = Some(why),
-                    }
-                }
-            }
-            let mut look = Look::Gone { seen: String::new() };
-            let mut seen = Vec::new();
-            for check in checks {
-                let probe = self.catalogue.find_probe(&check.uses)?;
-                match probe.read(&plan.scope, &check.with).await {
-                    Err(e) => {
-                        look = Look::Unread {
-                            why: format!("`{}`: {e}", check.step),
-                        }
-                    }
-                    Ok(outputs) => match condition::holds(&check.until, &outputs, probe.signature()) {
-                        Err(e) => {
-                            look = Look::Unread {
-                                why: format!("`{}`: {e}", check.until),
-                            }
-                        }
-                        Ok(true) => seen.push(condition::values(&check.until, &outputs)),
-                        Ok(false) if !matches!(look, Look::Unread { .. }) => {
-                            let values = condition::values(&check.until, &outputs);
-                            look = Look::There {
-                                seen: format!("`{}` does not hold ({values})", check.until),
-                            };
-                        }
-                        Ok(false) => {}
-                    },
-                }
-            }
-            if let Look::Gone { seen: text } = &mut look {
-                *text = seen.join(", ");
-            }
-            if let Some(why) = unread {
-                look = Look::Unread { why };
-            }
-            if let Some((mut verdict, held)) = watch.see(self.elapsed(), look) {
-                // The last word is about the servers of the last look.
-                if matches!(verdict, Verdict::Proven { .. }) && surveyed != Some(now) {
-                    match self.same_world(plan).await {
-                        guards::Same::Yes => {}
-                        guards::Same::No(why) | guards::Same::Unread(why) => verdict = stopped(&why),
-                    }
-                }
-                return self.verified(who, place, step, verdict, held.millis());
-            }
-            if stop.is_set() || self.cancelled(&plan.id)? {
-                return Ok(!stop.is_set());
-            }
-            self.clock.wait(LOOK_EVERY).await;
+        if r.guard == "window" {
+            self.waits(entries, who, &place.step(step), WaitFor::Window, &r.why, None)?;
+            return Ok(May::Wait(Box::new(Driven::Waiting(self.run(&plan.id)?.1, r.why))));
         }
+        self.refuse(place, &r)?;
+        let why = format!("{}; what was done stays", r.why);
+        self.end(place, who, RunOutcome::Refused, &why)?;
+        Ok(May::Over)
     }
 
     /// Whether the cluster of a plan is still the one it was, with its servers in their roles.
@@ -1118,10 +1000,13 @@ impl Engine {
             .iter()
             .filter(|a| guards::may_approve(plan, &policy, &a.by).is_ok())
             .count();
-        // Farther than its limits it goes only with two of them.
-        let glass = run.glass.is_some() && (!plan.over_limits || run.glass_second.is_some());
-        if matches!(run.state, RunState::Ready) && !glass && signed < guards::approvals_needed(plan, &policy)
-        {
+        // Farther than its limits it goes only with two who broke the glass, whoever signed.
+        let waits = if plan.over_limits {
+            run.glass_second.is_none()
+        } else {
+            run.glass.is_none() && signed < guards::approvals_needed(plan, &policy)
+        };
+        if matches!(run.state, RunState::Ready) && waits {
             return fold(plan, entries, true);
         }
         run
@@ -1134,13 +1019,6 @@ struct Driving<'a>(&'a Engine, &'a str);
 impl Drop for Driving<'_> {
     fn drop(&mut self) {
         self.0.drives().remove(self.1);
-    }
-}
-
-/// The verdict of a proof that ended before its time.
-fn stopped(why: &str) -> Verdict {
-    Verdict::Unknown {
-        why: format!("the proof was stopped: {why}"),
     }
 }
 

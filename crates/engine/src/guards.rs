@@ -33,6 +33,7 @@ mod typed_target;
 mod window;
 
 pub use approval::{may_approve, needed as approvals_needed};
+pub(crate) use blast_radius::within_limits;
 pub use glass::may_break;
 pub use primary::{Same, compare as same_primary};
 pub use typed_target::check as typed;

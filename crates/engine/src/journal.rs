@@ -133,12 +133,14 @@ pub enum Event {
         /// Whether it was an undo.
         undo: bool,
     },
-    /// A look between two batches: what the last one did is there, and no condition to stop holds.
+    /// A look before a batch: what the last one did is there, and no condition to stop holds.
     Checked {
-        /// The batch that may begin, from 2.
+        /// The batch that may begin or go on, from 1.
         batch: u32,
         /// Whether it may.
         go_on: bool,
+        /// Targets that were done and are not there.
+        missing: u32,
         /// What was seen; why, when it may not.
         why: String,
     },

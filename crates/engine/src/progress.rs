@@ -41,7 +41,7 @@ pub enum Next {
     Check {
         /// Step.
         step: String,
-        /// The batch that would begin, from 2.
+        /// The batch that would begin or go on, from 1.
         batch: u32,
         /// What the last one did.
         done: Vec<FrozenTarget>,
@@ -280,13 +280,8 @@ fn step_next(step: &PlannedStep, nodes: &Nodes, entries: &[Entry], now: Time, pr
             }
         }
         StepPlan::Action { targets, limits, .. } => {
-            let checked: BTreeMap<u32, (bool, &str)> = mine()
-                .filter_map(|e| match &e.event {
-                    Event::Checked { batch, go_on, why } => Some((*batch, (*go_on, why.as_str()))),
-                    _ => None,
-                })
-                .collect();
-            action_next(step, targets, limits, &checked, nodes, previous_end)
+            let looks = Looks::of(step, entries);
+            action_next(step, targets, limits, &looks, nodes, previous_end)
         }
         StepPlan::Verify { .. } => {
             let verdict = mine().rev().find_map(|e| match &e.event {
@@ -344,11 +339,62 @@ fn step_next(step: &PlannedStep, nodes: &Nodes, entries: &[Entry], now: Time, pr
     }
 }
 
+/// What looks before the batches of a step said.
+struct Looks<'a> {
+    /// Whether any is wanted before its first batch.
+    first: bool,
+    /// Whether the run stood still after it had done something: then a look is wanted in the middle of a batch, too.
+    stood: bool,
+    /// By batch, from 1; one that said yes before the run stood still says nothing any more.
+    said: BTreeMap<u32, (bool, &'a str)>,
+    /// Targets that were done and were not there when it was looked.
+    missing: usize,
+}
+
+impl<'a> Looks<'a> {
+    fn of(step: &PlannedStep, entries: &'a [Entry]) -> Self {
+        let still = entries.iter().rev().find(|e| {
+            matches!(
+                e.event,
+                Event::Waits { .. } | Event::Parked { .. } | Event::Resumed
+            )
+        });
+        let still = still.map_or(0, |e| e.seq);
+        let mut looks = Self {
+            first: matches!(&step.plan, StepPlan::Action { abort_if, .. } if !abort_if.is_empty()),
+            stood: entries
+                .iter()
+                .any(|e| e.seq < still && matches!(e.event, Event::Intent { .. })),
+            said: BTreeMap::new(),
+            missing: 0,
+        };
+        let mut missing: BTreeMap<u32, usize> = BTreeMap::new();
+        for e in entries.iter().filter(|e| e.place.step == step.id) {
+            if let Event::Checked {
+                batch,
+                go_on,
+                missing: n,
+                why,
+            } = &e.event
+            {
+                let n = usize::try_from(*n).unwrap_or(usize::MAX);
+                let most = missing.entry(*batch).or_default();
+                *most = n.max(*most);
+                if !go_on || e.seq > still {
+                    looks.said.insert(*batch, (*go_on, why.as_str()));
+                }
+            }
+        }
+        looks.missing = missing.values().sum();
+        looks
+    }
+}
+
 fn action_next(
     step: &PlannedStep,
     targets: &[FrozenTarget],
     limits: &Limits,
-    checked: &BTreeMap<u32, (bool, &str)>,
+    looks: &Looks<'_>,
     nodes: &Nodes,
     previous_end: Time,
 ) -> StepNow {
@@ -357,11 +403,12 @@ fn action_next(
     let starts = batch_starts(targets.len(), limits.canary);
     for (i, target) in targets.iter().enumerate() {
         let (node, at) = nodes.at(&step.id, target);
-        if let Some(b) = starts.iter().position(|s| *s == i).filter(|b| *b > 0)
-            && *node.state() == NodeState::NeverStarted
+        let b = starts.iter().rposition(|s| *s <= i).unwrap_or(0);
+        let begins = starts.contains(&i) && (b > 0 || looks.first);
+        if matches!(node.state(), NodeState::NeverStarted | NodeState::Waiting(_)) && (begins || looks.stood)
         {
             let batch = u32::try_from(b).unwrap_or(u32::MAX).saturating_add(1);
-            match checked.get(&batch) {
+            match looks.said.get(&batch) {
                 Some((true, _)) => {}
                 Some((false, why)) => {
                     return StepNow::Failed {
@@ -370,7 +417,8 @@ fn action_next(
                     };
                 }
                 None => {
-                    let last = targets[starts[b - 1]..i].iter();
+                    // The last batch, and what was done of this one.
+                    let last = targets[starts[b.saturating_sub(1)]..i].iter();
                     let done = |t: &&FrozenTarget| {
                         matches!(nodes.at(&step.id, t).0.state(), NodeState::Succeeded { .. })
                     };
@@ -380,7 +428,7 @@ fn action_next(
                         done: last.filter(done).cloned().collect(),
                         budget: usize::try_from(limits.max_errors)
                             .unwrap_or(usize::MAX)
-                            .saturating_sub(failures.len()),
+                            .saturating_sub(failures.len() + looks.missing),
                     });
                 }
             }

@@ -161,7 +161,7 @@ fn sentence(e: &Entry) -> Option<(&'static str, String)> {
         },
         Event::Checked { go_on, why, .. } => {
             let kind = if *go_on { "seen" } else { "trouble" };
-            (kind, format!("`{step}`, between two batches: {why}."))
+            (kind, format!("A look before the next batch of `{step}`: {why}."))
         }
         Event::Verified { verdict, .. } => match verdict {
             Verdict::Proven { detail } => ("proof", format!("Proven: symptom and cause are gone; {detail}.")),

@@ -91,7 +91,7 @@ impl App {
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, AppError> {
         let owned = StateDir::own(&config.state_dir, config.lease_ttl).await?;
-        Self::over(config, owned, around, clock)
+        Self::kept(config, owned, around, clock).await
     }
 
     /// As [`App::open`], and also in the place of a process that is stopped or hangs.
@@ -100,7 +100,24 @@ impl App {
     /// While the state is in use, or when a runbook is wrong.
     pub async fn stand_in(config: Resolved) -> Result<Arc<Self>, AppError> {
         let owned = StateDir::stand_in(&config.state_dir, config.lease_ttl).await?;
-        Self::over(config, owned, |code| code, Arc::new(SystemClock))
+        Self::kept(config, owned, |code| code, Arc::new(SystemClock)).await
+    }
+
+    /// As [`App::over`]; what cannot be used is given back, so that the next try does not wait for its end.
+    async fn kept(
+        config: Resolved,
+        owned: (StateDir, Leases, Arc<Held>),
+        around: impl FnOnce(Catalogue) -> Catalogue,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, AppError> {
+        let held = owned.2.clone();
+        match Self::over(config, owned, around, clock) {
+            Ok(app) => Ok(app),
+            Err(e) => {
+                held.end().await;
+                Err(e)
+            }
+        }
     }
 
     fn over(

@@ -169,8 +169,12 @@ impl Engine {
             return Ok(false);
         }
         let place = Place::run(id, plan.incident.as_deref());
-        let why = "nobody started it in time";
-        self.end(&place, crate::journal::DAEMON, RunOutcome::Expired, why)?;
+        // What came to nothing did not expire: only its last word is missing.
+        let (outcome, why) = match next(&plan, &[], self.now()) {
+            Next::End { outcome, detail } => (outcome, detail),
+            _ => (RunOutcome::Expired, "nobody started it in time".to_owned()),
+        };
+        self.end(&place, crate::journal::DAEMON, outcome, &why)?;
         Ok(true)
     }
 

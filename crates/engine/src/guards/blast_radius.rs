@@ -1,12 +1,31 @@
 //! No step reaches farther than its runbook allows, in number and in share; unless the plan was made to, and two people broke the
 //! glass for it.
 
-use muster_model::StepPlan;
+use muster_model::{Plan, StepPlan};
 
 use super::{Facts, Phase, Refusal};
 
 pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
-    for step in &facts.plan.steps {
+    let may = facts.plan.over_limits && (facts.phase == Phase::Plan || super::glass::broken_twice(facts));
+    match within_limits(facts.plan) {
+        Err(Farther::Limits(refusal)) if !may => Err(refusal),
+        Err(Farther::Wrong(refusal)) => Err(refusal),
+        _ => Ok(()),
+    }
+}
+
+/// How a plan does not fit its limits.
+#[derive(Debug)]
+pub(crate) enum Farther {
+    /// It reaches farther.
+    Limits(Refusal),
+    /// It does not say rightly how far it reaches.
+    Wrong(Refusal),
+}
+
+/// Whether a plan reaches no farther than its runbook allows.
+pub(crate) fn within_limits(plan: &Plan) -> Result<(), Farther> {
+    for step in &plan.steps {
         let StepPlan::Action {
             targets,
             limits,
@@ -16,48 +35,39 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
         else {
             continue;
         };
-        let remedy = if facts.plan.over_limits {
+        let remedy = if plan.over_limits {
             "two approvers break the glass for it: `muster break-glass RUN --target … --why …`, each of them"
         } else {
             "look at the plan; raise `limits` in an own copy of the runbook, or make it with `muster plan … --over-limits`"
         };
         let count = u64::try_from(targets.len()).unwrap_or(u64::MAX);
         if count != blast.targets {
-            return Err(Refusal::new(
+            return Err(Farther::Wrong(Refusal::new(
                 "blast_radius",
                 format!(
                     "step `{}` says {} targets and has {count}",
                     step.id, blast.targets
                 ),
                 "make a new plan",
-            ));
+            )));
         }
-        if facts.plan.over_limits && (facts.phase == Phase::Plan || super::glass::broken_twice(facts)) {
+        let why = if count > u64::from(limits.max_targets) {
+            format!(
+                "step `{}` would touch {count} targets; its limit is {}",
+                step.id, limits.max_targets
+            )
+        } else if blast.percent() > limits.max_percent {
+            format!(
+                "step `{}` would touch {:.0} % of {}; its limit is {:.0} %",
+                step.id,
+                blast.percent(),
+                blast.population,
+                limits.max_percent
+            )
+        } else {
             continue;
-        }
-        if count > u64::from(limits.max_targets) {
-            return Err(Refusal::new(
-                "blast_radius",
-                format!(
-                    "step `{}` would touch {count} targets; its limit is {}",
-                    step.id, limits.max_targets
-                ),
-                remedy,
-            ));
-        }
-        if blast.percent() > limits.max_percent {
-            return Err(Refusal::new(
-                "blast_radius",
-                format!(
-                    "step `{}` would touch {:.0} % of {}; its limit is {:.0} %",
-                    step.id,
-                    blast.percent(),
-                    blast.population,
-                    limits.max_percent
-                ),
-                remedy,
-            ));
-        }
+        };
+        return Err(Farther::Limits(Refusal::new("blast_radius", why, remedy)));
     }
     Ok(())
 }
@@ -71,7 +81,7 @@ mod tests {
     fn only_two_who_break_the_glass_reach_farther() {
         let policy = policy();
         let mut many = plan(6);
-        let refused = |many: &muster_model::Plan, first, second| {
+        let refused = |many: &Plan, first, second| {
             let mut f = facts(many, &policy, &[]);
             (f.glass, f.glass_second) = (first, second);
             check(&f).is_err()

@@ -194,15 +194,16 @@ impl Journal {
             })?;
         inner.appends += 1;
         let number = inner.appends;
-        if inner.dead || inner.hook.as_ref().is_some_and(|h| h(number, false)) {
-            inner.dead = true;
-            return Err(JournalError::Killed(number));
-        }
+        let Inner { db, dead, hook, .. } = &mut *inner;
         let fail = |e: rusqlite::Error| cannot_write(&self.path, &e);
-        let tx = inner
-            .db
+        let tx = db
             .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
             .map_err(fail)?;
+        // In the middle of it, as it may happen: who dies or is stopped here has the file locked.
+        if *dead || hook.as_ref().is_some_and(|h| h(number, false)) {
+            *dead = true;
+            return Err(JournalError::Killed(number));
+        }
         let (count, prev): (i64, String) = tx
             .query_row("SELECT count, head FROM head", [], |r| Ok((r.get(0)?, r.get(1)?)))
             .map_err(fail)?;
@@ -238,8 +239,8 @@ impl Journal {
         tx.execute("UPDATE head SET count = ?1, head = ?2", params![count + 1, hash])
             .map_err(fail)?;
         tx.commit().map_err(fail)?;
-        if inner.hook.as_ref().is_some_and(|h| h(number, true)) {
-            inner.dead = true;
+        if hook.as_ref().is_some_and(|h| h(number, true)) {
+            *dead = true;
             return Err(JournalError::Killed(number));
         }
         Ok(Entry {

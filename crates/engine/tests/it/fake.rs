@@ -52,6 +52,8 @@ pub(crate) struct World {
     pub(crate) boomerang: Vec<u32>,
     /// A number that a condition to stop may look at.
     pub(crate) pressure: u32,
+    /// That number cannot be read.
+    pub(crate) dark: bool,
     /// Things that come back on their own at every look.
     pub(crate) relapse: Option<u32>,
 }
@@ -106,7 +108,6 @@ impl Things {
             params: vec![],
             outputs: vec![
                 Field::new("count", Type::Int, "things"),
-                Field::new("pressure", Type::Int, "pressure"),
                 Field::new("things", Type::identities("thing"), "things"),
             ],
             target: None,
@@ -147,12 +148,50 @@ impl Probe for Things {
             .iter()
             .map(|(n, v)| freeze(*n, *v).to_value())
             .collect();
-        let out = json!({"count": list.len(), "pressure": world.pressure, "things": list});
+        let out = json!({"count": list.len(), "things": list});
         if let Some(n) = world.relapse
             && world.things.remove(&n).is_none()
         {
             world.things.insert(n, 9);
         }
+        Ok(out.as_object().expect("object").clone())
+    }
+}
+
+/// Reads the pressure.
+struct Gauge(Signature, Shared);
+
+impl Gauge {
+    fn new(world: Shared) -> Self {
+        let signature = Signature {
+            name: "pressure.read@1".into(),
+            kind: Kind::Probe,
+            risk: Risk::Read,
+            about: "pressure".into(),
+            params: vec![],
+            outputs: vec![Field::new("pressure", Type::Int, "pressure")],
+            target: None,
+            undo: None,
+        };
+        Self(signature, world)
+    }
+}
+
+#[async_trait]
+impl Probe for Gauge {
+    fn signature(&self) -> &Signature {
+        &self.0
+    }
+
+    async fn read(&self, scope: &Scope, _: &Record) -> Result<Record, CodeError> {
+        let world = self.1.lock().expect("lock");
+        if world.dark {
+            return Err(CodeError::Unreadable {
+                target: scope.target.clone(),
+                reason: "the gauge is broken".into(),
+            });
+        }
+        let out = json!({"pressure": world.pressure});
         Ok(out.as_object().expect("object").clone())
     }
 }
@@ -407,6 +446,7 @@ pub(crate) fn engine_with(dir: &Path, world: &Shared, leases: Leases) -> Engine 
     let journal = Journal::open(&dir.join("journal.db")).expect("journal");
     let catalogue = Catalogue::new()
         .probe(Things::new(world.clone()))
+        .probe(Gauge::new(world.clone()))
         .action(End::new(world.clone(), false))
         .action(End::new(world.clone(), true));
     let mut rules = rules();
@@ -471,8 +511,11 @@ steps:
 /// As [`book`]; it stops when the pressure is high.
 pub(crate) fn careful(action: &str, on_fail: &str) -> String {
     let limits = "max_errors: 0}\n";
-    let stops = format!("{limits}    abort_if: [{{probe: look, when: pressure > 3}}]\n");
-    book(action, on_fail).replace(limits, &stops)
+    let stops = format!("{limits}    abort_if: [{{probe: gauge, when: pressure > 3}}]\n");
+    let gauge = "  - id: gauge\n    probe: pressure.read@1\n  - id: end\n";
+    book(action, on_fail)
+        .replace(limits, &stops)
+        .replace("  - id: end\n", gauge)
 }
 
 /// Plans it.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use muster_engine::journal::{Entry, Event, Place};
 use muster_engine::progress::{Next, Nodes, attempt_key, next};
 use muster_model::{
-    Blast, Check, FrozenTarget, Limits, Observation, OnFail, Outcome, Plan, PlanFacts, PlanResult,
+    AbortIf, Blast, Check, FrozenTarget, Limits, Observation, OnFail, Outcome, Plan, PlanFacts, PlanResult,
     PlannedStep, Record, Risk, RunOutcome, RunbookRef, Scope, Span, StepPlan, Time, UndoPlan, Verdict,
     WaitFor,
 };
@@ -148,7 +148,12 @@ impl Play {
                 }
                 let go_on = self.chance(95);
                 let why = if go_on { "seen" } else { "stop" }.to_owned();
-                let event = Event::Checked { batch, go_on, why };
+                let event = Event::Checked {
+                    batch,
+                    go_on,
+                    missing: 0,
+                    why,
+                };
                 self.write(place.step(&step).attempt("", batch), event);
             }
             Next::Verify { step } => {
@@ -475,6 +480,15 @@ fn proof() -> StepPlan {
     }
 }
 
+fn stops() -> AbortIf {
+    AbortIf {
+        step: "look".into(),
+        uses: "things.read@1".into(),
+        with: Record::new(),
+        when: "count > 9".into(),
+    }
+}
+
 fn action(dice: &mut StdRng, s: u32) -> StepPlan {
     let target = |n: u32| FrozenTarget {
         kind: "thing".into(),
@@ -504,7 +518,11 @@ fn action(dice: &mut StdRng, s: u32) -> StepPlan {
         risk: Risk::Disruptive,
         blast: Blast::default(),
         undo,
-        abort_if: Vec::new(),
+        abort_if: if dice.random_bool(0.5) {
+            vec![stops()]
+        } else {
+            Vec::new()
+        },
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is watched while a run changes things: the last batch, and the conditions under which the runbook says stop. And how
 //! far a run may reach.
 
-use muster_engine::{Driven, EngineError, Event};
+use muster_engine::{Driven, EngineError, Event, Starter, Stop};
 use muster_model::{RunOutcome, RunState};
 
 use crate::fake::{approved, book, careful, drive, engine, plan, plan_reaching, world};
@@ -57,8 +57,8 @@ async fn a_condition_to_stop_is_looked_at_during_the_proof_too() {
     assert_eq!(things.lock().expect("lock").things.len(), 3);
 }
 
-#[tokio::test]
-async fn what_cannot_be_read_is_no_reason_to_go_on() {
+/// Drives a careful run of three; in the effect on a thing the gauge breaks.
+async fn in_the_dark(from: u32) -> (String, usize) {
     let dir = tempfile::tempdir().expect("dir");
     let things = world(3);
     let engine = engine(dir.path(), &things);
@@ -68,19 +68,92 @@ async fn what_cannot_be_read_is_no_reason_to_go_on() {
         .id;
     let world = things.clone();
     things.lock().expect("lock").before_effect =
-        Some(Box::new(move |_| world.lock().expect("lock").blind = true));
+        Some(Box::new(move |n| world.lock().expect("lock").dark = n >= from));
     let driven = drive(&engine, &id).await;
     assert_eq!(driven.run().outcome, Some(RunOutcome::Escalated), "{driven:?}");
+    let ended = things.lock().expect("lock").ended.len();
+    (driven.run().detail.clone(), ended)
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_no_reason_to_go_on() {
+    let (why, ended) = in_the_dark(1).await;
+    assert!(why.contains("whether to stop cannot be read"), "{why}");
+    assert_eq!(ended, 1);
+    // All are done; what is proven of them is nothing.
+    let (why, ended) = in_the_dark(3).await;
+    assert!(
+        why.contains("cannot be proven") && why.contains("the gauge is broken"),
+        "{why}"
+    );
+    assert_eq!(ended, 3);
+}
+
+#[tokio::test]
+async fn a_condition_to_stop_is_looked_at_before_anything_is_done() {
+    let things = world(3);
+    things.lock().expect("lock").pressure = 4;
+    let (outcome, detail) = under_pressure(&things, 9, "escalate").await;
+    assert_eq!(outcome, RunOutcome::Escalated, "{detail}");
+    assert!(detail.contains("before batch 1"), "{detail}");
+    assert!(things.lock().expect("lock").ended.is_empty());
+}
+
+/// What was seen before the run stood still says nothing about the world afterwards: neither between two batches nor in one.
+#[tokio::test]
+async fn a_run_that_stood_still_looks_again() {
+    // Killed between the look and the second batch.
+    let dir = tempfile::tempdir().expect("dir");
+    let things = world(3);
+    let first = engine(dir.path(), &things);
+    let id = plan(&first, &careful("thing.hide@1", "escalate"), "daemon")
+        .await
+        .plan
+        .id;
+    // Appends of the run: started, two probes, look, intent, tried, look: it dies in the intent after that.
+    let base = first.journal().head().expect("head").0;
+    first
+        .journal()
+        .on_append(Box::new(move |n, done| !done && n == base + 8));
+    let stop = Stop::default();
+    assert!(first.drive(&id, Starter::Person, &stop).await.is_err(), "killed");
+    let looks = first.journal().of_run(&id).expect("reads");
+    let looks = looks.iter().filter(|e| matches!(e.event, Event::Checked { .. }));
+    assert_eq!(looks.count(), 2);
+    drop(first);
+    things.lock().expect("lock").pressure = 4;
+    let second = engine(dir.path(), &things);
+    let driven = drive(&second, &id).await;
+    assert_eq!(driven.run().outcome, Some(RunOutcome::Escalated), "{driven:?}");
     assert_eq!(things.lock().expect("lock").ended.len(), 1);
+
+    // Parked in the middle of the second batch.
+    let dir = tempfile::tempdir().expect("dir");
+    let things = world(3);
+    let engine = engine(dir.path(), &things);
+    let id = plan(&engine, &careful("thing.hide@1", "escalate"), "daemon")
+        .await
+        .plan
+        .id;
+    crate::fake::parked_at(&engine, &things, &id, 2).await;
+    things.lock().expect("lock").pressure = 4;
+    let driven = drive(&engine, &id).await;
+    assert_eq!(driven.run().outcome, Some(RunOutcome::Escalated), "{driven:?}");
+    assert_eq!(
+        things.lock().expect("lock").ended.len(),
+        2,
+        "the third was left alone"
+    );
 }
 
 /// The canary says that it was done, and a look says that it was not.
 #[tokio::test]
 async fn a_canary_that_did_not_last_stops_the_rest() {
-    for (budget, ended) in [(0, 1), (1, 3)] {
+    // One that did not last; one that may be missing; and two of which one may.
+    for (boomerang, budget, ended) in [(vec![1], 0, 1), (vec![1], 1, 7), (vec![1, 2], 1, 3)] {
         let dir = tempfile::tempdir().expect("dir");
-        let things = world(3);
-        things.lock().expect("lock").boomerang = vec![1];
+        let things = world(7);
+        things.lock().expect("lock").boomerang = boomerang;
         let engine = engine(dir.path(), &things);
         let text =
             book("thing.hide@1", "escalate").replace("max_errors: 0", &format!("max_errors: {budget}"));
@@ -89,17 +162,13 @@ async fn a_canary_that_did_not_last_stops_the_rest() {
         assert_eq!(driven.run().outcome, Some(RunOutcome::Escalated), "{driven:?}");
         assert_eq!(things.lock().expect("lock").ended.len(), ended, "{driven:?}");
         let why = &driven.run().detail;
-        assert_eq!(
-            why.contains("what was done is not there (thing 1"),
-            budget == 0,
-            "{why}"
-        );
+        assert_eq!(why.contains("is not there any more"), ended < 7, "{why}");
     }
 }
 
-/// A look between two batches is an entry like any other: killed after it, the run goes on, and looks once.
+/// A look is an entry like any other: before each batch one, and one more where the run stood still.
 #[tokio::test]
-async fn each_look_between_batches_is_written_down_once() {
+async fn each_look_is_written_down() {
     let dir = tempfile::tempdir().expect("dir");
     let things = world(7);
     let engine = engine(dir.path(), &things);
@@ -116,7 +185,7 @@ async fn each_look_between_batches_is_written_down_once() {
             _ => None,
         })
         .collect();
-    assert_eq!(looks, [2, 3]);
+    assert_eq!(looks, [2, 2, 3]);
 }
 
 /// More targets than the limit: nobody alone may do that, and nobody who did not say so when the plan was made.

@@ -56,6 +56,7 @@ pub async fn watch(given: Option<&Path>, standby: bool) -> Result<u8, Failure> {
         };
         match claimed {
             Err(AppError::State(StateError::InUse { owner, .. })) if standby => {
+                locked = None;
                 if !said {
                     tracing::info!(%owner, "another daemon has the state: standing by");
                     print::note(

@@ -174,23 +174,25 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
             go_on(w, caller, &plan.id).await
         }
         ("POST", ["api", "v1", "runs", id, "break-glass"]) => {
-            let (plan, _) = run_of(w, id)?;
+            let (plan, run) = run_of(w, id)?;
             let (typed, why) = (
                 text("target").unwrap_or_default(),
                 text("why").unwrap_or_default(),
             );
             w.app.engine.may_break_glass(&plan.id, &who, &typed, &why)?;
-            let judged = w
-                .app
-                .engine
-                .judge_if(&plan, guards::Phase::Start, Starter::Person, If::Broken(&who))
-                .await?;
-            // The first of two: it waits for the second.
-            let first = plan.over_limits && matches!(&judged, Err(r) if r.guard == "blast_radius");
+            // The first of two waits for the second.
+            let first = plan.over_limits && run.glass.as_ref().is_none_or(|by| *by == who);
+            let more = if first {
+                If::BrokenByTwo(&who)
+            } else {
+                If::Broken(&who)
+            };
             // What no glass lifts is not worth an incident.
-            if !first {
-                judged.map_err(EngineError::Refused)?;
-            }
+            w.app
+                .engine
+                .judge_if(&plan, guards::Phase::Start, Starter::Person, more)
+                .await?
+                .map_err(EngineError::Refused)?;
             // Meanwhile it may have begun; from here on nothing is waited for.
             w.app.engine.may_break_glass(&plan.id, &who, &typed, &why)?;
             // The incident first: should we be killed in between, people are told of what did not happen, and not the reverse.
@@ -811,7 +813,7 @@ pub fn view(w: &Watch) -> Result<View, ApiError> {
     for i in open.iter().chain(over.iter().take(10)) {
         stories.push(incident_story(w, i)?);
     }
-    let mut notices = w.notices(None);
+    let mut notices = w.notices();
     for (scope, why) in w.app.engine.freezes()? {
         let of = if scope.is_empty() {
             String::new()

@@ -20,7 +20,9 @@ pub fn end(state_dir: &Path) {
     let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else {
         return;
     };
-    if std::process::id().to_string() == pid.to_string() || !has_open(pid, &lock) {
+    if pid == rustix::process::getpid() || !has_open(pid, &lock) {
+        let journal = state_dir.join("journal.db");
+        tracing::error!(journal = %journal.display(), "some process keeps the journal locked and does not get on; find it (`fuser` names it) and end it by hand");
         return;
     }
     tracing::error!(%pid, "a Muster that lost this state hangs in the middle of writing the journal; it is ended, so that this one can go on");

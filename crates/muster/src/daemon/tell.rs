@@ -109,8 +109,7 @@ pub(super) async fn people(watch: Arc<Watch>) {
 
 /// Notes since when the journal cannot be read or written: by us, or by who keeps the incidents.
 fn broken(watch: &Watch, desk: &mut Desk, error: Option<EngineError>, now: Time) {
-    let unwritable = || watch.notices(Some(Topic::Journal)).into_iter().next();
-    match error.map(|e| e.to_string()).or_else(unwritable) {
+    match error.map(|e| e.to_string()).or_else(|| watch.unwritable()) {
         None => desk.broken = None,
         Some(why) => {
             let since = desk.broken.as_ref().map_or(now, |(since, _)| *since);
@@ -202,6 +201,15 @@ fn live(engine: &Engine) -> Result<Vec<Live>, EngineError> {
     let mut out = Vec::new();
     for (plan, run) in engine.open_runs()? {
         let asks = match run.state {
+            RunState::WaitingApproval if plan.over_limits => Some((
+                "glass".to_owned(),
+                format!(
+                    "It reaches farther than its limits: two approvers break the glass for it until {}, each with `muster break-glass {} --target {} --why …`.",
+                    run.expires_at.clock(),
+                    run.id,
+                    plan.scope.target
+                ),
+            )),
             RunState::WaitingApproval if plan.result == PlanResult::Changes => Some((
                 "plan".to_owned(),
                 format!("Its plan wants a signature until {}.", run.expires_at.clock()),

@@ -17,10 +17,10 @@ use crate::app::{App, default_params};
 use crate::view::ClusterPicture;
 
 /// What sentences on every page are about; each has one writer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Topic {
-    /// The journal cannot be written.
-    Journal,
+    /// The journal cannot be written, as who watches this cluster found.
+    Journal(String),
     /// The config of the last reload.
     Config,
     /// Runs that do not get on.
@@ -98,11 +98,19 @@ impl Watch {
         self.changed();
     }
 
-    /// What every page says, or what it says about one topic.
-    pub(super) fn notices(&self, of: Option<Topic>) -> Vec<String> {
+    /// What every page says.
+    pub(super) fn notices(&self) -> Vec<String> {
+        let mut out: Vec<String> = read(&self.notices).values().flatten().cloned().collect();
+        // Those who watch different clusters may find the same.
+        out.dedup();
+        out
+    }
+
+    /// Why the journal cannot be written, when somebody found that.
+    pub(super) fn unwritable(&self) -> Option<String> {
         let notices = read(&self.notices);
-        let wanted = notices.iter().filter(|(t, _)| of.is_none_or(|of| of == **t));
-        wanted.flat_map(|(_, said)| said.clone()).collect()
+        let mut of_journal = notices.iter().filter(|(t, _)| matches!(t, Topic::Journal(_)));
+        of_journal.find_map(|(_, said)| said.first().cloned())
     }
 
     /// Starts or goes on with a run in the background.
@@ -275,7 +283,7 @@ impl Watch {
         write(&self.told).insert(name.to_owned(), told);
         match opened {
             Ok(opened) => {
-                self.says(Topic::Journal, Vec::new());
+                self.says(Topic::Journal(name.to_owned()), Vec::new());
                 for o in opened {
                     match &o.ready {
                         Some(run) if settings.autopilot == Autopilot::Act => {
@@ -288,7 +296,7 @@ impl Watch {
             }
             Err(e) => {
                 let why = format!("The journal cannot be written: {e}. Nothing is changed anywhere.");
-                self.says(Topic::Journal, vec![why]);
+                self.says(Topic::Journal(name.to_owned()), vec![why]);
             }
         }
         self.changed();

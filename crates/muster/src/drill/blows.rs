@@ -40,26 +40,37 @@ enum Blow {
     Full,
 }
 
-/// Every blow, before an append or after it.
-const BLOWS: [(Blow, bool, &str); 4] = [
-    (Blow::Kill, false, "it is killed before an append"),
+/// Every blow, in an append or after it.
+const BLOWS: [(Blow, bool, &str); 5] = [
+    (Blow::Kill, false, "it is killed in an append"),
     (Blow::Kill, true, "it is killed after an append"),
     (
         Blow::Stop,
         false,
-        "it is stopped before an append, and a standby takes over",
+        "it is stopped in an append, and a standby takes over",
+    ),
+    (
+        Blow::Stop,
+        true,
+        "it is stopped after an append, and a standby takes over",
     ),
     (Blow::Full, false, "its disk is full at an append"),
 ];
 
 impl Blow {
     /// Whether it falls at this number of an append. The slow ones at some, each time in another lane of ten.
-    fn falls_at(self, number: u32) -> bool {
-        match self {
-            Self::Kill => true,
-            Self::Stop => number % 11 == 3,
-            Self::Full => number % 11 == 7,
+    fn falls_at(self, after: bool, number: u32) -> bool {
+        match (self, after) {
+            (Self::Kill, _) => true,
+            (Self::Stop, false) => number % 11 == 3,
+            (Self::Stop, true) => number % 11 == 5,
+            (Self::Full, _) => number % 11 == 7,
         }
+    }
+
+    /// Whether the daemon that is there afterwards says something about it.
+    fn is_noticed(self, after: bool) -> bool {
+        !after && self != Self::Kill
     }
 }
 
@@ -75,20 +86,21 @@ pub async fn all(
     say: Say<'_>,
 ) -> Result<Vec<Trial>, String> {
     let over = [(); BLOWS.len()].map(|()| AtomicBool::new(false));
-    let lane = async |lane: u32| -> Result<[(u32, Vec<String>); BLOWS.len()], String> {
-        let mut out = [(); BLOWS.len()].map(|()| (0, Vec::new()));
+    let lane = async |lane: u32| -> Result<[(u32, bool, Vec<String>); BLOWS.len()], String> {
+        let mut out = [(); BLOWS.len()].map(|()| (0, false, Vec::new()));
         for number in (1..=AT_MOST).filter(|n| n % lanes == lane) {
             for (i, (blow, after, what)) in BLOWS.iter().enumerate() {
-                if over[i].load(Ordering::Relaxed) || !blow.falls_at(number) {
+                if over[i].load(Ordering::Relaxed) || !blow.falls_at(*after, number) {
                     continue;
                 }
                 say(&format!("{what}: {number}"));
                 match point(drill, options(), own, *blow, *after, number).await? {
                     None => over[i].store(true, Ordering::Relaxed),
-                    Some(wrong) => {
+                    Some((noticed, wrong)) => {
                         out[i].0 += 1;
+                        out[i].1 |= noticed;
                         out[i]
-                            .1
+                            .2
                             .extend(wrong.into_iter().map(|w| format!("{number}: {w}")));
                     }
                 }
@@ -102,20 +114,26 @@ pub async fn all(
         outcome: "proven".to_owned(),
         ..Trial::default()
     });
+    let mut seen = [false; BLOWS.len()];
     for lane in futures::future::join_all((0..lanes).map(lane)).await {
-        for (trial, (points, wrong)) in trials.iter_mut().zip(lane?) {
+        for ((trial, seen), (points, noticed, wrong)) in trials.iter_mut().zip(&mut seen).zip(lane?) {
             trial.points += points;
             trial.struck |= points > 0;
             trial.wrong.extend(wrong);
+            *seen |= noticed;
         }
     }
-    for t in &mut trials {
+    for ((t, seen), (blow, after, _)) in trials.iter_mut().zip(seen).zip(BLOWS) {
         t.detail = format!("at {} appends", t.points);
+        // The harness itself: a blow that nobody ever noticed was none.
+        if t.points > 0 && blow.is_noticed(after) && !seen {
+            t.wrong.push("no daemon ever noticed it".to_owned());
+        }
     }
     Ok(trials.into())
 }
 
-/// One blow at one append: what is wrong in the end; `None` when the run was over before that append.
+/// One blow at one append: whether it was noticed, and what is wrong in the end; `None` when the run was over before that append.
 async fn point(
     drill: &Drill,
     options: LabOptions,
@@ -123,7 +141,7 @@ async fn point(
     blow: Blow,
     after: bool,
     number: u32,
-) -> Result<Option<Vec<String>>, String> {
+) -> Result<Option<(bool, Vec<String>)>, String> {
     let fleet = muster_lab::up(&options, &|_, _, _| {})
         .await
         .map_err(|e| format!("{e} ({})", e.remedy()))?;
@@ -135,7 +153,7 @@ async fn point(
         scene.begin(&["watch"], Some(format!("{signal} {sign}{number}")))?;
         let wrong = scene.treat(drill, own, blow).await;
         scene.end().await?;
-        wrong.map(|wrong| scene.met.then_some(wrong))
+        wrong.map(|wrong| scene.met.then_some((scene.noticed, wrong)))
     };
     let played = played.await;
     muster_lab::down(&dir).await.map_err(|e| e.to_string())?;
@@ -154,6 +172,8 @@ struct Scene {
     logs: u32,
     /// Whether the blow fell.
     met: bool,
+    /// Whether a daemon said something about it.
+    noticed: bool,
 }
 
 impl Scene {
@@ -183,6 +203,7 @@ impl Scene {
             daemon: None,
             logs: 0,
             met: false,
+            noticed: false,
         };
         if blow == Blow::Full {
             scene.small_disk().await?;
@@ -305,8 +326,16 @@ impl Scene {
     /// Deals with the blow when it fell.
     async fn struck(&mut self, blow: Blow) -> Result<(), String> {
         if self.dead() {
+            // Only a killed one is dead.
+            if self.met || blow != Blow::Kill {
+                return Err(format!(
+                    "the daemon ended by itself: {}",
+                    last_lines(&self.said())
+                ));
+            }
             self.met = true;
-            return self.begin(&["watch"], None);
+            self.begin(&["watch"], None)?;
+            return self.listens(false).await;
         }
         if self.met || !self.stopped() {
             return Ok(());
@@ -320,12 +349,30 @@ impl Scene {
                 signal(self.daemon.as_ref(), Signal::CONT);
                 // A page of the journal that is there already can still be written, so it may well not notice.
                 let until = Instant::now() + FULL_FOR;
-                while Instant::now() < until && !self.said().contains("disk is full") && !self.dead() {
+                while Instant::now() < until && !self.noticed {
                     tokio::time::sleep(PAUSE).await;
+                    let said = self.said();
+                    self.noticed = said.contains("disk is full") || said.contains("No space left");
                 }
                 self.fill(false).await
             }
         }
+    }
+
+    /// Waits until the daemon listens, or is stopped or dead where that may be. Before that a command would take the state itself.
+    async fn listens(&mut self, or_struck: bool) -> Result<(), String> {
+        let until = Instant::now() + LIMIT;
+        while !self.said().contains("the page is at") {
+            let (dead, stopped) = (self.dead(), self.stopped());
+            if or_struck && (dead || stopped) {
+                return Ok(());
+            }
+            if dead || Instant::now() > until {
+                return Err(format!("a daemon does not begin: {}", last_lines(&self.said())));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(())
     }
 
     /// A standby takes over; then the old one wakes up, and ends.
@@ -340,26 +387,24 @@ impl Scene {
             tokio::time::sleep(PAUSE).await;
         }
         // In the middle of an append it kept the journal locked, and the other one had to end it.
+        self.noticed = self.said().contains("it is ended, so that this one can go on");
         signal(Some(&old), Signal::CONT);
         let ended = tokio::time::timeout(LIMIT, old.wait()).await;
         let code = ended.map_err(|_| "who lost the state does not end")?;
         match code.map_err(|e| e.to_string())?.code() {
-            None | Some(78) => Ok(()),
-            Some(code) => Err(format!("who lost the state left with {code}")),
+            None if self.noticed => Ok(()),
+            Some(78) if !self.noticed => Ok(()),
+            other => Err(format!(
+                "who lost the state left with {other:?}, ended: {}",
+                self.noticed
+            )),
         }
     }
 
     /// Injects the fault, approves what is planned, and sees it through; what is wrong.
     async fn treat(&mut self, drill: &Drill, own: &Own, blow: Blow) -> Result<Vec<String>, String> {
-        let until = Instant::now() + LIMIT;
-        // At its first entries it is struck before it watches.
-        while !self.said().contains("the page is at") && !self.stopped() {
-            self.struck(blow).await?;
-            if Instant::now() > until {
-                return Err(format!("the daemon does not begin: {}", last_lines(&self.said())));
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
+        self.listens(true).await?;
+        self.struck(blow).await?;
         let binary = own.program.clone().unwrap_or_else(|| self.program.clone());
         let (fault, lasts) = (&drill.fault, Span::from_mins(10));
         muster_lab::fault::inject(&self.fleet, &binary, &fault.name, &fault.params, lasts)

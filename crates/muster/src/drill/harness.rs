@@ -175,11 +175,12 @@ async fn treated(
         Expect::Proven => RunOutcome::Proven,
         _ => RunOutcome::Escalated,
     };
+    let targets: usize = run.steps.iter().map(|s| s.targets.len()).sum();
     // Twice is harmless, an answer that was lost is looked after, a clock that is set back changes nothing, and one that is set
     // forward after the last effect does not either: all end as if nothing had been.
     let as_if_nothing = match trouble {
         Trouble::Twice | Trouble::Lost(_) | Trouble::Back(_) => true,
-        Trouble::Forward(n) => n == maker.effects(),
+        Trouble::Forward(n) => usize::try_from(n) == Ok(targets),
         Trouble::Probe(_) | Trouble::Before(_) | Trouble::After(_) => false,
     };
     if as_if_nothing && outcome != wanted {

@@ -22,11 +22,11 @@ async fn at_every_append(drill: &str, options: fn() -> LabOptions) {
     let wrong: Vec<&Trial> = trials.iter().filter(|t| !t.wrong.is_empty()).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
     let points: Vec<u32> = trials.iter().map(|t| t.points).collect();
-    let [before, after, stopped, full] = points[..] else {
+    let [killed_in, killed_after, stopped_in, stopped_after, full] = points[..] else {
         panic!("{trials:#?}")
     };
     assert!(
-        before + after >= 20 && stopped >= 1 && full >= 1,
+        killed_in + killed_after >= 20 && stopped_in >= 1 && stopped_after >= 1 && full >= 1,
         "only so many points were tried: {points:?}"
     );
 }
