@@ -115,7 +115,7 @@ fn step_in_words(plan: &Plan, step: &PlannedStep) -> Markup {
                 }
                 p.muted { (limits_in_words(limits)) }
                 @if !abort_if.is_empty() {
-                    p { "Stops at once when one of these holds:" }
+                    p { "Stops when one of these holds, which is looked at before each batch:" }
                     ul.checks { @for a in abort_if { li { code { (a.step) ": " (a.when) } } } }
                 }
                 (target_list(plan, step, targets))
