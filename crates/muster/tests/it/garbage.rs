@@ -73,6 +73,14 @@ fn no_config_panics() {
     spoiled(&whole(), targets::config);
 }
 
+/// Found by ten minutes of the test above: a time of day of more hours than fit.
+#[test]
+fn a_time_of_day_with_too_many_hours_is_refused() {
+    let text = whole().replacen("22:00", "2222:00", 1);
+    assert_ne!(text, whole(), "the guide has a window");
+    targets::config(&text);
+}
+
 #[test]
 fn no_runbook_panics() {
     for (_, text) in muster::app::BUILT_IN {

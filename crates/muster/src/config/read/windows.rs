@@ -120,7 +120,7 @@ impl Reader<'_> {
         let text = tree.get(key).and_then(Tree::text).unwrap_or_default();
         let parsed = text.split_once(':').and_then(|(h, m)| {
             let (h, m): (u16, u16) = (h.parse().ok()?, m.parse().ok()?);
-            (m < 60 && (h < 24 || (h == 24 && m == 0))).then_some(h * 60 + m)
+            (m < 60 && (h < 24 || (h == 24 && m == 0))).then(|| h * 60 + m)
         });
         if parsed.is_none() {
             let place = tree.get(key).map_or(tree.at(), Tree::at);
