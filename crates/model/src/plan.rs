@@ -222,7 +222,7 @@ pub enum StepPlan {
         blast: Blast,
         /// How it is undone.
         undo: UndoPlan,
-        /// Any of them stops the run: looked at between its batches and during the proof.
+        /// Any of them stops the run: looked at before each of its batches and during the proof.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         abort_if: Vec<AbortIf>,
     },

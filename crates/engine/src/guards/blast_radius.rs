@@ -1,65 +1,47 @@
 //! No step reaches farther than its runbook allows, in number and in share; unless the plan was made to, and two people broke the
 //! glass for it.
 
-use muster_model::{Plan, StepPlan};
+use muster_model::{Blast, FrozenTarget, Limits, Plan, StepPlan};
 
 use super::{Facts, Phase, Refusal};
 
 pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
-    let may = facts.plan.over_limits && (facts.phase == Phase::Plan || super::glass::broken_twice(facts));
-    match within_limits(facts.plan) {
-        Err(Farther::Limits(refusal)) if !may => Err(refusal),
-        Err(Farther::Wrong(refusal)) => Err(refusal),
-        _ => Ok(()),
+    says_rightly(facts.plan)?;
+    if facts.plan.over_limits && (facts.phase == Phase::Plan || super::glass::broken_twice(facts)) {
+        return Ok(());
     }
+    within_limits(facts.plan)
 }
 
-/// How a plan does not fit its limits.
-#[derive(Debug)]
-pub(crate) enum Farther {
-    /// It reaches farther.
-    Limits(Refusal),
-    /// It does not say rightly how far it reaches.
-    Wrong(Refusal),
+/// Whether a plan says how many targets it has.
+fn says_rightly(plan: &Plan) -> Result<(), Refusal> {
+    for (step, targets, _, blast) in actions(plan) {
+        let count = u64::try_from(targets.len()).unwrap_or(u64::MAX);
+        if count != blast.targets {
+            let why = format!("step `{step}` says {} targets and has {count}", blast.targets);
+            return Err(Refusal::new("blast_radius", why, "make a new plan"));
+        }
+    }
+    Ok(())
 }
 
 /// Whether a plan reaches no farther than its runbook allows.
-pub(crate) fn within_limits(plan: &Plan) -> Result<(), Farther> {
-    for step in &plan.steps {
-        let StepPlan::Action {
-            targets,
-            limits,
-            blast,
-            ..
-        } = &step.plan
-        else {
-            continue;
-        };
-        let remedy = if plan.over_limits {
-            "two approvers break the glass for it: `muster break-glass RUN --target … --why …`, each of them"
-        } else {
-            "look at the plan; raise `limits` in an own copy of the runbook, or make it with `muster plan … --over-limits`"
-        };
-        let count = u64::try_from(targets.len()).unwrap_or(u64::MAX);
-        if count != blast.targets {
-            return Err(Farther::Wrong(Refusal::new(
-                "blast_radius",
-                format!(
-                    "step `{}` says {} targets and has {count}",
-                    step.id, blast.targets
-                ),
-                "make a new plan",
-            )));
-        }
-        let why = if count > u64::from(limits.max_targets) {
+pub(crate) fn within_limits(plan: &Plan) -> Result<(), Refusal> {
+    let remedy = if plan.over_limits {
+        "two approvers break the glass for it: `muster break-glass RUN --target … --why …`, each of them"
+    } else {
+        "look at the plan; raise `limits` in an own copy of the runbook, or make it with `muster plan … --over-limits`"
+    };
+    for (step, targets, limits, blast) in actions(plan) {
+        let why = if targets.len() > usize::try_from(limits.max_targets).unwrap_or(usize::MAX) {
             format!(
-                "step `{}` would touch {count} targets; its limit is {}",
-                step.id, limits.max_targets
+                "step `{step}` would touch {} targets; its limit is {}",
+                targets.len(),
+                limits.max_targets
             )
         } else if blast.percent() > limits.max_percent {
             format!(
-                "step `{}` would touch {:.0} % of {}; its limit is {:.0} %",
-                step.id,
+                "step `{step}` would touch {:.0} % of {}; its limit is {:.0} %",
                 blast.percent(),
                 blast.population,
                 limits.max_percent
@@ -67,9 +49,21 @@ pub(crate) fn within_limits(plan: &Plan) -> Result<(), Farther> {
         } else {
             continue;
         };
-        return Err(Farther::Limits(Refusal::new("blast_radius", why, remedy)));
+        return Err(Refusal::new("blast_radius", why, remedy));
     }
     Ok(())
+}
+
+fn actions(plan: &Plan) -> impl Iterator<Item = (&str, &[FrozenTarget], &Limits, &Blast)> {
+    plan.steps.iter().filter_map(|s| match &s.plan {
+        StepPlan::Action {
+            targets,
+            limits,
+            blast,
+            ..
+        } => Some((s.id.as_str(), targets.as_slice(), limits, blast)),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
@@ -115,6 +109,21 @@ mod tests {
         let mut f = facts(&many, &policy, &[]);
         f.phase = Phase::Plan;
         assert!(check(&f).is_err());
+        // Nobody lifts that a plan does not say how far it reaches, in whichever step.
+        let mut wrong = plan(6);
+        wrong.over_limits = true;
+        wrong.steps.push(plan(2).steps.remove(0));
+        if let StepPlan::Action { blast, .. } = &mut wrong.steps[1].plan {
+            blast.targets = 1;
+        }
+        let mut f = facts(&wrong, &policy, &[]);
+        (f.glass, f.glass_second) = (Some("ana"), Some("bo"));
+        assert!(
+            check(&f)
+                .expect_err("it says 1 and has 2")
+                .why
+                .contains("says 1 targets")
+        );
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl JournalError {
     }
 }
 
-/// Called before (`false`) and after (`true`) each append with its number in this process; `true` back means: die.
+/// Called in the middle of (`false`) and after (`true`) each append with its number in this process; `true` back means: die.
 pub type KillHook = Box<dyn Fn(u64, bool) -> bool + Send + Sync>;
 
 struct Inner {

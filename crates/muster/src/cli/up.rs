@@ -72,8 +72,7 @@ pub fn write_config(fleet: &Fleet, autopilot: Option<&str>) -> Result<PathBuf, F
     Ok(path)
 }
 
-/// For the kill tests: dies without a word, or is stopped, before the given append of this process (`kill 7`), or after it
-/// (`stop +7`).
+/// For the kill tests: dies without a word, or is stopped, in the given append of this process (`kill 7`), or after it (`stop +7`).
 pub fn arm(app: &Arc<App>) {
     let Ok(text) = std::env::var("MUSTER_TEST_AT_APPEND") else {
         return;
