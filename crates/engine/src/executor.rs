@@ -611,9 +611,8 @@ impl Engine {
                     }
                 }
                 Next::Pause { at } => {
-                    // Short in any case; after a clock that was set back it would last for ever.
-                    let left = at.since(self.now()).min(LOOK_EVERY);
-                    self.clock.wait(left).await;
+                    let now = self.now();
+                    self.clock.wait(at.since(now).min(LOOK_EVERY)).await;
                 }
                 Next::Unwind { outcome, why } => {
                     self.append(who, &place, Event::Unwinds { outcome, why })?;

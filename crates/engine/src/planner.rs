@@ -16,7 +16,7 @@ use crate::condition;
 use crate::executor::{Engine, EngineError};
 use crate::guards::{self, Phase, Refusal, Starter};
 use crate::journal::{Event, Place};
-use crate::progress::{Next, next};
+use crate::progress::came_to;
 
 /// How long a plan is valid.
 pub const VALID: Span = Span::from_mins(15);
@@ -129,20 +129,16 @@ impl Engine {
             params: request.params.clone(),
             policy: Some(rules.policy.clone()),
             risk: draft.risk,
-            over_limits: request.over_limits,
+            over_limits: false,
             result,
             steps: draft.steps,
             outputs: draft.outputs,
             facts: draft.facts,
             point_of_no_return: draft.no_return,
             digest: String::new(),
-        }
-        .sealed();
+        };
         // What stays within its limits needs no glass.
-        if plan.over_limits && guards::within_limits(&plan).is_ok() {
-            plan.over_limits = false;
-            plan = plan.sealed();
-        }
+        plan.over_limits = request.over_limits && guards::within_limits(&plan).is_err();
         // A digest is of what was written: what comes back from the journal must fit it.
         plan = serde_json::from_value(serde_json::to_value(&plan).unwrap_or_default())
             .unwrap_or(plan)
@@ -170,22 +166,16 @@ impl Engine {
         } else {
             None
         };
-        match (&refused, &plan.result) {
-            (Some(r), _) => {
-                let event = Event::Refused {
-                    guard: r.guard.to_owned(),
-                    why: r.why.clone(),
-                    remedy: r.remedy.clone(),
-                };
-                self.append(crate::journal::DAEMON, &place, event)?;
-                self.finish_plan(&place, muster_model::RunOutcome::Refused, &r.why)?;
-            }
-            (None, PlanResult::Changes) => {}
-            (None, _) => {
-                if let Next::End { outcome, detail } = next(&plan, &[], now) {
-                    self.finish_plan(&place, outcome, &detail)?;
-                }
-            }
+        if let Some(r) = &refused {
+            let event = Event::Refused {
+                guard: r.guard.to_owned(),
+                why: r.why.clone(),
+                remedy: r.remedy.clone(),
+            };
+            self.append(crate::journal::DAEMON, &place, event)?;
+            self.finish_plan(&place, muster_model::RunOutcome::Refused, &r.why)?;
+        } else if let Some((outcome, why)) = came_to(&plan) {
+            self.finish_plan(&place, outcome, why)?;
         }
         Ok(Planned {
             plan,

@@ -174,18 +174,26 @@ impl Nodes {
     }
 }
 
+/// How a plan ends of which nothing is to be done: only what making it came to is to be written down, however the world looks by
+/// now. `None` when there is something to do.
+#[must_use]
+pub fn came_to(plan: &Plan) -> Option<(RunOutcome, &str)> {
+    match &plan.result {
+        PlanResult::Changes => None,
+        PlanResult::Nothing { why } => Some((RunOutcome::Nothing, why)),
+        PlanResult::Declined { why, .. } => Some((RunOutcome::Declined, why)),
+        PlanResult::Report { summary, .. } => Some((RunOutcome::Reported, summary)),
+    }
+}
+
 /// What comes next.
 #[must_use]
 pub fn next(plan: &Plan, entries: &[Entry], now: Time) -> Next {
     if entries.iter().any(|e| matches!(e.event, Event::Ended { .. })) {
         return Next::Over;
     }
-    // Nothing is to be done: what making the plan came to is only to be written down, however the world looks by now.
-    match &plan.result {
-        PlanResult::Changes => {}
-        PlanResult::Nothing { why } => return end(RunOutcome::Nothing, why),
-        PlanResult::Declined { why, .. } => return end(RunOutcome::Declined, why),
-        PlanResult::Report { summary, .. } => return end(RunOutcome::Reported, summary),
+    if let Some((outcome, why)) = came_to(plan) {
+        return end(outcome, why);
     }
     let nodes = match Nodes::fold(entries) {
         Ok(nodes) => nodes,

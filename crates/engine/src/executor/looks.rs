@@ -1,6 +1,6 @@
 //! What is looked at while a run goes on: whether a batch may begin, and whether symptom and cause are gone.
 
-use muster_model::{FrozenTarget, Observation, Plan, Span, StepPlan, Verdict};
+use muster_model::{FrozenTarget, Observation, Plan, Record, Span, StepPlan, Verdict};
 
 use super::{Engine, EngineError, LOOK_EVERY, Stop, action_of};
 use crate::condition;
@@ -69,30 +69,41 @@ impl Engine {
         };
         let mut seen = Vec::new();
         for abort in abort_if {
-            let probe = self.catalogue.find_probe(&abort.uses)?;
-            let outputs = match probe.read(&plan.scope, &abort.with).await {
-                Ok(outputs) => outputs,
-                Err(e) => {
-                    let why = format!("`{}`: {e}", abort.step);
-                    return Ok(Look::Unread { why });
-                }
-            };
-            let values = condition::values(&abort.when, &outputs);
-            match condition::holds(&abort.when, &outputs, probe.signature()) {
-                Ok(false) => seen.push(values),
-                Ok(true) => {
+            match self
+                .read_condition(plan, &abort.step, &abort.uses, &abort.with, &abort.when)
+                .await?
+            {
+                Ok((false, values)) => seen.push(values),
+                Ok((true, values)) => {
                     let seen = format!("`{}` holds ({values})", abort.when);
                     return Ok(Look::There { seen });
                 }
-                Err(e) => {
-                    let why = format!("`{}`: {e}", abort.when);
-                    return Ok(Look::Unread { why });
-                }
+                Err(why) => return Ok(Look::Unread { why }),
             }
         }
         Ok(Look::Gone {
             seen: seen.join(", "),
         })
+    }
+
+    /// Reads a probe anew and evaluates a condition over it: whether it holds, with the values; or why nobody can say.
+    async fn read_condition(
+        &self,
+        plan: &Plan,
+        step: &str,
+        uses: &str,
+        with: &Record,
+        condition: &str,
+    ) -> Result<Result<(bool, String), String>, EngineError> {
+        let probe = self.catalogue.find_probe(uses)?;
+        let outputs = match probe.read(&plan.scope, with).await {
+            Ok(outputs) => outputs,
+            Err(e) => return Ok(Err(format!("`{step}`: {e}"))),
+        };
+        let holds = condition::holds(condition, &outputs, probe.signature());
+        Ok(holds
+            .map(|holds| (holds, condition::values(condition, &outputs)))
+            .map_err(|e| format!("`{condition}`: {e}")))
     }
 
     /// Writes the verdict down; the step is then over.
@@ -168,28 +179,18 @@ impl Engine {
             let mut look = Look::Gone { seen: String::new() };
             let mut seen = Vec::new();
             for check in checks {
-                let probe = self.catalogue.find_probe(&check.uses)?;
-                match probe.read(&plan.scope, &check.with).await {
-                    Err(e) => {
-                        look = Look::Unread {
-                            why: format!("`{}`: {e}", check.step),
-                        }
+                match self
+                    .read_condition(plan, &check.step, &check.uses, &check.with, &check.until)
+                    .await?
+                {
+                    Err(why) => look = Look::Unread { why },
+                    Ok((true, values)) => seen.push(values),
+                    Ok((false, values)) if !matches!(look, Look::Unread { .. }) => {
+                        look = Look::There {
+                            seen: format!("`{}` does not hold ({values})", check.until),
+                        };
                     }
-                    Ok(outputs) => match condition::holds(&check.until, &outputs, probe.signature()) {
-                        Err(e) => {
-                            look = Look::Unread {
-                                why: format!("`{}`: {e}", check.until),
-                            }
-                        }
-                        Ok(true) => seen.push(condition::values(&check.until, &outputs)),
-                        Ok(false) if !matches!(look, Look::Unread { .. }) => {
-                            let values = condition::values(&check.until, &outputs);
-                            look = Look::There {
-                                seen: format!("`{}` does not hold ({values})", check.until),
-                            };
-                        }
-                        Ok(false) => {}
-                    },
+                    Ok((false, _)) => {}
                 }
             }
             if let Look::Gone { seen: text } = &mut look {

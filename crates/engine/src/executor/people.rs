@@ -7,7 +7,7 @@ use muster_model::{Approval, Plan, Run, RunOutcome, RunState, Span, StepPlan};
 use super::{Engine, EngineError, plan_of};
 use crate::guards::{self, Refusal};
 use crate::journal::{Entry, Event, Place};
-use crate::progress::{Next, next};
+use crate::progress::{Next, came_to, next};
 
 /// A run is begun within less, once it may.
 const UNANSWERED: Span = Span::from_secs(10);
@@ -170,11 +170,8 @@ impl Engine {
         }
         let place = Place::run(id, plan.incident.as_deref());
         // What came to nothing did not expire: only its last word is missing.
-        let (outcome, why) = match next(&plan, &[], self.now()) {
-            Next::End { outcome, detail } => (outcome, detail),
-            _ => (RunOutcome::Expired, "nobody started it in time".to_owned()),
-        };
-        self.end(&place, crate::journal::DAEMON, outcome, &why)?;
+        let (outcome, why) = came_to(&plan).unwrap_or((RunOutcome::Expired, "nobody started it in time"));
+        self.end(&place, crate::journal::DAEMON, outcome, why)?;
         Ok(true)
     }
 
@@ -201,8 +198,7 @@ impl Engine {
         }
         let entries = self.journal().of_run(&run.id)?;
         // A guard that refused it has had the last word: it is not asked again and again.
-        let last = entries.iter().rev().find(|e| e.place.run == run.id);
-        Ok(last.is_some_and(|e| {
+        Ok(entries.last().is_some_and(|e| {
             let said = matches!(e.event, Event::Approved { .. } | Event::GlassBroken { .. });
             said && self.now().since(e.at) > UNANSWERED
         }))

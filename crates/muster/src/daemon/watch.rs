@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use muster_engine::progress::came_to;
 use muster_engine::{Driven, EngineError, JournalError, Starter, Stop};
 use muster_model::{
     Autopilot, Finding, Incident, IncidentState, PlanResult, RunState, Snapshot, Span, Time, WaitFor,
@@ -164,7 +165,7 @@ impl Watch {
         };
         for (plan, run) in runs {
             // A plan that changes nothing may lack only the word that it is over.
-            let untold = untold(&plan);
+            let untold = came_to(&plan).is_some();
             // Approved, and stopped before the first step: the word was given, so it counts (until the plan expires).
             let said = run.state == RunState::Ready && (!run.approvals.is_empty() || run.glass.is_some());
             if run.state.under_way() || untold || said {
@@ -202,7 +203,7 @@ impl Watch {
                     continue;
                 }
                 // Its last word could not be written; who plans it now writes that at once.
-                let left = untold(&plan) && self.app.engine.now().since(plan.created_at) > UNTOLD;
+                let left = came_to(&plan).is_some() && self.app.engine.now().since(plan.created_at) > UNTOLD;
                 // The word was given, and could not be followed: a full disk, a lease that could not be written.
                 let forgotten = self.app.engine.forgotten(&run).unwrap_or(false);
                 let by_itself = match &run.state {
@@ -381,11 +382,6 @@ fn blind(snapshot: &Snapshot, unknown: &[muster_rules::Unknown]) -> Vec<String> 
     out.sort();
     out.dedup();
     out
-}
-
-/// Whether nothing is to be done for a plan, but its last word: making it came to nothing that changes anything.
-fn untold(plan: &muster_model::Plan) -> bool {
-    plan.result != PlanResult::Changes
 }
 
 /// Making a plan and writing down what it came to takes no longer.
