@@ -52,3 +52,12 @@ pub struct View {
     /// Sentences that every page says: policy.solo, require_proof off, frozen, a config that was not accepted.
     pub notices: Vec<String>,
 }
+
+/// What it takes to carry out a plan that reaches farther than its limits.
+#[must_use]
+pub fn two_glasses(plan: &Plan) -> String {
+    format!(
+        "It reaches farther than its limits: two approvers break the glass for it, each with `muster break-glass {} --target {} --why …`.",
+        plan.id, plan.scope.target
+    )
+}

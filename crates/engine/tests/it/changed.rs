@@ -2,34 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use muster_engine::{Driven, Engine, Starter, Stop};
+use muster_engine::{Driven, Starter, Stop};
 use muster_model::{RunOutcome, RunState};
 use rusqlite::Connection;
 
-use crate::fake::{Shared, approved, book, drive, engine, on_mondays, parked_at, plan, shelve, world};
+use crate::fake::{Scene, book, drive, engine, on_mondays, parked_at, plan, scene, shelve, world};
 
-struct Approved {
-    dir: tempfile::TempDir,
-    things: Shared,
-    engine: Engine,
-    id: String,
-}
-
-async fn ready() -> Approved {
-    let dir = tempfile::tempdir().expect("dir");
-    let things = world(2);
-    let engine = engine(dir.path(), &things);
-    let id = approved(&engine).await;
-    Approved {
-        dir,
-        things,
-        engine,
-        id,
-    }
+async fn ready() -> Scene {
+    scene(&world(2), &book("thing.end@1", "escalate")).await
 }
 
 /// Starts it; the guard that refuses, with what it says.
-async fn refused(a: &Approved) -> (&'static str, String) {
+async fn refused(a: &Scene) -> (&'static str, String) {
     let driven = drive(&a.engine, &a.id).await;
     let Driven::Refused(_, refusal) = &driven else {
         panic!("{driven:?}")

@@ -549,6 +549,30 @@ pub(crate) fn request(by: &str) -> Request<'static> {
     }
 }
 
+/// A world, an engine over it, and a run of it that may begin.
+pub(crate) struct Scene {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) things: Shared,
+    pub(crate) engine: Engine,
+    pub(crate) id: String,
+}
+
+/// With so many things, and this runbook; approved where that is needed.
+pub(crate) async fn scene(things: &Shared, text: &str) -> Scene {
+    let dir = tempfile::tempdir().expect("dir");
+    let engine = engine(dir.path(), things);
+    let planned = plan(&engine, text, "daemon").await;
+    engine
+        .approve(&planned.plan.id, "bo", None, None)
+        .expect("approves");
+    Scene {
+        dir,
+        things: things.clone(),
+        engine,
+        id: planned.plan.id,
+    }
+}
+
 /// A run that ends all things, approved.
 pub(crate) async fn approved(engine: &Engine) -> String {
     let planned = plan(engine, &book("thing.end@1", "escalate"), "daemon").await;

@@ -254,25 +254,21 @@ async fn a_word_that_nothing_came_of_is_not_forgotten() {
     let dir = tempfile::tempdir().expect("dir");
     let things = world(2);
     let engine = engine(dir.path(), &things);
+    let forgotten = |id: &str| {
+        let (_, run) = engine.run(id).expect("reads");
+        engine.forgotten(&run).expect("reads")
+    };
     let id = hiding(&engine).await;
-    let forgotten = || {
-        let (_, run) = engine.run(&id).expect("reads");
-        engine.forgotten(&run).expect("reads")
-    };
     things.lock().expect("lock").skew = 60;
-    assert!(!forgotten(), "nobody gave a word for it");
+    assert!(!forgotten(&id), "nobody gave a word for it");
     let id = approved(&engine).await;
-    let forgotten = || {
-        let (_, run) = engine.run(&id).expect("reads");
-        engine.forgotten(&run).expect("reads")
-    };
-    assert!(!forgotten(), "it may still be begun");
+    assert!(!forgotten(&id), "it may still be begun");
     things.lock().expect("lock").skew = 120;
-    assert!(forgotten());
+    assert!(forgotten(&id));
     engine.freeze("ana", "", "an audit").expect("freezes");
     assert!(matches!(drive(&engine, &id).await, Driven::Refused(..)));
     things.lock().expect("lock").skew = 180;
-    assert!(!forgotten(), "a guard answered");
+    assert!(!forgotten(&id), "a guard answered");
 }
 
 /// A run that was parked and that nobody goes on with is said to be stuck, once; so is every run's head to be kept outside.

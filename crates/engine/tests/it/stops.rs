@@ -1,26 +1,21 @@
 //! What is watched while a run changes things: the last batch, and the conditions under which the runbook says stop. And how
 //! far a run may reach.
 
-use muster_engine::{Driven, EngineError, Event, Starter, Stop};
+use muster_engine::{Driven, Engine, EngineError, Entry, Event, Starter, Stop};
 use muster_model::{RunOutcome, RunState};
 
-use crate::fake::{approved, book, careful, drive, engine, plan, plan_reaching, world};
+use crate::fake::{Scene, book, careful, drive, engine, parked_at, plan, plan_reaching, scene, world};
 
 /// Plans what stops under pressure, and drives it; the pressure rises in the effect on this thing.
 async fn under_pressure(things: &crate::fake::Shared, rises_at: u32, on_fail: &str) -> (RunOutcome, String) {
-    let dir = tempfile::tempdir().expect("dir");
-    let engine = engine(dir.path(), things);
-    let id = plan(&engine, &careful("thing.hide@1", on_fail), "daemon")
-        .await
-        .plan
-        .id;
+    let s = scene(things, &careful("thing.hide@1", on_fail)).await;
     let world = things.clone();
     things.lock().expect("lock").before_effect = Some(Box::new(move |n| {
         if n == rises_at {
             world.lock().expect("lock").pressure = 4;
         }
     }));
-    let driven = drive(&engine, &id).await;
+    let driven = drive(&s.engine, &s.id).await;
     let run = driven.run();
     (run.outcome.expect("ends"), run.detail.clone())
 }
@@ -59,19 +54,13 @@ async fn a_condition_to_stop_is_looked_at_during_the_proof_too() {
 
 /// Drives a careful run of three; in the effect on a thing the gauge breaks.
 async fn in_the_dark(from: u32) -> (String, usize) {
-    let dir = tempfile::tempdir().expect("dir");
-    let things = world(3);
-    let engine = engine(dir.path(), &things);
-    let id = plan(&engine, &careful("thing.hide@1", "escalate"), "daemon")
-        .await
-        .plan
-        .id;
-    let world = things.clone();
-    things.lock().expect("lock").before_effect =
+    let s = scene(&world(3), &careful("thing.hide@1", "escalate")).await;
+    let world = s.things.clone();
+    s.things.lock().expect("lock").before_effect =
         Some(Box::new(move |n| world.lock().expect("lock").dark = n >= from));
-    let driven = drive(&engine, &id).await;
+    let driven = drive(&s.engine, &s.id).await;
     assert_eq!(driven.run().outcome, Some(RunOutcome::Escalated), "{driven:?}");
-    let ended = things.lock().expect("lock").ended.len();
+    let ended = s.things.lock().expect("lock").ended.len();
     (driven.run().detail.clone(), ended)
 }
 
@@ -102,14 +91,14 @@ async fn a_condition_to_stop_is_looked_at_before_anything_is_done() {
 /// What was seen before the run stood still says nothing about the world afterwards: neither between two batches nor in one.
 #[tokio::test]
 async fn a_run_that_stood_still_looks_again() {
+    let text = careful("thing.hide@1", "escalate");
     // Killed between the look and the second batch.
-    let dir = tempfile::tempdir().expect("dir");
-    let things = world(3);
-    let first = engine(dir.path(), &things);
-    let id = plan(&first, &careful("thing.hide@1", "escalate"), "daemon")
-        .await
-        .plan
-        .id;
+    let Scene {
+        dir,
+        things,
+        engine: first,
+        id,
+    } = scene(&world(3), &text).await;
     // Appends of the run: started, two probes, look, intent, tried, look: it dies in the intent after that.
     let base = first.journal().head().expect("head").0;
     first
@@ -117,33 +106,21 @@ async fn a_run_that_stood_still_looks_again() {
         .on_append(Box::new(move |n, done| !done && n == base + 8));
     let stop = Stop::default();
     assert!(first.drive(&id, Starter::Person, &stop).await.is_err(), "killed");
-    let looks = first.journal().of_run(&id).expect("reads");
-    let looks = looks.iter().filter(|e| matches!(e.event, Event::Checked { .. }));
-    assert_eq!(looks.count(), 2);
+    assert_eq!(looks(&first, &id), [1, 2]);
     drop(first);
     things.lock().expect("lock").pressure = 4;
-    let second = engine(dir.path(), &things);
-    let driven = drive(&second, &id).await;
+    let driven = drive(&engine(dir.path(), &things), &id).await;
     assert_eq!(driven.run().outcome, Some(RunOutcome::Escalated), "{driven:?}");
     assert_eq!(things.lock().expect("lock").ended.len(), 1);
 
     // Parked in the middle of the second batch.
-    let dir = tempfile::tempdir().expect("dir");
-    let things = world(3);
-    let engine = engine(dir.path(), &things);
-    let id = plan(&engine, &careful("thing.hide@1", "escalate"), "daemon")
-        .await
-        .plan
-        .id;
-    crate::fake::parked_at(&engine, &things, &id, 2).await;
-    things.lock().expect("lock").pressure = 4;
-    let driven = drive(&engine, &id).await;
+    let s = scene(&world(3), &text).await;
+    parked_at(&s.engine, &s.things, &s.id, 2).await;
+    s.things.lock().expect("lock").pressure = 4;
+    let driven = drive(&s.engine, &s.id).await;
     assert_eq!(driven.run().outcome, Some(RunOutcome::Escalated), "{driven:?}");
-    assert_eq!(
-        things.lock().expect("lock").ended.len(),
-        2,
-        "the third was left alone"
-    );
+    let ended = s.things.lock().expect("lock").ended.len();
+    assert_eq!(ended, 2, "the third was left alone");
 }
 
 /// The canary says that it was done, and a look says that it was not.
@@ -151,14 +128,12 @@ async fn a_run_that_stood_still_looks_again() {
 async fn a_canary_that_did_not_last_stops_the_rest() {
     // One that did not last; one that may be missing; and two of which one may.
     for (boomerang, budget, ended) in [(vec![1], 0, 1), (vec![1], 1, 7), (vec![1, 2], 1, 3)] {
-        let dir = tempfile::tempdir().expect("dir");
         let things = world(7);
         things.lock().expect("lock").boomerang = boomerang;
-        let engine = engine(dir.path(), &things);
         let text =
             book("thing.hide@1", "escalate").replace("max_errors: 0", &format!("max_errors: {budget}"));
-        let id = plan(&engine, &text, "daemon").await.plan.id;
-        let driven = drive(&engine, &id).await;
+        let s = scene(&things, &text).await;
+        let driven = drive(&s.engine, &s.id).await;
         assert_eq!(driven.run().outcome, Some(RunOutcome::Escalated), "{driven:?}");
         assert_eq!(things.lock().expect("lock").ended.len(), ended, "{driven:?}");
         let why = &driven.run().detail;
@@ -166,26 +141,26 @@ async fn a_canary_that_did_not_last_stops_the_rest() {
     }
 }
 
+/// The batches before which a look said yes.
+fn looks(engine: &Engine, id: &str) -> Vec<u32> {
+    let entries = engine.journal().of_run(id).expect("reads");
+    let batch = |e: &Entry| match &e.event {
+        Event::Checked {
+            batch, go_on: true, ..
+        } => Some(*batch),
+        _ => None,
+    };
+    entries.iter().filter_map(batch).collect()
+}
+
 /// A look is an entry like any other: before each batch one, and one more where the run stood still.
 #[tokio::test]
 async fn each_look_is_written_down() {
-    let dir = tempfile::tempdir().expect("dir");
-    let things = world(7);
-    let engine = engine(dir.path(), &things);
-    let id = approved(&engine).await;
-    crate::fake::parked_at(&engine, &things, &id, 2).await;
-    assert_eq!(drive(&engine, &id).await.run().outcome, Some(RunOutcome::Proven));
-    let entries = engine.journal().of_run(&id).expect("reads");
-    let looks: Vec<u32> = entries
-        .iter()
-        .filter_map(|e| match &e.event {
-            Event::Checked {
-                batch, go_on: true, ..
-            } => Some(*batch),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(looks, [2, 2, 3]);
+    let s = scene(&world(7), &book("thing.end@1", "escalate")).await;
+    parked_at(&s.engine, &s.things, &s.id, 2).await;
+    let driven = drive(&s.engine, &s.id).await;
+    assert_eq!(driven.run().outcome, Some(RunOutcome::Proven), "{driven:?}");
+    assert_eq!(looks(&s.engine, &s.id), [2, 2, 3]);
 }
 
 /// More targets than the limit: nobody alone may do that, and nobody who did not say so when the plan was made.

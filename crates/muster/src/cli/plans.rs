@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::exit::{CHANGES, Failure, REFUSED, USAGE, WAITING, of_run};
 use super::print::{self, coloured, field};
 use super::session::Session;
+use crate::view::two_glasses;
 
 /// What to plan.
 #[derive(Args, Debug)]
@@ -226,10 +227,7 @@ pub fn show_plan(plan: &Plan) {
         }
     }
     if plan.over_limits {
-        print::line(format!(
-            "  it may reach farther than its limits: two approvers break the glass for it, each with `muster break-glass {} --target {} --why …`",
-            plan.id, plan.scope.target
-        ));
+        print::line(format!("  {}", two_glasses(plan)));
     }
     if let Some(step) = &plan.point_of_no_return {
         print::line(format!("  no way back from step `{step}` on"));

@@ -10,10 +10,11 @@ use muster_model::{Digest, IncidentSeverity, PlanResult, RunState, Span, Time};
 use tokio::task::JoinSet;
 
 use super::watch::{Topic, Watch, read};
-use crate::notify::board::{Alarm, Board, KINDS, Live};
+use crate::notify::board::{Alarm, Board, GLASSES, KINDS, Live};
 use crate::notify::deliver::{Postman, Refused};
 use crate::notify::retry::{self, Tries};
 use crate::notify::{Heartbeat, Notify, due};
+use crate::view::two_glasses;
 
 /// A picture of a cluster that is older says nothing about whether Muster looks.
 const FRESH: Span = Span::from_secs(60);
@@ -201,15 +202,13 @@ fn live(engine: &Engine) -> Result<Vec<Live>, EngineError> {
     let mut out = Vec::new();
     for (plan, run) in engine.open_runs()? {
         let asks = match run.state {
-            RunState::WaitingApproval if plan.over_limits => Some((
-                "glass".to_owned(),
-                format!(
-                    "It reaches farther than its limits: two approvers break the glass for it until {}, each with `muster break-glass {} --target {} --why …`.",
-                    run.expires_at.clock(),
-                    run.id,
-                    plan.scope.target
-                ),
-            )),
+            RunState::WaitingApproval if plan.over_limits => {
+                let until = run.expires_at.clock();
+                Some((
+                    GLASSES.to_owned(),
+                    format!("{} It waits until {until}.", two_glasses(&plan)),
+                ))
+            }
             RunState::WaitingApproval if plan.result == PlanResult::Changes => Some((
                 "plan".to_owned(),
                 format!("Its plan wants a signature until {}.", run.expires_at.clock()),
@@ -269,20 +268,17 @@ fn sent(watch: &Watch, desk: &mut Desk, n: &Notification, result: Result<(), Ref
             Event::NotificationSent { id }
         }
         Err(refused) => {
-            let tried = retry::after(tries.get(&id), now);
-            let gave_up = !refused.again || tried.is_none();
+            let tried = retry::after(tries.get(&id), now).filter(|_| refused.again);
+            let gave_up = tried.is_none();
             board.refused(&id, &refused.why, gave_up);
             unreached.insert(n.channel.clone(), refused.why.clone());
             tracing::error!(channel = %n.channel, why = %refused.why, gave_up, "a message was not taken");
-            let known = match tried.filter(|_| !gave_up) {
-                Some(tried) => tries.insert(id.clone(), tried).is_some(),
-                None => {
-                    tries.remove(&id);
-                    false
-                }
-            };
+            let before = tries.remove(&id);
+            if let Some(tried) = tried {
+                tries.insert(id.clone(), tried);
+            }
             // Said once, and once more when it is given up.
-            if known {
+            if before.is_some() && !gave_up {
                 return;
             }
             Event::NotificationFailed {

@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 
 use super::Drill;
 use super::harness::Trial;
-use super::run::{Own, Say};
+use super::run::{Own, Say, on_a_fresh_fleet};
 
 /// No run has so many appends; a bound, so that it ends.
 const AT_MOST: u32 = 80;
@@ -142,22 +142,16 @@ async fn point(
     after: bool,
     number: u32,
 ) -> Result<Option<(bool, Vec<String>)>, String> {
-    let fleet = muster_lab::up(&options, &|_, _, _| {})
-        .await
-        .map_err(|e| format!("{e} ({})", e.remedy()))?;
-    let dir = fleet.dir.clone();
-    let played = async {
+    on_a_fresh_fleet(&options, async |fleet| {
         let mut scene = Scene::set(fleet, own, blow).await?;
         let signal = if blow == Blow::Kill { "kill" } else { "stop" };
         let sign = if after { "+" } else { "" };
         scene.begin(&["watch"], Some(format!("{signal} {sign}{number}")))?;
-        let wrong = scene.treat(drill, own, blow).await;
+        let wrong = scene.treat(drill, blow).await;
         scene.end().await?;
         wrong.map(|wrong| scene.met.then_some((scene.noticed, wrong)))
-    };
-    let played = played.await;
-    muster_lab::down(&dir).await.map_err(|e| e.to_string())?;
-    played
+    })
+    .await
 }
 
 /// A fleet, a config, and the daemon that is there now.
@@ -190,10 +184,7 @@ impl Scene {
             json!(own.thresholds)
         );
         std::fs::write(&config, head + &text).map_err(|e| e.to_string())?;
-        let program = match &own.program {
-            Some(program) => program.clone(),
-            None => std::env::current_exe().map_err(|e| e.to_string())?,
-        };
+        let program = own.muster()?;
         let mut scene = Self {
             log: fleet.dir.join("watch-0.log"),
             fleet,
@@ -402,12 +393,11 @@ impl Scene {
     }
 
     /// Injects the fault, approves what is planned, and sees it through; what is wrong.
-    async fn treat(&mut self, drill: &Drill, own: &Own, blow: Blow) -> Result<Vec<String>, String> {
+    async fn treat(&mut self, drill: &Drill, blow: Blow) -> Result<Vec<String>, String> {
         self.listens(true).await?;
         self.struck(blow).await?;
-        let binary = own.program.clone().unwrap_or_else(|| self.program.clone());
         let (fault, lasts) = (&drill.fault, Span::from_mins(10));
-        muster_lab::fault::inject(&self.fleet, &binary, &fault.name, &fault.params, lasts)
+        muster_lab::fault::inject(&self.fleet, &self.program, &fault.name, &fault.params, lasts)
             .await
             .map_err(|e| e.to_string())?;
         let until = Instant::now() + LIMIT;

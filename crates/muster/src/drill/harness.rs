@@ -1,6 +1,6 @@
-//! The harness: a drill's fault treated under trouble. Every effect twice; an error at each probe and each effect of a run;
-//! an effect that happens and says that it failed, and one whose answer is lost; a clock that somebody sets. Whatever happens, the run ends in a state with
-//! a name, nothing is done twice, nobody else is harmed, and nothing is called cured that is not.
+//! The harness: a drill's fault treated under trouble. Every effect twice; an error at each probe and each effect of a run; an
+//! effect that happens and says that it failed, and one whose answer is lost; a clock that somebody sets. Whatever happens, the run
+//! ends in a state with a name, nothing is done twice, nobody else is harmed, and nothing is called cured that is not.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use muster_model::{Outcome, PlanResult, RunOutcome, Time};
 use serde::Serialize;
 
 use super::oracle::Oracle;
-use super::run::{Own, Say, Stage};
+use super::run::{Own, Say, Stage, on_a_fresh_fleet};
 use super::trouble::{Maker, Trouble};
 use super::{Drill, Expect};
 
@@ -84,20 +84,14 @@ async fn trial(
     say: Say<'_>,
 ) -> Result<Trial, String> {
     say(&trouble.to_string());
-    let fleet = muster_lab::up(&options, &|_, _, _| {})
-        .await
-        .map_err(|e| format!("{e} ({})", e.remedy()))?;
-    let dir = fleet.dir.clone();
     let maker = Maker::new(trouble);
-    let played = async {
+    on_a_fresh_fleet(&options, async |fleet| {
         let stage = Stage::set(drill, fleet, own, say, |code| maker.around(code), maker.clone()).await?;
         let trial = play(&stage, drill, &maker, trouble).await;
         stage.leave().await;
         trial
-    };
-    let trial = played.await;
-    muster_lab::down(&dir).await.map_err(|e| e.to_string())?;
-    trial
+    })
+    .await
 }
 
 async fn play(stage: &Stage<'_>, drill: &Drill, maker: &Maker, trouble: Trouble) -> Result<Trial, String> {

@@ -1,5 +1,6 @@
 //! Running one drill once: a fresh fleet and a fresh state, the fault, the four controls, the oracle.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ pub(super) struct Stage<'a> {
     pub(super) truth: Truth,
     pub(super) watch: Arc<Watch>,
     say: Say<'a>,
-    program: Option<std::path::PathBuf>,
+    program: PathBuf,
     tasks: tokio::task::JoinSet<()>,
 }
 
@@ -43,11 +44,24 @@ pub(super) struct Stage<'a> {
 #[derive(Clone, Debug)]
 pub struct Own {
     /// Folders of runbooks.
-    pub runbooks: Vec<std::path::PathBuf>,
+    pub runbooks: Vec<PathBuf>,
     /// Thresholds, defaults included.
     pub thresholds: muster_model::Thresholds,
     /// The `muster` program, for the faults; this process's own where it is one.
-    pub program: Option<std::path::PathBuf>,
+    pub program: Option<PathBuf>,
+}
+
+impl Own {
+    /// The `muster` program.
+    ///
+    /// # Errors
+    /// When this process does not know its own file.
+    pub(super) fn muster(&self) -> Result<PathBuf, String> {
+        match &self.program {
+            Some(program) => Ok(program.clone()),
+            None => std::env::current_exe().map_err(|e| e.to_string()),
+        }
+    }
 }
 
 /// Runs a drill once.
@@ -62,22 +76,29 @@ pub async fn once(
     say: Say<'_>,
 ) -> Result<Row, String> {
     say("a fresh fleet");
+    on_a_fresh_fleet(options, async |fleet| {
+        let stage = Stage::set(drill, fleet, own, say, |code| code, Arc::new(SystemClock)).await?;
+        let row = stage.play(repeat).await;
+        stage.leave().await;
+        row
+    })
+    .await
+}
+
+/// A fleet that is there for as long as something is played on it.
+pub(super) async fn on_a_fresh_fleet<T>(
+    options: &LabOptions,
+    play: impl AsyncFnOnce(Fleet) -> Result<T, String>,
+) -> Result<T, String> {
     let fleet = muster_lab::up(options, &|_, _, _| {})
         .await
         .map_err(|e| format!("{e} ({})", e.remedy()))?;
     let dir = fleet.dir.clone();
-    let result = on_fleet(drill, fleet, own, repeat, say).await;
+    let played = play(fleet).await;
     let down = muster_lab::down(&dir).await.map_err(|e| e.to_string());
-    let row = result?;
+    let played = played?;
     down?;
-    Ok(row)
-}
-
-async fn on_fleet(drill: &Drill, fleet: Fleet, own: &Own, repeat: u32, say: Say<'_>) -> Result<Row, String> {
-    let stage = Stage::set(drill, fleet, own, say, |code| code, Arc::new(SystemClock)).await?;
-    let row = stage.play(repeat).await;
-    stage.leave().await;
-    row
+    Ok(played)
 }
 
 impl<'a> Stage<'a> {
@@ -120,7 +141,7 @@ impl<'a> Stage<'a> {
             truth,
             watch,
             say,
-            program: own.program.clone(),
+            program: own.muster()?,
             tasks: tokio::task::JoinSet::new(),
         };
         stage.settle().await?;
@@ -216,13 +237,9 @@ impl Stage<'_> {
     }
 
     pub(super) async fn inject(&self, spec: &FaultSpec) -> Result<FaultRecord, String> {
-        let binary = match &self.program {
-            Some(program) => program.clone(),
-            None => std::env::current_exe().map_err(|e| e.to_string())?,
-        };
         fault::inject(
             &self.fleet,
-            &binary,
+            &self.program,
             &spec.name,
             &spec.params,
             Span::from_mins(10),

@@ -18,6 +18,8 @@ pub const KINDS: [&str; 8] = [
     "notification_failed",
 ];
 
+/// The question to which a signature is no answer: two people have to break the glass.
+pub const GLASSES: &str = "glass";
 /// For how long a run that ended badly is news to who was never told.
 const NEWS_FOR: Span = Span::from_mins(24 * 60);
 /// A plan that is younger may be refused yet.
@@ -417,6 +419,10 @@ impl Board {
             .as_ref()
             .and_then(|i| self.open.get(i))
             .map_or(l.since, |k| k.since);
+        let sign = match question.as_str() {
+            GLASSES => String::new(),
+            _ => format!("\nShow and sign it: muster approve {}", l.run),
+        };
         Some(Alarm {
             key,
             thread: l.thread(),
@@ -426,10 +432,7 @@ impl Board {
                 "Run {} of `{}` at {} waits for a person",
                 l.run, l.runbook, l.target
             ),
-            text: format!(
-                "{}\nShow and sign it: muster approve {}\nSay no: muster reject {}",
-                text, l.run, l.run
-            ),
+            text: format!("{text}{sign}\nSay no: muster reject {}", l.run),
             escalates: false,
             taken: self.is_taken(&l.thread(), detected),
             held: false,

@@ -6,7 +6,8 @@
 use maud::{Markup, html};
 use muster_model::{Blast, FrozenTarget, Limits, Plan, PlannedStep, Risk, Run, StepPlan, Time, UndoPlan};
 
-use super::words::{ago, chip, count, digest, fact, until};
+use super::words::{ago, chip, count, digest, fact, prose, until};
+use crate::view::two_glasses;
 
 /// Targets shown at once; more are one click away.
 const SHOWN: usize = 5;
@@ -41,10 +42,7 @@ pub(super) fn render(plan: &Plan, run: &Run, today: Time) -> Markup {
                 p.warning-line { "Muster has no login to act with here: it proposes, a person does it by hand." }
             }
             @if plan.over_limits {
-                p.warning-line {
-                    "Made to reach farther than its limits: two approvers break the glass for it, each with "
-                    code { "muster break-glass " (plan.id) " --target " (plan.scope.target) " --why …" }
-                }
+                p.warning-line { (prose(&two_glasses(plan))) }
             }
             @for line in &plan.facts.missing_privileges {
                 p.warning-line { "Missing privilege: " code { (line) } }

@@ -94,3 +94,69 @@ impl Reader<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    use secrecy::ExposeSecret;
+
+    use crate::config::load;
+
+    /// The password of a pooler with these lines, or what is wrong.
+    fn password(dir: &Path, lines: &str) -> Result<Option<String>, String> {
+        let file = dir.join("muster.yaml");
+        let text = format!(
+            "clusters: {{shop: {{servers: [{{name: a, url: \"postgres://muster@db/postgres\"}}], poolers: [{{name: p, url: \"postgres://muster@db:6432/pgbouncer\", {lines}}}]}}}}"
+        );
+        std::fs::write(&file, text).expect("writes");
+        let env = |name: &str| match name {
+            "CREDENTIALS_DIRECTORY" => Some(dir.display().to_string()),
+            "POOL" => Some("from the environment".to_owned()),
+            _ => None,
+        };
+        match load(&file, &env) {
+            Err(problems) => Err(problems.iter().map(ToString::to_string).collect()),
+            Ok(config) => {
+                let login = &config.clusters[0].reach.poolers[0].observe;
+                Ok(login.password.as_ref().map(|p| p.expose_secret().to_owned()))
+            }
+        }
+    }
+
+    #[test]
+    fn a_secret_comes_from_one_place() {
+        let dir = tempfile::tempdir().expect("dir");
+        let dir = dir.path();
+        for (name, text, mode) in [
+            ("cred", "from systemd\n", 0o600),
+            ("empty", "\n", 0o600),
+            ("open", "x", 0o644),
+        ] {
+            let path = dir.join(name);
+            std::fs::write(&path, text).expect("writes");
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("a mode");
+        }
+        let of = |lines: &str| password(dir, lines);
+        assert_eq!(
+            of("password_credential: cred"),
+            Ok(Some("from systemd".to_owned()))
+        );
+        assert_eq!(of("password_file: cred"), Ok(Some("from systemd".to_owned())));
+        assert_eq!(
+            of("password_env: POOL"),
+            Ok(Some("from the environment".to_owned()))
+        );
+        for (lines, word) in [
+            ("password_file: cred, password_env: POOL", "says twice"),
+            ("password_credential: nobody", "LoadCredential=nobody"),
+            ("password_env: NONE", "the environment has no NONE"),
+            ("password_file: empty", "is empty"),
+            ("password_file: open", "chmod 600"),
+        ] {
+            let said = of(lines).expect_err(lines);
+            assert!(said.contains(word), "{lines}: {said}");
+        }
+    }
+}
