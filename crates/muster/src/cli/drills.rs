@@ -180,7 +180,9 @@ async fn harness(args: &DrillArgs, drills: &[Drill], own: &Own, as_json: bool) -
         print::json(&json!(trials));
     } else {
         let row = |t: &Trial| {
-            let verdict = if t.wrong.is_empty() && !t.struck {
+            let verdict = if t.outcome == "not tried" {
+                t.detail.yellow().to_string()
+            } else if t.wrong.is_empty() && !t.struck {
                 "not met".dimmed().to_string()
             } else if t.wrong.is_empty() {
                 "right".green().to_string()
