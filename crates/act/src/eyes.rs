@@ -7,7 +7,7 @@ use muster_engine::CodeError;
 use muster_engine::clock::{Clock, SystemClock};
 use muster_model::snapshot::{PoolerView, ServerView};
 use muster_model::{Record, Scope, Snapshot, Span, Type};
-use muster_observe::{Cadence, Observer};
+use muster_observe::{Cadence, Extent, Observer};
 use muster_reach::{Estate, Server};
 use serde_json::Value;
 
@@ -33,7 +33,7 @@ impl Eyes {
             .observers
             .get(&scope.cluster)
             .ok_or_else(|| unreadable(scope, "it is not in the config"))?;
-        Ok(observer.pass(SystemClock.now(), true).await)
+        Ok(observer.pass(SystemClock.now(), Extent::Hot).await)
     }
 
     /// The server at an address.

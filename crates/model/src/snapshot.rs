@@ -8,14 +8,20 @@ use serde::{Deserialize, Serialize};
 use crate::time::Time;
 
 pub mod cache;
+pub mod counted;
+pub mod database;
 pub mod pooler;
 pub mod replication;
 pub mod server;
+pub mod traffic;
 
 pub use cache::CacheView;
+pub use counted::{Before, Counted, Growth};
+pub use database::DatabaseView;
 pub use pooler::{Pool, PoolClient, PoolDatabase, PoolServer, PoolerView};
 pub use replication::{Receiver, Replication, Sender, Slot};
 pub use server::{Activity, Identity, LockWait, Locks, Reach, Role, Rung, ServerView, Session, Settings};
+pub use traffic::{DatabaseCounters, Traffic};
 
 /// Something that could not be read, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

@@ -176,7 +176,7 @@ async fn measure(fleet: &Fleet, seconds: u64) -> Result<Vec<Row>, Failure> {
     while began.elapsed() < Duration::from_secs(seconds) {
         tick.tick().await;
         let now = muster_engine::clock::Clock::now(&muster_engine::clock::SystemClock);
-        observer.pass(now, false).await;
+        observer.pass(now, muster_observe::Extent::Due).await;
     }
     let took = began.elapsed();
     rows.push(Row {

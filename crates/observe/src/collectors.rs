@@ -2,11 +2,13 @@
 
 pub mod activity;
 pub mod cache;
+pub mod databases;
 pub mod identity;
 pub mod locks;
 pub mod pooler;
 pub mod replication;
 pub mod settings;
+pub mod traffic;
 
 /// A collector, for the reference.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +37,8 @@ pub fn all() -> Vec<CollectorInfo> {
         pooler::INFO,
         replication::INFO,
         settings::INFO,
+        traffic::INFO,
+        databases::INFO,
         cache::INFO,
     ]
 }

@@ -4,8 +4,10 @@
 //! signal or alter, and no statement here does.
 
 pub mod collectors;
+mod lane;
 pub mod pass;
+mod ring;
 mod row;
 
 pub use collectors::{CollectorInfo, all as collectors};
-pub use pass::{Cadence, Observer};
+pub use pass::{Cadence, Extent, Observer};

@@ -8,8 +8,10 @@ use muster_model::{Snapshot, Span, Time};
 use muster_reach::error::Trouble;
 use muster_reach::{Cache, Cluster, Pooler, ReachError, Server};
 use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 
-use crate::collectors::{activity, cache, identity, locks, pooler, replication, settings};
+use crate::collectors::{activity, cache, identity, locks, pooler, replication, settings, traffic};
+use crate::lane::{self, Slow};
 use crate::row::Offset;
 
 /// How often collectors run.
@@ -19,8 +21,21 @@ pub struct Cadence {
     pub activity: Span,
     /// Identity, replication, cache.
     pub replication: Span,
-    /// Settings.
+    /// Statements, tables, indexes.
+    pub tables: Span,
+    /// Settings, files, schema, partitions.
     pub settings: Span,
+}
+
+/// How much a pass reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// What is due; the slow lane goes on beside it.
+    Due,
+    /// Everything that a probe looks at, anew; the slow lane stands still.
+    Hot,
+    /// Everything, anew, the slow lane included.
+    All,
 }
 
 impl Default for Cadence {
@@ -28,6 +43,7 @@ impl Default for Cadence {
         Self {
             activity: Span::from_secs(1),
             replication: Span::from_secs(2),
+            tables: Span::from_secs(15),
             settings: Span::from_secs(60),
         }
     }
@@ -47,6 +63,25 @@ struct ServerMemory {
     knocked: Option<Time>,
     offset: Offset,
     names: locks::Names,
+    traffic: traffic::Memory,
+    slow: Slow,
+    slow_gaps: Vec<Gap>,
+    round: Option<JoinHandle<Slow>>,
+}
+
+impl ServerMemory {
+    fn shows(&mut self, view: &mut ServerView) {
+        self.slow.show(view);
+        self.slow_gaps = self.slow.gaps().cloned().collect();
+    }
+}
+
+impl Drop for ServerMemory {
+    fn drop(&mut self) {
+        if let Some(round) = &self.round {
+            round.abort();
+        }
+    }
 }
 
 #[derive(Default)]
@@ -85,19 +120,21 @@ impl Observer {
         &self.cluster.name
     }
 
-    /// Runs what is due (`all`: everything) and returns the newest picture. Passes never overlap: the memory is locked.
-    pub async fn pass(&self, now: Time, all: bool) -> Snapshot {
+    /// Reads so much and returns the newest picture. Passes never overlap: the memory is locked.
+    pub async fn pass(&self, now: Time, extent: Extent) -> Snapshot {
+        let all = extent != Extent::Due;
         let mut snapshot = Snapshot::new(&self.cluster.name, now);
         let mut memory = self.servers.lock().await;
         let reads = self.cluster.servers.iter().map(|server| {
             let known = memory.remove(&server.address).unwrap_or_default();
-            self.server(server, known, now, all)
+            self.server(server, known, now, extent)
         });
         for (address, known) in futures::future::join_all(reads).await {
             if let Some(view) = &known.view {
                 snapshot.servers.push(view.clone());
             }
             snapshot.gaps.extend(known.gaps.clone());
+            snapshot.gaps.extend(known.slow_gaps.clone());
             memory.insert(address, known);
         }
         drop(memory);
@@ -136,11 +173,12 @@ impl Observer {
 
     async fn server(
         &self,
-        server: &Server,
+        server: &Arc<Server>,
         mut known: ServerMemory,
         now: Time,
-        all: bool,
+        extent: Extent,
     ) -> (String, ServerMemory) {
+        let all = extent != Extent::Due;
         let mut view = known
             .view
             .take()
@@ -150,6 +188,7 @@ impl Observer {
                 known.misses = 0;
                 known.down_since = None;
                 view.reach = self.knock(server, &view, &mut known, now).await;
+                self.slowly(server, &mut view, &mut known, now, extent).await;
             }
             Err(e) => {
                 known.misses += 1;
@@ -159,6 +198,7 @@ impl Observer {
                 view.activity = None;
                 view.locks = None;
                 view.replication = None;
+                view.traffic = None;
                 known.gaps = vec![Gap {
                     collector: "activity".to_owned(),
                     target: server.address.clone(),
@@ -219,6 +259,13 @@ impl Observer {
             known.gaps.extend(gaps);
             view.replication = Some(Part { taken_at: now, value });
         }
+        if due(
+            view.traffic.as_ref().map(|p| p.taken_at),
+            self.cadence.replication,
+        ) {
+            let value = traffic::read(&session, now, offset, &mut known.traffic).await?;
+            view.traffic = Some(Part { taken_at: now, value });
+        }
         if due(view.settings.as_ref().map(|p| p.taken_at), self.cadence.settings) {
             view.settings = Some(Part {
                 taken_at: now,
@@ -226,6 +273,40 @@ impl Observer {
             });
         }
         Ok(())
+    }
+
+    /// Takes what the slow lane brought, and sets it off again when something is due; never two rounds at once.
+    async fn slowly(
+        &self,
+        server: &Arc<Server>,
+        view: &mut ServerView,
+        known: &mut ServerMemory,
+        now: Time,
+        extent: Extent,
+    ) {
+        let all = extent == Extent::All;
+        if let Some(round) = known.round.take_if(|r| all || r.is_finished()) {
+            // A round that panicked has lost what it knew: everything is due anew.
+            known.slow = round.await.unwrap_or_default();
+            known.shows(view);
+        }
+        if known.round.is_some() || extent == Extent::Hot {
+            return;
+        }
+        let due = known
+            .slow
+            .due(now, self.cadence.tables, self.cadence.settings, all);
+        if !due.any() {
+            return;
+        }
+        let slow = std::mem::take(&mut known.slow);
+        let round = lane::round(server.clone(), slow, due, now, known.offset);
+        if all {
+            known.slow = round.await;
+            known.shows(view);
+            return;
+        }
+        known.round = Some(tokio::spawn(round));
     }
 
     /// A nearly full server is asked now and then whether a new login still gets in.

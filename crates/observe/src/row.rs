@@ -32,3 +32,8 @@ impl Offset {
 pub(crate) fn lsn(row: &Row, column: &str) -> Option<u64> {
     row.get::<_, Option<i64>>(column).map(i64::unsigned_abs)
 }
+
+/// A counter; one that this version does not have counts nothing.
+pub(crate) fn count(row: &Row, column: &str) -> u64 {
+    row.get::<_, Option<i64>>(column).map_or(0, i64::unsigned_abs)
+}

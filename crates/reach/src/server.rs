@@ -14,6 +14,9 @@ use crate::session::{PgSession, Purpose};
 /// After a failed connect the next try waits this long, so that a dead server is not hammered.
 const BACK_OFF: Duration = Duration::from_millis(400);
 
+/// A statement over a whole catalogue may take this long.
+const CATALOG_STATEMENT: Duration = Duration::from_secs(30);
+
 #[derive(Default)]
 struct Slot {
     session: Option<PgSession>,
@@ -103,6 +106,23 @@ impl Server {
     pub async fn inside(&self, database: &str) -> Result<PgSession, ReachError> {
         let (target, meter) = (&self.address, self.meter.clone());
         PgSession::inside(target, &self.observe, database, &self.limits, meter).await
+    }
+
+    /// A short session for the catalogue of a database (`None`: the one of the login), with more time for a statement and
+    /// less patience for a lock than it would need to block anybody.
+    ///
+    /// # Errors
+    /// With the rung that failed.
+    pub async fn catalog(&self, database: Option<&str>) -> Result<PgSession, ReachError> {
+        let limits = Limits {
+            statement: self.limits.statement.max(CATALOG_STATEMENT),
+            ..self.limits.clone()
+        };
+        let (target, meter) = (&self.address, self.meter.clone());
+        match database {
+            Some(name) => PgSession::inside(target, &self.observe, name, &limits, meter).await,
+            None => PgSession::connect(target, &self.observe, Purpose::Observe, &limits, meter).await,
+        }
     }
 
     /// A try to log in anew, as a client would: is there a slot?

@@ -2,18 +2,24 @@
 
 use muster_model::{Span, Threshold, Thresholds};
 
-use crate::rules::catalogue;
+use crate::rules::{KeyInfo, RATES, catalogue};
 
 /// The defaults of all rules.
 #[must_use]
 pub fn defaults() -> Thresholds {
     let mut out = Thresholds::default();
-    for rule in catalogue() {
-        for key in rule.keys {
-            out.set(rule.kind, key.key, parse(key.default));
+    for (kind, keys) in sections() {
+        for key in keys {
+            out.set(kind, key.key, parse(key.default));
         }
     }
     out
+}
+
+/// Names that thresholds go by, with their keys: every kind, and what rules share.
+fn sections() -> Vec<(&'static str, &'static [KeyInfo])> {
+    let kinds = catalogue().into_iter().map(|r| (r.kind, r.keys));
+    kinds.chain([RATES]).collect()
 }
 
 /// A default as it is written in a rule: a span with a unit, or a number.
@@ -29,17 +35,17 @@ fn parse(text: &str) -> Threshold {
 /// # Errors
 /// One sentence for each that is wrong.
 pub fn check_overrides(overrides: &Thresholds) -> Result<(), Vec<String>> {
-    let rules = catalogue();
+    let rules = sections();
     let mut problems = Vec::new();
     for (kind, keys) in &overrides.0 {
-        let Some(rule) = rules.iter().find(|r| r.kind == kind) else {
-            let known: Vec<&str> = rules.iter().map(|r| r.kind).collect();
+        let Some((_, known_keys)) = rules.iter().find(|r| r.0 == kind) else {
+            let known: Vec<&str> = rules.iter().map(|r| r.0).collect();
             problems.push(format!("there is no rule `{kind}`; {}", nearest(kind, &known)));
             continue;
         };
         for (key, value) in keys {
-            let Some(info) = rule.keys.iter().find(|k| k.key == key) else {
-                let known: Vec<&str> = rule.keys.iter().map(|k| k.key).collect();
+            let Some(info) = known_keys.iter().find(|k| k.key == key) else {
+                let known: Vec<&str> = known_keys.iter().map(|k| k.key).collect();
                 problems.push(format!(
                     "rule `{kind}` has no threshold `{key}`; {}",
                     nearest(key, &known)

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use muster_model::snapshot::Reach;
+use muster_model::snapshot::{Part, Reach, ServerView};
 use muster_model::{Finding, Health, Severity, Snapshot, Span, Thresholds, Time};
 use serde::{Deserialize, Serialize};
 
 use crate::rules;
+
+/// A part that was not read for so long is no picture of the present: three rounds of the slowest cadence.
+const OLD: Span = Span::from_mins(3);
 
 /// How the rules are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +95,41 @@ impl Context<'_> {
             .held
             .insert(condition.to_owned(), Held { since, last: now });
         now.since(since)
+    }
+
+    /// A part of a server, when it was read and is not old. Otherwise the rule lacks it: unknown is never healthy. A server
+    /// that does not answer is `server.down`'s business and lacks nothing here.
+    pub(crate) fn part<'s, T>(
+        &mut self,
+        kind: &str,
+        server: &'s ServerView,
+        part: &'s Option<Part<T>>,
+        what: &str,
+    ) -> Option<&'s T> {
+        if !server.answers() {
+            return None;
+        }
+        match part {
+            Some(p) if self.now().since(p.taken_at) <= OLD => Some(&p.value),
+            Some(p) => {
+                let age = self.now().since(p.taken_at).human();
+                self.lacks(kind, &server.address, format!("{what}: last read {age} ago"));
+                None
+            }
+            None => {
+                self.lacks(kind, &server.address, format!("{what}: not read"));
+                None
+            }
+        }
+    }
+
+    /// Whether a server started so recently that its rates and shares say nothing yet.
+    pub(crate) fn warming(&self, server: &ServerView) -> bool {
+        let warm_up = self.span("rates", "warm_up");
+        server
+            .identity
+            .as_ref()
+            .is_none_or(|i| self.now().since(i.value.started_at) < warm_up)
     }
 
     pub(crate) fn lacks(&mut self, kind: &str, target: &str, why: impl Into<String>) {

@@ -8,9 +8,11 @@ pub mod defaults;
 pub mod judge;
 mod pools;
 pub mod rules;
+pub mod selftest;
 mod standbys;
 
 pub use correlate::{Correlated, Root, correlate};
 pub use defaults::{check_overrides, defaults};
 pub use judge::{Judgement, Mode, RuleState, Unknown, judge};
 pub use rules::{KeyInfo, RuleInfo, catalogue};
+pub use selftest::{Proved, selftest};

@@ -1,6 +1,6 @@
 //! The rules, one file a kind, and what the reference pages say of them.
 
-use muster_model::{Finding, Record, Severity, Subject, Time};
+use muster_model::{Finding, Record, Severity, Snapshot, Subject, Time};
 use serde_json::Value;
 
 use crate::judge::Context;
@@ -9,6 +9,7 @@ mod connections_leak;
 mod connections_saturated;
 mod locks_blocking_chain;
 mod locks_ddl_queue;
+mod locks_deadlocks;
 mod locks_idle_in_transaction;
 mod muster_blind;
 mod pool_exhausted;
@@ -39,16 +40,41 @@ pub struct RuleInfo {
     pub title: &'static str,
     /// What it means and how it is seen.
     pub about: &'static str,
+    /// What looks like it and is not; what is left out on purpose.
+    pub ignores: &'static str,
+    /// What a person does about it.
+    pub advice: &'static str,
     /// Collectors that it needs.
     pub needs: &'static [&'static str],
     /// Thresholds.
     pub keys: &'static [KeyInfo],
+    /// Pictures in the order in which they are seen: at the last one the rule must have found it. The self-test.
+    pub specimen: fn() -> Vec<Snapshot>,
+    /// Pictures of what looks like it and is not: the rule must be silent.
+    pub lookalike: fn() -> Vec<Snapshot>,
 }
 
 type Rule = fn(&mut Context<'_>);
 
+/// What all rules share that judge rates and shares.
+pub(crate) const RATES: (&str, &[KeyInfo]) = (
+    "rates",
+    &[
+        KeyInfo {
+            key: "warm_up",
+            default: "10m",
+            about: "after its start a server's rates and shares are not judged for so long",
+        },
+        KeyInfo {
+            key: "calls",
+            default: "50",
+            about: "shares and means need at least so many events in the window",
+        },
+    ],
+);
+
 /// All rules, in the order in which they run.
-pub(crate) const ALL: [Rule; 13] = [
+pub(crate) const ALL: &[Rule] = &[
     server_down::rule,
     connections_saturated::rule,
     connections_leak::rule,
@@ -58,6 +84,7 @@ pub(crate) const ALL: [Rule; 13] = [
     locks_idle_in_transaction::rule,
     locks_blocking_chain::rule,
     locks_ddl_queue::rule,
+    locks_deadlocks::rule,
     replication_broken::rule,
     replication_paused::rule,
     replication_lagging::rule,
@@ -72,6 +99,7 @@ pub fn catalogue() -> Vec<RuleInfo> {
         connections_saturated::INFO,
         locks_blocking_chain::INFO,
         locks_ddl_queue::INFO,
+        locks_deadlocks::INFO,
         locks_idle_in_transaction::INFO,
         muster_blind::INFO,
         pool_exhausted::INFO,
@@ -117,5 +145,4 @@ pub(crate) fn evidence(value: Value) -> Record {
     }
 }
 
-#[cfg(test)]
 mod sample;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Part, Replication};
+use super::{DatabaseView, Part, Replication, Traffic};
 use crate::time::Time;
 
 /// One rung of the connection ladder; the first that fails is the one to report.
@@ -28,7 +28,7 @@ pub enum Rung {
 }
 
 /// Whether a target can be reached.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Reach {
     /// It answers.
@@ -55,6 +55,7 @@ pub enum Reach {
         since: Time,
     },
     /// Not tried yet.
+    #[default]
     Unknown,
 }
 
@@ -205,7 +206,7 @@ pub struct Settings {
 }
 
 /// Everything that was read from one server.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ServerView {
     /// Short name, `a`.
     pub name: String,
@@ -225,6 +226,12 @@ pub struct ServerView {
     pub replication: Option<Part<Replication>>,
     /// Settings.
     pub settings: Option<Part<Settings>>,
+    /// Counters by database.
+    #[serde(default)]
+    pub traffic: Option<Part<Vec<Traffic>>>,
+    /// Its databases, as far as they were looked into.
+    #[serde(default)]
+    pub databases: Vec<DatabaseView>,
 }
 
 impl ServerView {
@@ -235,12 +242,7 @@ impl ServerView {
             name: name.to_owned(),
             address: address.to_owned(),
             endpoint: endpoint.to_owned(),
-            reach: Reach::Unknown,
-            identity: None,
-            activity: None,
-            locks: None,
-            replication: None,
-            settings: None,
+            ..Self::default()
         }
     }
 

@@ -354,13 +354,14 @@ impl Reader<'_> {
 
     fn cadence(&mut self, tree: Option<&Tree>) -> Cadence {
         let mut cadence = Cadence::default();
-        const KEYS: [&str; 3] = ["activity", "replication", "settings"];
+        const KEYS: [&str; 4] = ["activity", "replication", "tables", "settings"];
         if tree.is_some_and(|t| self.problems.map(t, "collect", &KEYS).is_none()) {
             return cadence;
         }
         for (key, slot) in [
             ("activity", &mut cadence.activity),
             ("replication", &mut cadence.replication),
+            ("tables", &mut cadence.tables),
             ("settings", &mut cadence.settings),
         ] {
             let mut origin = "default".to_owned();

@@ -80,7 +80,7 @@ pub fn schema() -> Value {
             "schedules": {"type": "object", "additionalProperties": schedule},
             "triggers": {"type": "object", "additionalProperties": trigger},
             "notify": notify,
-            "collect": object(json!([]), json!({"activity": span, "replication": span, "settings": span})),
+            "collect": object(json!([]), json!({"activity": span, "replication": span, "tables": span, "settings": span})),
             "clusters": {"type": "object", "minProperties": 1, "additionalProperties": cluster}
         }
     })

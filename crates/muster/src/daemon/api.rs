@@ -435,12 +435,16 @@ async fn check(w: &Watch, target: Option<&str>) -> Answer {
         };
         let observer = muster_observe::Observer::new(cluster.clone(), config.cadence);
         // Three looks in a second: as many misses as make a server down.
-        let first = observer.pass(w.app.engine.now(), true).await;
+        let first = observer
+            .pass(w.app.engine.now(), muster_observe::Extent::All)
+            .await;
         let (mut state, mut judged) = judge(&RuleState::default(), &first, &settings.thresholds, Mode::Check);
         let mut last = first;
         for _ in 0..2 {
             tokio::time::sleep(Span::from_millis(510).duration()).await;
-            last = observer.pass(w.app.engine.now(), true).await;
+            last = observer
+                .pass(w.app.engine.now(), muster_observe::Extent::All)
+                .await;
             (state, judged) = judge(&state, &last, &settings.thresholds, Mode::Check);
         }
         let mut told = correlate(&last, &judged.findings);

@@ -9,7 +9,7 @@ use muster_engine::{Driven, EngineError, JournalError, Starter, Stop};
 use muster_model::{
     Autopilot, Finding, Incident, IncidentState, PlanResult, RunState, Snapshot, Span, Time, WaitFor,
 };
-use muster_observe::Observer;
+use muster_observe::{Extent, Observer};
 use muster_rules::{Correlated, Mode, RuleState, correlate, judge};
 use tokio::sync::watch;
 
@@ -247,7 +247,7 @@ impl Watch {
         let Some(settings) = config.cluster(name) else {
             return state;
         };
-        let snapshot = observer.pass(self.app.engine.now(), false).await;
+        let snapshot = observer.pass(self.app.engine.now(), Extent::Due).await;
         // The acting session is reserved while there is room: with all slots full nobody can log in again.
         if let Some(cluster) = self.app.estate.cluster(name) {
             for server in cluster.servers.iter().filter(|s| s.can_act()) {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use muster_lab::Fleet;
 use muster_lab::fleet::User;
 use muster_model::{Snapshot, Time};
-use muster_observe::{Cadence, Observer};
+use muster_observe::{Cadence, Extent, Observer};
 use muster_reach::{CacheConfig, Cluster, ClusterConfig, Limits, Login, PoolerConfig, ServerConfig};
 
 pub(crate) fn login(url: String) -> Login {
@@ -84,7 +84,7 @@ pub(crate) fn now() -> Time {
 pub(crate) async fn until(what: &str, observer: &Observer, seen: impl Fn(&Snapshot) -> bool) -> Snapshot {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        let snapshot = observer.pass(now(), true).await;
+        let snapshot = observer.pass(now(), Extent::Hot).await;
         if seen(&snapshot) {
             return snapshot;
         }

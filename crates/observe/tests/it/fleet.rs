@@ -6,6 +6,7 @@ use muster_lab::testing::{self, TestFleet};
 use muster_lab::{Fleet, LabOptions};
 use muster_model::snapshot::{Reach, Role, Rung};
 use muster_model::{Snapshot, Span};
+use muster_observe::Extent;
 
 use crate::estate::{cluster, login, now, observer, until, watching};
 
@@ -267,7 +268,7 @@ async fn who_waits_for_whom_is_read_while_somebody_waits() {
             return;
         };
         let observer = observer(&test.fleet);
-        let quiet = observer.pass(now(), true).await;
+        let quiet = observer.pass(now(), Extent::Hot).await;
         assert!(
             quiet.servers[0]
                 .locks
@@ -351,7 +352,7 @@ async fn what_a_role_may_not_see_is_a_gap_with_the_line_that_closes_it() {
         };
 
         let plain = watching(cluster(&test.fleet, "plain", "plain"));
-        let snapshot = plain.pass(now(), true).await;
+        let snapshot = plain.pass(now(), Extent::Hot).await;
         let server = &snapshot.servers[0];
         assert_eq!(server.reach, Reach::Up);
         let grant = Some("GRANT pg_monitor TO plain;".to_owned());
@@ -379,7 +380,7 @@ async fn what_a_role_may_not_see_is_a_gap_with_the_line_that_closes_it() {
         .await
         .expect("revokes");
         let plain = watching(cluster(&test.fleet, "plain", "plain"));
-        let snapshot = plain.pass(now(), true).await;
+        let snapshot = plain.pass(now(), Extent::Hot).await;
         assert_eq!(snapshot.gaps.len(), 1, "{:?}", snapshot.gaps);
         let (_, remedy) = gap(&snapshot, "identity");
         let remedy = remedy.expect("remedy");
@@ -403,7 +404,7 @@ async fn what_a_role_may_not_see_is_a_gap_with_the_line_that_closes_it() {
         // The line in the gap is one that closes it.
         boss.batch_execute(&remedy).await.expect(&remedy);
         let plain = watching(cluster(&test.fleet, "plain", "plain"));
-        let snapshot = plain.pass(now(), true).await;
+        let snapshot = plain.pass(now(), Extent::Hot).await;
         assert_eq!(snapshot.gaps, Vec::new());
         assert_eq!(
             snapshot.servers[0]
@@ -442,7 +443,7 @@ async fn what_is_down_counts_its_misses_and_comes_back() {
         login: login(format!("redis://127.0.0.1:{closed}")),
     });
     let observer = watching(config);
-    let up = observer.pass(now(), true).await;
+    let up = observer.pass(now(), Extent::Hot).await;
     assert_eq!(up.servers[0].reach, Reach::Up);
     let began = up.servers[0]
         .identity
@@ -453,14 +454,14 @@ async fn what_is_down_counts_its_misses_and_comes_back() {
 
     stop(&test.fleet, "a", How::Fast).await.expect("stops");
     let first_at = now();
-    let first = observer.pass(first_at, true).await;
+    let first = observer.pass(first_at, Extent::Hot).await;
     let Reach::Down { misses, since, .. } = &first.servers[0].reach else {
         panic!("{:?}", first.servers[0].reach);
     };
     assert_eq!((*misses, *since), (1, first_at));
     let mut last = first;
     for expected in 2..=4 {
-        last = observer.pass(now(), true).await;
+        last = observer.pass(now(), Extent::Hot).await;
         let Reach::Down { misses, since, .. } = &last.servers[0].reach else {
             panic!("{:?}", last.servers[0].reach);
         };
@@ -527,7 +528,10 @@ async fn a_full_server_is_full_and_still_read() {
         return;
     };
     let observer = observer(&test.fleet);
-    assert_eq!(observer.pass(now(), true).await.servers[0].reach, Reach::Up);
+    assert_eq!(
+        observer.pass(now(), Extent::Hot).await.servers[0].reach,
+        Reach::Up
+    );
     test.inject("connection-flood", &[]).await;
     let full = until("it is full", &observer, |s| {
         matches!(s.servers[0].reach, Reach::Full { .. })
@@ -552,9 +556,11 @@ async fn only_what_is_due_is_read() {
     };
     let observer = observer(&test.fleet);
     let start = now();
-    observer.pass(start, true).await;
+    observer.pass(start, Extent::Hot).await;
     let cost = observer.cost().queries;
-    let soon = observer.pass(start.plus(Span::from_millis(100)), false).await;
+    let soon = observer
+        .pass(start.plus(Span::from_millis(100)), Extent::Due)
+        .await;
     assert_eq!(observer.cost().queries, cost, "nothing was due");
     let taken = |s: &Snapshot| {
         let server = &s.servers[0];
@@ -566,12 +572,18 @@ async fn only_what_is_due_is_read() {
     };
     assert_eq!(taken(&soon), (start, start, start));
     let second = start.plus(Span::from_secs(1));
-    assert_eq!(taken(&observer.pass(second, false).await), (second, start, start));
+    assert_eq!(
+        taken(&observer.pass(second, Extent::Due).await),
+        (second, start, start)
+    );
     let third = start.plus(Span::from_secs(2));
-    assert_eq!(taken(&observer.pass(third, false).await), (third, third, start));
+    assert_eq!(
+        taken(&observer.pass(third, Extent::Due).await),
+        (third, third, start)
+    );
     let minute = start.plus(Span::from_secs(60));
     assert_eq!(
-        taken(&observer.pass(minute, false).await),
+        taken(&observer.pass(minute, Extent::Due).await),
         (minute, minute, minute)
     );
 }

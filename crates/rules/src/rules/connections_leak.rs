@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use muster_model::{Severity, Subject, Time, pool_verdict};
 use serde_json::json;
 
-use super::{KeyInfo, RuleInfo, evidence, finding};
+use super::{KeyInfo, RuleInfo, evidence, finding, sample};
 use crate::judge::Context;
 use crate::pools::troubled;
 
@@ -15,6 +15,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     title: "Connections leaked in open transactions",
     about: "Clients wait for a pool whose connections sit idle in a transaction (80 % of the pool, for more than 2 s each); \
             or, without a pooler, one owner's sessions so hold the share `share` of the usable slots.",
+    ignores: "Sessions that idle between transactions, and short transactions that keep a pool busy.",
+    advice: "Find the owner's code path that opens a transaction and does not end it; end the leaked sessions by identity; give the role an idle_in_transaction_session_timeout.",
     needs: &["pooler", "activity"],
     keys: &[
         KeyInfo {
@@ -28,6 +30,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
             about: "idle in transaction for at least this long, without a pooler",
         },
     ],
+    specimen: || vec![sample::pooled(3, 6000, "idle in transaction", 20_000)],
+    lookalike: || vec![sample::pooled(0, 0, "idle in transaction", 20_000)],
 };
 
 pub(super) fn rule(c: &mut Context<'_>) {
@@ -114,7 +118,7 @@ mod tests {
             .find(|f| f.kind == "connections.leak")
             .expect("found");
         assert!(leak.incident && leak.summary.contains("app/notes"));
-        assert_eq!(leak.since.millis(), 100_000 - 20_000);
+        assert_eq!(leak.since.millis(), 1_000_000 - 20_000);
         assert!(!leak.ruled_out.is_empty());
         assert!(!kinds(&judged(&pooled(0, 0, "idle in transaction", 20_000))).contains(&"connections.leak"));
     }

@@ -6,7 +6,7 @@ use muster_model::snapshot::Reach;
 use muster_model::{Severity, Subject};
 use serde_json::json;
 
-use super::{KeyInfo, RuleInfo, evidence, finding};
+use super::{KeyInfo, RuleInfo, evidence, finding, sample};
 use crate::judge::Context;
 
 /// For the reference.
@@ -15,6 +15,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     title: "Connection slots used up",
     about: "Client sessions against usable slots: max_connections less superuser_reserved_connections and \
             reserved_connections.",
+    ignores: "Sessions that are not clients (walsenders, workers).",
+    advice: "See who holds the slots; end idle sessions of the biggest owner; put a pooler in front or limit the role.",
     needs: &["activity"],
     keys: &[
         KeyInfo {
@@ -28,6 +30,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
             about: "per cent of the usable slots",
         },
     ],
+    specimen: || vec![sample::busy(90, "idle", 1000)],
+    lookalike: || vec![sample::busy(50, "idle", 1000)],
 };
 
 pub(super) fn rule(c: &mut Context<'_>) {

@@ -4,7 +4,7 @@ use muster_model::snapshot::Session;
 use muster_model::{Severity, Span, Subject, lock_graph};
 use serde_json::json;
 
-use super::{KeyInfo, RuleInfo, evidence, finding};
+use super::{KeyInfo, RuleInfo, evidence, finding, sample};
 use crate::judge::{Context, Mode};
 
 /// Of both kinds of lock trees: with and without a DDL in the middle.
@@ -33,8 +33,12 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     about: "The tree of who waits for whom, by its root. A finding at `warning`; an incident at `waiters` waiters or at \
             `critical`, once one session has been the root for `warning`: a queue that drains has another root at every \
             look. A queue behind a DDL is locks.ddl_queue instead.",
+    ignores: "Waits below `warning`; a queue that drains, whose root changes at every look.",
+    advice: "End or cancel the root of the tree, the cheapest lever that the finding names; a waiter that blocks nobody is never the target.",
     needs: &["activity", "locks"],
     keys: KEYS,
+    specimen: || sample::seconds(&sample::blocked(6, 3000, false), 3),
+    lookalike: || vec![sample::blocked(1, 500, false)],
 };
 
 pub(super) fn rule(c: &mut Context<'_>) {

@@ -1,6 +1,6 @@
 //! `locks.ddl_queue`: a DDL waits for its table, and everybody queues behind it.
 
-use super::RuleInfo;
+use super::{RuleInfo, sample};
 use crate::judge::Context;
 
 /// For the reference.
@@ -9,8 +9,12 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     title: "Sessions queue behind a waiting DDL",
     about: "A session waits for ACCESS EXCLUSIVE and others wait behind it. Cancelling the waiting DDL is the cheapest lever: \
             it frees everybody and ends nobody's work.",
+    ignores: "A chain without a DDL in the middle: that is locks.blocking_chain.",
+    advice: "Cancel the waiting DDL and run it again with a lock_timeout and retries.",
     needs: &["activity", "locks"],
     keys: super::locks_blocking_chain::KEYS,
+    specimen: || sample::seconds(&sample::blocked(6, 3000, true), 3),
+    lookalike: || sample::seconds(&sample::blocked(6, 3000, false), 3),
 };
 
 pub(super) fn rule(c: &mut Context<'_>) {

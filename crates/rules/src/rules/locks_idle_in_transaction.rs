@@ -4,7 +4,7 @@ use muster_model::snapshot::Session;
 use muster_model::{Severity, Subject, lock_graph};
 use serde_json::json;
 
-use super::{KeyInfo, RuleInfo, evidence, finding};
+use super::{KeyInfo, RuleInfo, evidence, finding, sample};
 use crate::judge::Context;
 
 /// For the reference.
@@ -13,6 +13,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     title: "A session idles in its transaction",
     about: "Found at `blocking` when others wait for it (or its pool has waiters, which connections.leak reports), else at \
             `age`.",
+    ignores: "Sessions of Muster, and a young transaction that nobody waits for.",
+    advice: "Ask the owner; terminate the session (a cancel does nothing to an idle one); give the role an idle_in_transaction_session_timeout.",
     needs: &["activity"],
     keys: &[
         KeyInfo {
@@ -26,6 +28,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
             about: "age when it blocks nobody",
         },
     ],
+    specimen: || vec![sample::blocked(1, 11_000, false)],
+    lookalike: || vec![sample::busy(1, "idle in transaction", 60_000)],
 };
 
 pub(super) fn rule(c: &mut Context<'_>) {

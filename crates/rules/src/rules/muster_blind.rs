@@ -3,7 +3,7 @@
 use muster_model::{Severity, Subject};
 use serde_json::json;
 
-use super::{KeyInfo, RuleInfo, evidence, finding};
+use super::{KeyInfo, RuleInfo, evidence, finding, sample};
 use crate::judge::Context;
 
 /// For the reference.
@@ -12,12 +12,16 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     title: "Muster cannot see something",
     about: "A collector has a gap at a target that answers: a privilege is missing, or a console refuses. The finding says \
             what would close it.",
+    ignores: "A gap at a target that is down: server.down speaks for it.",
+    advice: "Run the statement that the finding prints, or give the login what it lacks.",
     needs: &[],
     keys: &[KeyInfo {
         key: "for",
         default: "5s",
         about: "since when",
     }],
+    specimen: || sample::seconds(&sample::with_gap(), 8),
+    lookalike: || sample::seconds(&sample::healthy(), 8),
 };
 
 pub(super) fn rule(c: &mut Context<'_>) {

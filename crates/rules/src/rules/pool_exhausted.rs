@@ -3,7 +3,7 @@
 use muster_model::{Severity, Subject, pool_verdict};
 use serde_json::json;
 
-use super::{KeyInfo, RuleInfo, evidence, finding};
+use super::{KeyInfo, RuleInfo, evidence, finding, sample};
 use crate::judge::Context;
 use crate::pools::troubled;
 
@@ -14,6 +14,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     about: "SHOW POOLS: cl_waiting above 0 and the longest wait over the threshold. The cause is told by the sessions behind \
             the pool: connections.leak, pool.slow_server or pool.too_small. A pool that is nearly used up while nobody waits \
             is a warning.",
+    ignores: "Waits below `warning`.",
+    advice: "Look at the cause beside it: connections.leak, pool.slow_server, pool.too_small or pool.paused.",
     needs: &["pooler", "activity"],
     keys: &[
         KeyInfo {
@@ -52,6 +54,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
             about: "for this long",
         },
     ],
+    specimen: || vec![sample::pooled(3, 6000, "active", 20_000)],
+    lookalike: || vec![sample::pooled(3, 500, "active", 20)],
 };
 
 pub(super) fn rule(c: &mut Context<'_>) {

@@ -2,7 +2,7 @@
 
 use muster_model::pool_verdict;
 
-use super::RuleInfo;
+use super::{RuleInfo, sample};
 use crate::judge::Context;
 use crate::pools::name;
 
@@ -11,8 +11,12 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     kind: "pool.slow_server",
     title: "The server behind the pool is slow",
     about: "Clients wait while the pooled sessions run statements (or wait for locks) for more than 1 s. More connections would make it slower. The look-alike of a leak. Thresholds as for pool.exhausted.",
+    ignores: "A pool that leaks, and one that is too small for a quiet server.",
+    advice: "Look for the slow statement or the lock behind the pool; do not make the pool larger.",
     needs: &["pooler", "activity"],
     keys: &[],
+    specimen: || vec![sample::pooled(3, 6000, "active", 9000)],
+    lookalike: || vec![sample::pooled(3, 6000, "active", 20)],
 };
 
 pub(super) fn rule(c: &mut Context<'_>) {

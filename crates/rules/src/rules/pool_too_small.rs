@@ -2,7 +2,7 @@
 
 use muster_model::pool_verdict;
 
-use super::RuleInfo;
+use super::{RuleInfo, sample};
 use crate::judge::Context;
 use crate::pools::name;
 
@@ -11,8 +11,12 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     kind: "pool.too_small",
     title: "The pool is too small",
     about: "Clients wait, every connection is in use, transactions are short, and the server is quiet. Thresholds as for pool.exhausted.",
+    ignores: "A pool whose sessions run long statements or idle in transactions.",
+    advice: "Raise the pool within the usable slots of the server.",
     needs: &["pooler", "activity"],
     keys: &[],
+    specimen: || vec![sample::pooled(3, 6000, "active", 20)],
+    lookalike: || vec![sample::pooled(3, 6000, "active", 9000)],
 };
 
 pub(super) fn rule(c: &mut Context<'_>) {

@@ -1,6 +1,6 @@
 //! `replication.broken`: a verdict on one standby.
 
-use super::{KeyInfo, RuleInfo};
+use super::{KeyInfo, RuleInfo, sample};
 use crate::judge::Context;
 use crate::standbys;
 
@@ -9,6 +9,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     kind: "replication.broken",
     title: "A standby receives nothing",
     about: "Judged from both ends: no receiver streams, or the primary does not stream to it, whatever the standby's own lag says. An idle standby at night is healthy.",
+    ignores: "A standby that idles at night, and one that is paused.",
+    advice: "Read the standby's log: the upstream does not answer, its WAL is gone, or the slot is lost; then follow, rewind or rebuild.",
     needs: &["replication"],
     keys: &[
         KeyInfo {
@@ -27,6 +29,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
             about: "critical only when it has lasted this long",
         },
     ],
+    specimen: || sample::seconds(&sample::replicated("broken"), 5),
+    lookalike: || sample::seconds(&sample::replicated("idle"), 5),
 };
 
 pub(super) fn rule(c: &mut Context<'_>) {

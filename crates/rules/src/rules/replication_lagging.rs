@@ -1,6 +1,6 @@
 //! `replication.lagging`: a verdict on one standby.
 
-use super::{KeyInfo, RuleInfo};
+use super::{KeyInfo, RuleInfo, sample};
 use crate::judge::Context;
 use crate::standbys;
 
@@ -9,6 +9,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     kind: "replication.lagging",
     title: "A standby is behind",
     about: "Across servers: current position of the primary less replayed position; by time only while there is something to replay, less recovery_min_apply_delay.",
+    ignores: "Time without bytes to replay, and recovery_min_apply_delay.",
+    advice: "See which part is late: sending, writing, or replaying; cancel what conflicts with replay, slow the batch down.",
     needs: &["replication"],
     keys: &[
         KeyInfo {
@@ -27,6 +29,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
             about: "critical only when it has lasted this long",
         },
     ],
+    specimen: || sample::seconds(&sample::replicated("lagging"), 5),
+    lookalike: || sample::seconds(&sample::replicated("idle"), 5),
 };
 
 pub(super) fn rule(c: &mut Context<'_>) {

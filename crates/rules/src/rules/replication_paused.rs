@@ -1,6 +1,6 @@
 //! `replication.paused`: a verdict on one standby.
 
-use super::{KeyInfo, RuleInfo};
+use super::{KeyInfo, RuleInfo, sample};
 use crate::judge::Context;
 use crate::standbys;
 
@@ -9,6 +9,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     kind: "replication.paused",
     title: "Replay is paused",
     about: "pg_wal_replay_pause was called: the standby receives and does not replay.",
+    ignores: "A standby that is only behind.",
+    advice: "Ask who paused it and why before resuming: it may be a recovery that stands at its target.",
     needs: &["replication"],
     keys: &[
         KeyInfo {
@@ -27,6 +29,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
             about: "critical only when it has lasted this long",
         },
     ],
+    specimen: || sample::seconds(&sample::replicated("paused"), 5),
+    lookalike: || sample::seconds(&sample::replicated("idle"), 5),
 };
 
 pub(super) fn rule(c: &mut Context<'_>) {

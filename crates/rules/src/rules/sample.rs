@@ -1,17 +1,20 @@
-//! Snapshots for the tests of rules: small, healthy, then spoiled in one place.
+//! Pictures for the self-tests of rules: small, healthy, then spoiled in one place. A rule that does not find its specimen,
+//! or finds something in its look-alike, is broken, and says so while it runs, not only in the tests.
 
 use std::collections::BTreeMap;
 
 use muster_model::snapshot::pooler::PoolerState;
 use muster_model::snapshot::{
-    Activity, Identity, Locks, Part, Pool, PoolDatabase, PoolServer, PoolerView, Reach, Receiver,
-    Replication, Role, Sender, ServerView, Session,
+    Activity, Before, Counted, DatabaseCounters, Identity, LockWait, Locks, Part, Pool, PoolDatabase,
+    PoolServer, PoolerView, Reach, Receiver, Replication, Role, Rung, Sender, ServerView, Session, Traffic,
 };
-use muster_model::{Snapshot, Span, Time};
+use muster_model::{Gap, Snapshot, Span, Time};
 
+#[cfg(test)]
 use crate::judge::{Judgement, Mode, RuleState, judge};
 
-const NOW: i64 = 100_000;
+/// A quarter of an hour after its servers started: warm.
+const NOW: i64 = 1_000_000;
 
 pub(super) fn now() -> Time {
     Time::from_millis(NOW)
@@ -52,6 +55,7 @@ pub(super) fn server(name: &str) -> ServerView {
         sees_all: true,
     });
     s.locks = part(Locks::default());
+    s.traffic = part(vec![]);
     s
 }
 
@@ -89,8 +93,9 @@ pub(super) fn blocked_by(pid: i32, by: &[i32], wait_ms: i64) -> Session {
 pub(super) fn pooled(waiting: u32, maxwait_ms: u64, state: &str, age_ms: i64) -> Snapshot {
     let mut s = snapshot();
     let mut a = server("a");
-    a.activity.as_mut().expect("activity").value.sessions =
-        (1..=10).map(|p| session(p, state, age_ms)).collect();
+    if let Some(activity) = &mut a.activity {
+        activity.value.sessions = (1..=10).map(|p| session(p, state, age_ms)).collect();
+    }
     s.servers = vec![a];
     let server = |pid: i32| PoolServer {
         ptr: format!("s{pid}"),
@@ -188,27 +193,141 @@ pub(super) fn replicated(how: &str) -> Snapshot {
     s
 }
 
+/// A primary that broke so many deadlocks in the last minutes, and some long before.
+pub(super) fn deadlocks(recent: u64) -> Snapshot {
+    counting(DatabaseCounters::default(), |c| c.deadlocks = recent)
+}
+
+/// A primary with a database `app` whose counters grew by `grow` in the last minute.
+pub(super) fn counting(before: DatabaseCounters, grow: impl Fn(&mut DatabaseCounters)) -> Snapshot {
+    let mut s = healthy();
+    let mut after = before;
+    grow(&mut after);
+    let then = Before {
+        at: Time::from_millis(NOW - 60_000),
+        value: before,
+    };
+    s.servers[0].traffic = part(vec![Traffic {
+        database: "app".into(),
+        checksums: Some(true),
+        last_checksum_failure: None,
+        counted: Counted {
+            at: now(),
+            now: after,
+            minute: Some(then.clone()),
+            five_minutes: Some(then),
+        },
+    }]);
+    s
+}
+
+/// A healthy primary.
+pub(super) fn healthy() -> Snapshot {
+    let mut s = snapshot();
+    s.servers = vec![server("a")];
+    s
+}
+
+/// A primary whose sessions are these.
+pub(super) fn with_sessions(sessions: Vec<Session>) -> Snapshot {
+    let mut s = healthy();
+    if let Some(activity) = &mut s.servers[0].activity {
+        activity.value.sessions = sessions;
+    }
+    s
+}
+
+/// A primary with so many sessions of one state and age.
+pub(super) fn busy(count: i32, state: &str, age_ms: i64) -> Snapshot {
+    with_sessions((1..=count).map(|p| session(p, state, age_ms)).collect())
+}
+
+/// So many sessions wait since so long for one that idles in its transaction, or (`ddl`) for a DDL that waits for it.
+pub(super) fn blocked(waiters: i32, wait_ms: i64, ddl: bool) -> Snapshot {
+    let mut all = vec![session(1, "idle in transaction", wait_ms)];
+    if ddl {
+        all.push(blocked_by(2, &[1], wait_ms));
+    }
+    let root = if ddl { 2 } else { 1 };
+    all.extend((3..3 + waiters).map(|p| blocked_by(p, &[root], wait_ms)));
+    let mut s = with_sessions(all);
+    if let Some(locks) = s.servers[0].locks.as_mut().filter(|_| ddl) {
+        locks.value.waits = vec![LockWait {
+            pid: 2,
+            locktype: "relation".into(),
+            mode: "AccessExclusiveLock".into(),
+            relation: Some("public.t".into()),
+            since: None,
+            blocked_by: vec![1],
+        }];
+    }
+    s
+}
+
+/// A primary of which one collector cannot read its part.
+pub(super) fn with_gap() -> Snapshot {
+    let mut s = healthy();
+    s.gaps.push(Gap {
+        collector: "replication".into(),
+        target: "shop/a".into(),
+        reason: "no privilege".into(),
+        remedy: None,
+    });
+    s
+}
+
+/// A primary that missed so many looks.
+pub(super) fn down(misses: u32) -> Snapshot {
+    let mut s = healthy();
+    s.servers[0].reach = Reach::Down {
+        rung: Rung::Tcp,
+        reason: "refused".into(),
+        misses,
+        since: Time::from_millis(998_000),
+    };
+    s
+}
+
+/// The same picture for so many seconds.
+pub(super) fn seconds(s: &Snapshot, seconds: usize) -> Vec<Snapshot> {
+    over_time(std::iter::repeat_n(s.clone(), seconds + 1))
+}
+
+/// Pictures a second apart.
+pub(super) fn over_time(pictures: impl IntoIterator<Item = Snapshot>) -> Vec<Snapshot> {
+    (0..)
+        .zip(pictures)
+        .map(|(i, mut later)| {
+            later.taken_at = later.taken_at.plus(Span::from_secs(i));
+            later
+        })
+        .collect()
+}
+
+#[cfg(test)]
 pub(super) fn judged(s: &Snapshot) -> Judgement {
     judge(&RuleState::default(), s, &crate::defaults(), Mode::Watch).1
 }
 
 /// Pictures a second apart; what is said of the last.
+#[cfg(test)]
 pub(super) fn looks(pictures: impl IntoIterator<Item = Snapshot>) -> Judgement {
     let mut state = RuleState::default();
     let mut last = Judgement::default();
-    for (i, mut later) in (0..).zip(pictures) {
-        later.taken_at = later.taken_at.plus(Span::from_secs(i));
+    for later in over_time(pictures) {
         (state, last) = judge(&state, &later, &crate::defaults(), Mode::Watch);
     }
     last
 }
 
 /// The same picture for some seconds; the kinds at the end.
+#[cfg(test)]
 pub(super) fn watched(s: &Snapshot, seconds: usize) -> Vec<String> {
     let last = looks(std::iter::repeat_n(s.clone(), seconds + 1));
     last.findings.into_iter().map(|f| f.kind).collect()
 }
 
+#[cfg(test)]
 pub(super) fn kinds(j: &Judgement) -> Vec<&str> {
     j.findings.iter().map(|f| f.kind.as_str()).collect()
 }

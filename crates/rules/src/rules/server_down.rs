@@ -4,7 +4,7 @@ use muster_model::snapshot::Reach;
 use muster_model::{Severity, Subject};
 use serde_json::json;
 
-use super::{KeyInfo, RuleInfo, evidence, finding};
+use super::{KeyInfo, RuleInfo, evidence, finding, sample};
 use crate::judge::{Context, Mode};
 
 /// For the reference.
@@ -13,6 +13,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     title: "A server does not answer",
     about: "The ladder DNS, TCP, TLS, login, database, query fails at the named rung. Three misses in a row and 1 s make a \
             finding; `muster check` reports the first miss as pending.",
+    ignores: "One missed look, and a server that says that it is starting.",
+    advice: "Follow the rung that fails: name, port, TLS, login, database, query.",
     needs: &["identity"],
     keys: &[
         KeyInfo {
@@ -26,6 +28,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
             about: "since the first of them",
         },
     ],
+    specimen: || vec![sample::down(3)],
+    lookalike: || vec![sample::down(1)],
 };
 
 pub(super) fn rule(c: &mut Context<'_>) {
@@ -89,7 +93,7 @@ mod tests {
             rung: Rung::Tcp,
             reason: "refused".into(),
             misses,
-            since: Time::from_millis(98_000),
+            since: Time::from_millis(998_000),
         };
         s.servers[0].reach = down(3);
         assert_eq!(kinds(&judged(&s)), ["server.down"]);

@@ -1,0 +1,20 @@
+//! What only a session in a database can tell about it, read one database at a time and more rarely than the rest.
+
+use serde::{Deserialize, Serialize};
+
+/// One database of a server.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct DatabaseView {
+    /// Name.
+    pub name: String,
+}
+
+impl DatabaseView {
+    /// A database of which nothing was read.
+    #[must_use]
+    pub fn unread(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+        }
+    }
+}
