@@ -78,6 +78,8 @@ pub async fn traffic(fleet: &Fleet, client_id: i32, stop: impl Future<Output = (
 /// # Errors
 /// When the primary cannot be read: an audit that did not happen is not a clean one.
 pub async fn audit(fleet: &Fleet) -> Result<Audit, LabError> {
+    // First what was acknowledged, then what is there: a write of the moment in between would look lost the other way round.
+    let noted = noted(fleet)?;
     let client = connect(&fleet.config("a", User::Postgres, "app")?)
         .await
         .map_err(sql("login for the audit"))?;
@@ -86,7 +88,25 @@ pub async fn audit(fleet: &Fleet) -> Result<Audit, LabError> {
         .await
         .map_err(sql("audit"))?;
     let there: BTreeSet<(i32, i64)> = rows.iter().map(|r| (r.get(0), r.get(1))).collect();
-    let mut audit = Audit::default();
+    let lost = noted.acked.iter().filter(|write| !there.contains(write)).count();
+    Ok(Audit {
+        acknowledged: noted.acked.len() as u64,
+        lost: lost as u64,
+        in_doubt: noted.in_doubt,
+    })
+}
+
+/// What the clients wrote down.
+struct Noted {
+    acked: Vec<(i32, i64)>,
+    in_doubt: u64,
+}
+
+fn noted(fleet: &Fleet) -> Result<Noted, LabError> {
+    let mut noted = Noted {
+        acked: Vec::new(),
+        in_doubt: 0,
+    };
     let dir = fleet.dir.join("ledger");
     for entry in std::fs::read_dir(&dir).map_err(at(&dir))?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -99,13 +119,10 @@ pub async fn audit(fleet: &Fleet) -> Result<Audit, LabError> {
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         let seqs = whole.lines().filter_map(|l| l.parse::<i64>().ok());
         if kind == "acked" {
-            for seq in seqs {
-                audit.acknowledged += 1;
-                audit.lost += u64::from(!there.contains(&(id, seq)));
-            }
+            noted.acked.extend(seqs.map(|seq| (id, seq)));
         } else {
-            audit.in_doubt += seqs.count() as u64;
+            noted.in_doubt += seqs.count() as u64;
         }
     }
-    Ok(audit)
+    Ok(noted)
 }
