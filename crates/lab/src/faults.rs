@@ -119,6 +119,11 @@ pub(crate) async fn undo(fleet: &Fleet, record: &FaultRecord) -> Result<(), LabE
     }
 }
 
+/// Starts a server that is not running.
+pub(crate) async fn start_again(fleet: &Fleet, server: &str) -> Result<(), LabError> {
+    servers::start_again(fleet, server).await
+}
+
 /// Ends the sessions of a fault: one that waits for a lock or sleeps does not notice that its client is gone.
 async fn sweep(fleet: &Fleet, applications: &[&str]) -> Result<(), LabError> {
     let client = connect(&fleet.config("a", User::Postgres, "postgres")?)

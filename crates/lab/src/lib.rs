@@ -12,6 +12,7 @@ pub mod install;
 pub mod ledger;
 pub mod options;
 pub mod process;
+pub mod script;
 pub mod server;
 pub mod stop;
 pub mod testing;

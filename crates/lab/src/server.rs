@@ -84,7 +84,7 @@ pub(crate) async fn copy(fleet: &Fleet, from: &str, to: &str) -> Result<(), LabE
 fn settings(fleet: &Fleet, server: &str, port: u16) -> Result<String, LabError> {
     let mut conf = format!(
         "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = '{}'\nmax_connections = {}\n\
-         shared_buffers = 16MB\nwal_level = replica\nmax_wal_senders = 10\nmax_replication_slots = 10\nhot_standby = on\n\
+         shared_buffers = 16MB\nwal_level = logical\nmax_prepared_transactions = 10\nmax_wal_senders = 10\nmax_replication_slots = 10\nhot_standby = on\n\
          shared_preload_libraries = 'pg_stat_statements'\nhuge_pages = off\ndynamic_shared_memory_type = mmap\n\
          cluster_name = '{server}'\nmax_wal_size = 256MB\nmin_wal_size = 32MB\nwal_keep_size = 64MB\n\
          autovacuum_naptime = 60\nhot_standby_feedback = on\nwal_receiver_status_interval = 1s\n\

@@ -1,7 +1,10 @@
 //! `bench observe`: what collection costs the server and Muster, beside the postgres exporter at the same cadence;
-//! `bench watch`: what the whole daemon costs while nothing happens; [`engine`]: what journal and steps cost.
+//! `bench watch`: what the whole daemon costs while nothing happens; [`engine`]: what journal and steps cost; [`diagnosis`]:
+//! what is named of an incident corpus, beside rule sets in common use.
 
+pub mod diagnosis;
 pub mod engine;
+mod peers;
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -201,6 +201,9 @@ pub enum Command {
         /// How long, in seconds
         #[arg(long, default_value_t = 60)]
         seconds: u64,
+        /// Of `diagnosis`
+        #[command(flatten)]
+        corpus: bench::CorpusArgs,
     },
     /// A child of the lab
     #[command(hide = true)]
@@ -258,7 +261,11 @@ async fn dispatch(cli: Cli) -> Result<u8, exit::Failure> {
         Command::Auth(command) => auth::auth(&open()?, &command, cli.json).await,
         Command::Proof(command) => state::proof(&open()?, &command, cli.json).await,
         Command::Docs { write, root } => docs::docs(&root, write),
-        Command::Bench { name, seconds } => bench::bench(&name, seconds).await,
+        Command::Bench {
+            name,
+            seconds,
+            corpus,
+        } => bench::bench(&name, seconds, corpus, cli.json).await,
         Command::LabChild(args) => lab::child(&args).await,
     }
 }

@@ -5,6 +5,7 @@ pub mod app;
 pub mod bench;
 pub mod cli;
 pub mod config;
+pub mod corpus;
 pub mod daemon;
 pub mod drill;
 pub mod notify;

@@ -11,6 +11,9 @@ use crate::rules;
 /// A part that was not read for so long is no picture of the present: three rounds of the slowest cadence.
 const OLD: Span = Span::from_mins(3);
 
+/// How long a condition that no longer holds is remembered.
+const REMEMBERED: Span = Span::from_secs(60);
+
 /// How the rules are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -34,6 +37,9 @@ pub struct Held {
 pub struct RuleState {
     /// By condition.
     pub held: BTreeMap<String, Held>,
+    /// When the rules looked last.
+    #[serde(default)]
+    pub looked: Option<Time>,
 }
 
 /// A rule that could not decide.
@@ -89,12 +95,19 @@ impl Context<'_> {
             .previous
             .held
             .get(condition)
-            .filter(|h| now.since(h.last) <= Span::from_secs(5));
+            // It held at the last look, and that look is not long ago.
+            .filter(|h| self.previous.looked == Some(h.last) && now.since(h.last) <= Span::from_secs(5));
         let since = known.map_or(now, |h| h.since.min(now));
         self.next
             .held
             .insert(condition.to_owned(), Held { since, last: now });
         now.since(since)
+    }
+
+    /// Whether a condition was noted by [`Self::held`] at some earlier look of so long ago.
+    pub(crate) fn seen_within(&self, condition: &str, span: Span) -> bool {
+        let known = self.previous.held.get(condition);
+        known.is_some_and(|h| self.now().since(h.last) <= span)
     }
 
     /// A part of a server, when it was read and is not old. Otherwise the rule lacks it: unknown is never healthy. A server
@@ -164,9 +177,16 @@ pub fn judge(
     let Context {
         mut findings,
         unknown,
-        next,
+        mut next,
         ..
     } = context;
+    // What held a while ago is remembered for a minute, for the rules that ask.
+    for (condition, held) in &state.held {
+        if snapshot.taken_at.since(held.last) <= REMEMBERED {
+            next.held.entry(condition.clone()).or_insert(*held);
+        }
+    }
+    next.looked = Some(snapshot.taken_at);
     findings.sort_by(|a, b| {
         (std::cmp::Reverse(a.severity), &a.kind, &a.target, &a.subject).cmp(&(
             std::cmp::Reverse(b.severity),

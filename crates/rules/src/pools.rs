@@ -6,7 +6,7 @@ use muster_model::snapshot::{Pool, PoolerView, Session};
 use muster_model::{Severity, Snapshot, Span, Subject, Time};
 use serde_json::{Value, json};
 
-use crate::judge::Context;
+use crate::judge::{Context, Mode};
 use crate::rules::{evidence, finding};
 
 /// A pool in trouble, judged.
@@ -85,6 +85,11 @@ pub(crate) fn troubled<'a>(c: &mut Context<'_>, snapshot: &'a Snapshot) -> Vec<T
             let sessions = behind(snapshot, pooler, pool).map(|(_, sessions)| sessions);
             let database = state.value.databases.iter().find(|d| d.name == pool.database);
             let verdict = pool_verdict::judge(pool, database, sessions.as_deref(), now);
+            let verdict = settled(
+                c,
+                verdict,
+                &format!("{}|{}/{}", pooler.address, pool.database, pool.user),
+            );
             let sessions = sessions.unwrap_or_default();
             let crowd = f64::from(pool.cl_waiting) > many
                 && c.held(&format!(
@@ -120,6 +125,36 @@ pub(crate) fn troubled<'a>(c: &mut Context<'_>, snapshot: &'a Snapshot) -> Vec<T
         }
     }
     out
+}
+
+/// How long every transaction must have been short before the pool is called too small.
+const SHORT_FOR: Span = Span::from_secs(3);
+/// A pool whose statements were long a moment ago is not quiet because they have just begun anew.
+const LONG_AGO: Span = Span::from_secs(10);
+
+/// A pool that is too small is known by what does not happen, so one look cannot tell: at the first moment of every round of
+/// long statements, and of every leak, all transactions are short.
+fn settled(c: &mut Context<'_>, mut verdict: PoolVerdict, pool: &str) -> PoolVerdict {
+    let slow = format!("{}|{pool}", pool_verdict::SLOW);
+    if verdict.word == pool_verdict::SLOW {
+        c.held(&slow);
+    }
+    if verdict.word != pool_verdict::SMALL || c.mode == Mode::Check {
+        return verdict;
+    }
+    let short_for = c.held(&format!("{}|{pool}", pool_verdict::SMALL));
+    if c.seen_within(&slow, LONG_AGO) {
+        verdict.word = pool_verdict::SLOW;
+        verdict
+            .summary
+            .push_str("; a moment ago they ran for long, and have begun anew");
+    } else if short_for < SHORT_FOR {
+        verdict.word = pool_verdict::OK;
+        verdict
+            .summary
+            .push_str("; whether the pool is too small is seen in a moment");
+    }
+    verdict
 }
 
 /// Reports the pools in trouble whose verdict is `word`, as `kind`.

@@ -125,7 +125,7 @@ fn nearly(c: &mut Context<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::{judged, kinds, pooled};
+    use super::super::sample::{anew, judged, kinds, pooled, seen};
 
     #[test]
     fn waiters_are_a_symptom_and_the_sessions_name_the_cause() {
@@ -133,7 +133,7 @@ mod tests {
         assert!(kinds(&leak).contains(&"pool.exhausted") && kinds(&leak).contains(&"connections.leak"));
         let slow = judged(&pooled(3, 6000, "active", 20_000));
         assert!(kinds(&slow).contains(&"pool.slow_server") && !kinds(&slow).contains(&"connections.leak"));
-        let small = judged(&pooled(3, 6000, "active", 20));
+        let small = seen(anew(&pooled(3, 6000, "active", 20), 4));
         assert!(kinds(&small).contains(&"pool.too_small"));
         assert_eq!(kinds(&judged(&pooled(0, 0, "active", 20_000))), [""; 0]);
         assert_eq!(

@@ -16,7 +16,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     needs: &["pooler", "activity"],
     keys: &[],
     specimen: || vec![sample::pooled(3, 6000, "active", 9000)],
-    lookalike: || vec![sample::pooled(3, 6000, "active", 20)],
+    lookalike: || sample::anew(&sample::pooled(3, 6000, "active", 20), 4),
 };
 
 pub(super) fn rule(c: &mut Context<'_>) {

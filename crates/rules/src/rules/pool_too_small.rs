@@ -15,7 +15,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     advice: "Raise the pool within the usable slots of the server.",
     needs: &["pooler", "activity"],
     keys: &[],
-    specimen: || vec![sample::pooled(3, 6000, "active", 20)],
+    specimen: || sample::anew(&sample::pooled(3, 6000, "active", 20), 4),
     lookalike: || vec![sample::pooled(3, 6000, "active", 9000)],
 };
 
@@ -25,12 +25,12 @@ pub(super) fn rule(c: &mut Context<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::{judged, kinds, pooled};
+    use super::super::sample::{anew, judged, kinds, pooled, seen};
     use super::INFO;
 
     #[test]
     fn it_is_named_only_when_it_is_it() {
-        let it = judged(&pooled(3, 6000, "active", 20));
+        let it = seen(anew(&pooled(3, 6000, "active", 20), 4));
         assert!(kinds(&it).contains(&INFO.kind));
         assert!(!kinds(&it).contains(&"pool.slow_server"));
         for other in [
@@ -39,5 +39,19 @@ mod tests {
         ] {
             assert!(!kinds(&judged(&other)).contains(&INFO.kind));
         }
+    }
+
+    #[test]
+    fn one_look_is_not_enough_and_long_statements_that_begin_anew_are_no_small_pool() {
+        let first = judged(&pooled(3, 6000, "active", 20));
+        assert_eq!(
+            kinds(&first),
+            ["pool.exhausted"],
+            "the symptom is told, the cause not yet"
+        );
+        let long = anew(&pooled(3, 6000, "active", 3000), 2);
+        let begun = anew(&pooled(3, 6000, "active", 20), 3);
+        let told = seen(long.into_iter().chain(begun.into_iter().skip(3)));
+        assert!(kinds(&told).contains(&"pool.slow_server") && !kinds(&told).contains(&INFO.kind));
     }
 }

@@ -293,6 +293,22 @@ pub(super) fn seconds(s: &Snapshot, seconds: usize) -> Vec<Snapshot> {
     over_time(std::iter::repeat_n(s.clone(), seconds + 1))
 }
 
+/// For so many seconds the same picture of other transactions: every age stays as it is.
+pub(super) fn anew(s: &Snapshot, seconds: usize) -> Vec<Snapshot> {
+    let mut pictures = self::seconds(s, seconds);
+    for (i, picture) in (0..).zip(&mut pictures) {
+        let later = |t: &mut Option<Time>| *t = t.map(|t| t.plus(Span::from_secs(i)));
+        for activity in picture.servers.iter_mut().filter_map(|s| s.activity.as_mut()) {
+            for session in &mut activity.value.sessions {
+                later(&mut session.xact_start);
+                later(&mut session.query_start);
+                later(&mut session.state_change);
+            }
+        }
+    }
+    pictures
+}
+
 /// Pictures a second apart.
 pub(super) fn over_time(pictures: impl IntoIterator<Item = Snapshot>) -> Vec<Snapshot> {
     (0..)
@@ -312,9 +328,15 @@ pub(super) fn judged(s: &Snapshot) -> Judgement {
 /// Pictures a second apart; what is said of the last.
 #[cfg(test)]
 pub(super) fn looks(pictures: impl IntoIterator<Item = Snapshot>) -> Judgement {
+    seen(over_time(pictures))
+}
+
+/// Pictures as they are, one after the other; what is said of the last.
+#[cfg(test)]
+pub(super) fn seen(pictures: impl IntoIterator<Item = Snapshot>) -> Judgement {
     let mut state = RuleState::default();
     let mut last = Judgement::default();
-    for later in over_time(pictures) {
+    for later in pictures {
         (state, last) = judge(&state, &later, &crate::defaults(), Mode::Watch);
     }
     last
