@@ -130,6 +130,11 @@ pub enum Command {
         #[arg(long, default_value = "no reason given")]
         why: String,
     },
+    /// Prometheus alert rules or a Grafana dashboard, made from the metrics of `/metrics`
+    Export {
+        /// `alerts` or `dashboard`
+        what: state::Export,
+    },
     /// How a finding came about: what was seen, which rule, what was ruled out (while `muster watch` runs)
     Explain {
         /// Kind or subject of the finding
@@ -247,6 +252,10 @@ async fn dispatch(cli: Cli) -> Result<u8, exit::Failure> {
             plans::break_glass(&open()?, &id, &target, &why, cli.json).await
         }
         Command::Reject { id, why } => plans::reject(&open()?, &id, &why, cli.json).await,
+        Command::Export { what } => {
+            state::export(what);
+            Ok(0)
+        }
         Command::Explain { finding } => state::explain(&open()?, &finding, cli.json).await,
         Command::Ack { id, why } => notify::ack(&open()?, &id, &why, cli.json).await,
         Command::Notify(command) => notify::notify(&open()?, &command, cli.json).await,

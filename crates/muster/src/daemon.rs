@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod hang;
+pub mod health;
 pub mod http;
 pub mod incidents;
 pub mod serve;

@@ -8,6 +8,8 @@ pub mod config;
 pub mod corpus;
 pub mod daemon;
 pub mod drill;
+pub mod export;
+pub mod metrics;
 pub mod notify;
 pub mod shapes;
 pub mod view;

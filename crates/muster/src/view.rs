@@ -36,6 +36,8 @@ pub struct ClusterPicture {
     pub unknown: Vec<(String, String, String)>,
     /// Who starts runs here.
     pub autopilot: Autopilot,
+    /// The last self-test of the rules with this cluster's thresholds.
+    pub proved: Option<(Time, Vec<muster_rules::Proved>)>,
 }
 
 /// Everything.

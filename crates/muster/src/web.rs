@@ -19,7 +19,7 @@ mod pipeline;
 mod plan;
 mod progress;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 mod svg_locks;
 mod svg_pool;
 mod timeline;

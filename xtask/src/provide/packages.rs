@@ -1,4 +1,4 @@
-//! PgBouncer and Redis from the system's package manager. What to run is decided by a pure function of what is there.
+//! PgBouncer, Redis and Prometheus from the system's package manager. What to run is decided by a pure function of what is there.
 //!
 //! Refuses to touch anything when the program exists, to start a service, and to change one that was there before.
 
@@ -45,7 +45,7 @@ struct Program {
     elsewhere: &'static str,
 }
 
-const PROGRAMS: [Program; 2] = [
+const PROGRAMS: [Program; 3] = [
     Program {
         file: "pgbouncer",
         debian: "pgbouncer",
@@ -55,6 +55,12 @@ const PROGRAMS: [Program; 2] = [
         file: "redis-server",
         debian: "redis-server",
         elsewhere: "redis",
+    },
+    // With promtool; it scrapes the daemon in a test.
+    Program {
+        file: "prometheus",
+        debian: "prometheus",
+        elsewhere: "prometheus",
     },
 ];
 
@@ -160,7 +166,7 @@ fn by_hand(program: Program, manager: Option<Manager>) -> String {
     }
 }
 
-/// Provides both.
+/// Provides all of them.
 pub(super) fn provide(cache: &Path, provided: &mut Provided) {
     for program in PROGRAMS {
         if find(program.file).is_none() {

@@ -118,6 +118,23 @@ fn show_check(answer: &Value, status: &str) {
     }
 }
 
+/// What `muster export` writes.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum Export {
+    /// Prometheus rules
+    Alerts,
+    /// A Grafana dashboard
+    Dashboard,
+}
+
+/// `muster export`.
+pub fn export(what: Export) {
+    match what {
+        Export::Alerts => print::line(crate::export::alerts().trim_end()),
+        Export::Dashboard => print::json(&crate::export::dashboard()),
+    }
+}
+
 /// `muster explain`.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::connect_info::Connected;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, Query, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -22,8 +22,10 @@ use muster_engine::principals::{Principal, Role};
 use serde_json::{Value, json};
 
 use super::api::{Caller, handle, view};
+use super::health;
 use super::watch::Watch;
-use crate::web;
+use crate::view::ClusterPicture;
+use crate::{metrics, web};
 
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -91,6 +93,15 @@ pub fn loopback(watch: Arc<Watch>) -> Router {
         .route("/", get(page))
         .route("/api/v1/events", get(events))
         .route("/api/{*path}", any(api))
+        .route("/health", get(brief))
+        .route(
+            "/health/live",
+            get(|| async { answer(200, &json!({"status": "alive"})) }),
+        )
+        .route("/health/ready", get(ready))
+        .route("/health/detailed", get(detailed))
+        .route("/metrics", get(metrics))
+        .route("/metrics/queries", get(queries))
         .route("/assets/muster.css", fixed("text/css; charset=utf-8", web::CSS))
         .route(
             "/assets/muster.js",
@@ -179,6 +190,130 @@ async fn events(
     Sse::new(tokio_stream::wrappers::ReceiverStream::new(receive)).keep_alive(KeepAlive::default())
 }
 
+/// `?cluster=` of the health routes.
+#[derive(Debug, serde::Deserialize)]
+struct Asked {
+    cluster: Option<String>,
+}
+
+/// The pictures that are asked for; `Err` names the clusters there are.
+fn pictures(door: &Door, asked: &Asked) -> Result<Vec<ClusterPicture>, Response> {
+    let all: Vec<ClusterPicture> = super::watch::read(&door.watch.pictures)
+        .values()
+        .cloned()
+        .collect();
+    let Some(name) = &asked.cluster else {
+        return Ok(all);
+    };
+    let known: Vec<String> = all.iter().map(|c| c.name.clone()).collect();
+    let one: Vec<ClusterPicture> = all.into_iter().filter(|c| c.name == *name).collect();
+    if one.is_empty() {
+        let error = json!({"error": format!("there is no cluster `{name}`"), "remedy": format!("there are: {}", known.join(", "))});
+        return Err(answer(404, &error));
+    }
+    Ok(one)
+}
+
+async fn brief(State(door): State<Door>, Query(asked): Query<Asked>) -> Response {
+    match pictures(&door, &asked) {
+        Ok(all) => {
+            let (state, body) = health::brief(&all.iter().collect::<Vec<_>>(), door.watch.app.engine.now());
+            answer(state.status(), &body)
+        }
+        Err(refused) => refused,
+    }
+}
+
+async fn ready(State(door): State<Door>) -> Response {
+    let all = pictures(&door, &Asked { cluster: None }).unwrap_or_default();
+    let expected = door.watch.app.config().clusters.len();
+    let unwritable = door.watch.unwritable();
+    let now = door.watch.app.engine.now();
+    let (state, body) = health::ready(
+        &all.iter().collect::<Vec<_>>(),
+        expected,
+        unwritable.as_deref(),
+        now,
+    );
+    answer(state.status(), &body)
+}
+
+async fn detailed(State(door): State<Door>, Query(asked): Query<Asked>, headers: HeaderMap) -> Response {
+    if let Err(refused) = signed(&door, &headers).await {
+        return refused;
+    }
+    let now = door.watch.app.engine.now();
+    match pictures(&door, &asked) {
+        Ok(all) if all.len() == 1 => {
+            answer(health::of(&all[0], now).status(), &health::detailed(&all[0], now))
+        }
+        Ok(all) => {
+            let worst = all
+                .iter()
+                .map(|c| health::of(c, now))
+                .max()
+                .unwrap_or(health::State::Unhealthy);
+            let each: serde_json::Map<String, Value> = all
+                .iter()
+                .map(|c| (c.name.clone(), health::detailed(c, now)))
+                .collect();
+            answer(
+                worst.status(),
+                &json!({"status": worst.word(), "timestamp": now, "clusters": each}),
+            )
+        }
+        Err(refused) => refused,
+    }
+}
+
+async fn metrics(State(door): State<Door>) -> Response {
+    match view(&door.watch) {
+        Ok(view) => (
+            [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)],
+            metrics::page(&view),
+        )
+            .into_response(),
+        Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, e.error).into_response(),
+    }
+}
+
+/// Statements name tables and columns: not for everybody on this machine.
+async fn queries(State(door): State<Door>, Query(asked): Query<Asked>, headers: HeaderMap) -> Response {
+    if let Err(refused) = signed(&door, &headers).await {
+        return refused;
+    }
+    match pictures(&door, &asked) {
+        Ok(all) => answer(200, &health::queries(&all)),
+        Err(refused) => refused,
+    }
+}
+
+/// Whoever shows a token of somebody who may see.
+async fn signed(door: &Door, headers: &HeaderMap) -> Result<Principal, Response> {
+    let token = token_of(headers);
+    let shown = if token.is_empty() {
+        None
+    } else {
+        door.who(&token).await
+    };
+    shown.ok_or_else(|| answer(401, &no_token()))
+}
+
+/// The token of a call, in either header; empty without one.
+fn token_of(headers: &HeaderMap) -> String {
+    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
+    let bearer = || text("authorization").and_then(|v| v.strip_prefix("Bearer "));
+    text("x-muster-token")
+        .or_else(bearer)
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn no_token() -> Value {
+    json!({"error": "the token is missing or wrong",
+        "remedy": "an admin makes one with `muster auth add NAME`; that of the user who runs Muster is in approval.token of the state folder"})
+}
+
 async fn api(
     State(door): State<Door>,
     method: Method,
@@ -186,13 +321,11 @@ async fn api(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
-    let bearer = || text("authorization").and_then(|v| v.strip_prefix("Bearer "));
-    let token = text("x-muster-token").or_else(bearer).unwrap_or_default();
+    let token = token_of(&headers);
     let shown = if token.is_empty() {
         None
     } else {
-        door.who(token).await
+        door.who(&token).await
     };
     // The journal and the evidence name sessions, owners and statements: not for everybody on this machine.
     let raw = uri.path().starts_with("/api/v1/journal") || uri.path().ends_with("/evidence");
@@ -207,13 +340,7 @@ async fn api(
             role: None,
             inline: false,
         },
-        None => {
-            return answer(
-                401,
-                &json!({"error": "the token is missing or wrong",
-                    "remedy": "an admin makes one with `muster auth add NAME`; that of the user who runs Muster is in approval.token of the state folder"}),
-            );
-        }
+        None => return answer(401, &no_token()),
     };
     ask(&door, &caller, &method, &uri, &body).await
 }

@@ -10,12 +10,15 @@ use muster_model::{
     Autopilot, Finding, Incident, IncidentState, PlanResult, RunState, Snapshot, Span, Time, WaitFor,
 };
 use muster_observe::{Extent, Observer};
-use muster_rules::{Correlated, Mode, RuleState, correlate, judge};
+use muster_rules::{Correlated, Mode, Proved, RuleState, correlate, judge, selftest};
 use tokio::sync::watch;
 
 use super::incidents::{Desk, Opened};
 use crate::app::{App, default_params};
 use crate::view::ClusterPicture;
+
+/// How often the rules show that they can still find something.
+const PROVE_EVERY: Span = Span::from_mins(10);
 
 /// What sentences on every page are about; each has one writer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +29,8 @@ pub(super) enum Topic {
     Config,
     /// Runs that do not get on.
     Runs,
+    /// Rules of this cluster that would say nothing.
+    Rules(String),
     /// Heads of the journal that cannot be kept.
     Heads,
     /// Channels that take no messages.
@@ -228,12 +233,14 @@ impl Watch {
         };
         let observer = Observer::new(cluster, config.cadence);
         let mut state = RuleState::default();
+        let mut proved: Option<(Time, Vec<Proved>)> = None;
         let mut tick = tokio::time::interval(config.cadence.activity.duration());
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !self.stop.is_set() {
             tick.tick().await;
             let began = std::time::Instant::now();
-            state = self.pass(&name, &observer, state).await;
+            proved = self.prove(&name, proved);
+            state = self.pass(&name, &observer, state, proved.clone()).await;
             // Our own cost is bounded by slowing down: never more than a tenth of the time is spent asking.
             let spent = began.elapsed();
             if spent > config.cadence.activity.duration() {
@@ -242,7 +249,30 @@ impl Watch {
         }
     }
 
-    async fn pass(self: &Arc<Self>, name: &str, observer: &Observer, state: RuleState) -> RuleState {
+    /// Plays the self-test of the rules now and then, with the thresholds in force: a rule that has gone dumb looks like a
+    /// healthy fleet.
+    fn prove(&self, name: &str, last: Option<(Time, Vec<Proved>)>) -> Option<(Time, Vec<Proved>)> {
+        let now = self.app.engine.now();
+        if last.as_ref().is_some_and(|(at, _)| now.since(*at) < PROVE_EVERY) {
+            return last;
+        }
+        let config = self.app.config();
+        let proved = selftest(&config.cluster(name)?.thresholds);
+        let dumb = |p: &&Proved| !p.fires;
+        let said = proved.iter().filter(dumb).map(|p| {
+            format!("Rule {} of {name} does not find its own specimen with the thresholds of the config: it would say nothing.", p.kind)
+        });
+        self.says(Topic::Rules(name.to_owned()), said.collect());
+        Some((now, proved))
+    }
+
+    async fn pass(
+        self: &Arc<Self>,
+        name: &str,
+        observer: &Observer,
+        state: RuleState,
+        proved: Option<(Time, Vec<Proved>)>,
+    ) -> RuleState {
         let config = self.app.config();
         let Some(settings) = config.cluster(name) else {
             return state;
@@ -278,6 +308,7 @@ impl Watch {
                 .map(|u| (u.kind, u.target, u.why))
                 .collect(),
             autopilot: settings.autopilot,
+            proved,
         };
         let opened = self.desk.absorb(&self.app, &snapshot, &told, blind);
         write(&self.pictures).insert(name.to_owned(), picture);

@@ -13,7 +13,8 @@ use crate::view::{Story, View};
 
 mod fleet;
 
-pub(super) use fleet::{blind, calm, gap};
+pub(crate) use fleet::calm;
+pub(super) use fleet::{blind, gap};
 
 fn now() -> Time {
     "2026-11-20T14:03:42Z".parse().expect("a time")

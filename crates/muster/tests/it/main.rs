@@ -9,6 +9,7 @@ mod fleet;
 mod full_disk;
 mod garbage;
 mod harness;
+mod metrics;
 mod notify;
 mod people;
 mod shapes;

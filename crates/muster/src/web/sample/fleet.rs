@@ -154,6 +154,7 @@ pub(crate) fn calm() -> View {
             findings: Vec::new(),
             unknown: Vec::new(),
             autopilot: Autopilot::Propose,
+            proved: None,
         }],
         stories: Vec::new(),
         notices: Vec::new(),

@@ -1,0 +1,310 @@
+//! `/health*` of CATALOGUE D from the daemon's own observations. Numbers are numbers (milliseconds, bytes, counts); what was not
+//! read is null, with the reason beside it.
+//!
+//! Knows the newest picture of each cluster. Reads nothing anew: an endpoint that is asked by a load balancer every second must
+//! not cost the databases anything.
+
+use muster_model::snapshot::{Reach, Role, ServerView};
+use muster_model::{Health, Span, Time, standby};
+use serde_json::{Map, Value, json};
+
+use crate::view::ClusterPicture;
+
+/// A picture older than this is no knowledge.
+const OLD: Span = Span::from_secs(30);
+
+/// The three states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// All is read and within its limits.
+    Healthy,
+    /// Something is wrong or not known; what can go on goes on.
+    Degraded,
+    /// It cannot serve.
+    Unhealthy,
+}
+
+impl State {
+    /// Its word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+
+    /// Its HTTP status: only `unhealthy` is 503.
+    #[must_use]
+    pub fn status(self) -> u16 {
+        if self == Self::Unhealthy { 503 } else { 200 }
+    }
+}
+
+fn primary(c: &ClusterPicture) -> Option<&ServerView> {
+    let said = |s: &&ServerView| s.role() == Some(Role::Primary);
+    c.snapshot
+        .primary()
+        .or_else(|| c.snapshot.servers.iter().find(said))
+}
+
+/// How a cluster does, for who writes to it.
+#[must_use]
+pub fn of(c: &ClusterPicture, now: Time) -> State {
+    let writable = primary(c).is_some_and(ServerView::answers);
+    if !writable {
+        return State::Unhealthy;
+    }
+    let worst = c.health.iter().map(|(_, h)| *h).max().unwrap_or(Health::Unknown);
+    let old = now.since(c.snapshot.taken_at) > OLD;
+    if worst > Health::Warning || old || !c.snapshot.gaps.is_empty() {
+        State::Degraded
+    } else {
+        State::Healthy
+    }
+}
+
+/// `GET /health`: the worst of the clusters asked for.
+#[must_use]
+pub fn brief(clusters: &[&ClusterPicture], now: Time) -> (State, Value) {
+    let state = clusters
+        .iter()
+        .map(|c| of(c, now))
+        .max()
+        .unwrap_or(State::Unhealthy);
+    let connected = !clusters.is_empty()
+        && clusters
+            .iter()
+            .all(|c| primary(c).is_some_and(ServerView::answers));
+    let database = if connected { "connected" } else { "disconnected" };
+    (state, json!({"status": state.word(), "database": database}))
+}
+
+/// `GET /health/ready`: whether Muster does its work. A database that is down is its work: degraded, not unhealthy.
+#[must_use]
+pub fn ready(
+    clusters: &[&ClusterPicture],
+    expected: usize,
+    unwritable: Option<&str>,
+    now: Time,
+) -> (State, Value) {
+    let stale = clusters
+        .iter()
+        .filter(|c| now.since(c.snapshot.taken_at) > OLD)
+        .count();
+    let (state, why) = if clusters.len() < expected {
+        (
+            State::Unhealthy,
+            Some("not every cluster has been looked at yet".to_owned()),
+        )
+    } else if stale > 0 {
+        (
+            State::Unhealthy,
+            Some(format!("{stale} clusters were not looked at for more than {OLD}")),
+        )
+    } else if let Some(why) = unwritable {
+        (State::Degraded, Some(why.to_owned()))
+    } else if clusters.iter().any(|c| of(c, now) != State::Healthy) {
+        (State::Degraded, Some("a cluster is not healthy".to_owned()))
+    } else {
+        (State::Healthy, None)
+    };
+    (state, json!({"status": state.word(), "reason": why}))
+}
+
+/// `GET /health/detailed` of one cluster.
+#[must_use]
+pub fn detailed(c: &ClusterPicture, now: Time) -> Value {
+    let unread = |reason: &str| json!({"status": "unknown", "reason": reason});
+    let mut services = Map::new();
+    services.insert("database".into(), database(c));
+    services.insert(
+        "redis".into(),
+        c.snapshot.caches.first().map_or_else(
+            || unread("no Redis is enrolled"),
+            |r| {
+                json!({
+                    "status": word_of(c, &r.address),
+                    "memory": r.used_memory,
+                    "keyspace": Value::Null,
+                    "evictions": Value::Null,
+                    "hit_rate": Value::Null,
+                    "reason": reason_of(&r.reach).or(Some("keyspace, evictions and hit rate are not read yet".to_owned())),
+                })
+            },
+        ),
+    );
+    services.insert(
+        "pgbouncer".into(),
+        c.snapshot.poolers.first().map_or_else(
+            || unread("no PgBouncer is enrolled"),
+            |p| {
+                let sum = |of: fn(&muster_model::snapshot::Pool) -> u32| {
+                    p.state
+                        .as_ref()
+                        .map(|s| s.value.pools.iter().map(of).sum::<u32>())
+                };
+                json!({
+                    "status": word_of(c, &p.address),
+                    "active_connections": sum(|p| p.sv_active),
+                    "waiting_clients": sum(|p| p.cl_waiting),
+                    "reason": reason_of(&p.reach),
+                })
+            },
+        ),
+    );
+    services.insert(
+        "queries".into(),
+        json!({
+            "status": "unknown", "p95_latency": Value::Null, "slow_query_percentage": Value::Null,
+            "reason": "percentiles need sampled durations of the server log: none is made up from a mean",
+        }),
+    );
+    json!({
+        "status": of(c, now).word(),
+        "cluster": c.name,
+        "timestamp": c.snapshot.taken_at,
+        "services": services,
+    })
+}
+
+/// `GET /metrics/queries`: what is known of statements, and null with a reason for what is not.
+#[must_use]
+pub fn queries(_clusters: &[ClusterPicture]) -> Value {
+    json!({
+        "slowQueries": [],
+        "statistics": {
+            "p50": Value::Null, "p90": Value::Null, "p95": Value::Null, "p99": Value::Null, "average": Value::Null,
+            "total_queries": Value::Null, "method": Value::Null,
+        },
+        "health": "unknown",
+        "reason": "statements are not read yet",
+    })
+}
+
+fn database(c: &ClusterPicture) -> Value {
+    let lead = primary(c);
+    let replicas: Vec<Value> = c
+        .snapshot
+        .servers
+        .iter()
+        .filter(|s| lead.is_none_or(|p| p.address != s.address))
+        .map(|s| {
+            let state = standby::judge(lead, s);
+            let lag = (state.word != "unknown" && s.answers()).then(|| state.lag.millis());
+            json!({"name": s.name, "connected": s.answers(), "lag": lag, "reason": lag.is_none().then_some(state.why)})
+        })
+        .collect();
+    let activity = lead.and_then(|s| s.activity.as_ref()).map(|a| &a.value);
+    let sessions = activity.map(|a| a.sessions.iter().filter(|s| s.is_client()).count());
+    let pools: Option<Vec<_>> = c
+        .snapshot
+        .poolers
+        .first()
+        .and_then(|p| p.state.as_ref())
+        .map(|s| s.value.pools.iter().collect());
+    let sum = |of: fn(&muster_model::snapshot::Pool) -> u32| {
+        pools.as_ref().map(|all| all.iter().map(|p| of(p)).sum::<u32>())
+    };
+    let answers = lead.is_some_and(ServerView::answers);
+    json!({
+        "status": lead.map_or("unknown", |s| word_of(c, &s.address)),
+        "primary": {"connected": answers, "latency": Value::Null, "name": lead.map(|s| s.name.clone())},
+        "replicas": replicas,
+        "connections": sessions,
+        "max_connections": activity.map(|a| a.max_connections),
+        "pool": {
+            "size": sum(|p| p.size), "checked_out": sum(|p| p.sv_active), "checkedin": sum(|p| p.sv_idle),
+            "overflow": pools.as_ref().map(|_| 0), "waiting": sum(|p| p.cl_waiting),
+        },
+        "is_alive": answers,
+        "can_connect": lead.map(|s| matches!(s.reach, Reach::Up)),
+        "last_health_check": c.snapshot.taken_at,
+        "reason": lead.map_or(Some("no server says that it is the primary".to_owned()), |s| reason_of(&s.reach)),
+    })
+}
+
+fn reason_of(reach: &Reach) -> Option<String> {
+    match reach {
+        Reach::Up => None,
+        Reach::Unknown => Some("not tried yet".to_owned()),
+        Reach::Full { reason } | Reach::Starting { reason } | Reach::Down { reason, .. } => {
+            Some(reason.clone())
+        }
+    }
+}
+
+fn word_of(c: &ClusterPicture, address: &str) -> &'static str {
+    match c
+        .health
+        .iter()
+        .filter(|(a, _)| a == address)
+        .map(|(_, h)| *h)
+        .max()
+    {
+        Some(Health::Ok | Health::Warning) => "healthy",
+        Some(Health::Critical) => "unhealthy",
+        Some(Health::Unknown) => "degraded",
+        None => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_cannot_serve_is_503_and_unknown_is_null_with_a_reason() {
+        let view = crate::web::sample::calm();
+        let c = &view.clusters[0];
+        let now = c.snapshot.taken_at;
+        let (state, body) = brief(&[c], now);
+        assert_eq!(
+            (state.status(), body["database"].as_str()),
+            (200, Some("connected"))
+        );
+        let detail = detailed(c, now);
+        assert_eq!(detail["services"]["queries"]["p95_latency"], Value::Null);
+        assert!(detail["services"]["queries"]["reason"].is_string());
+        assert!(detail["services"]["database"]["connections"].is_number());
+
+        let mut down = c.clone();
+        for s in down
+            .snapshot
+            .servers
+            .iter_mut()
+            .filter(|s| s.role() == Some(Role::Primary))
+        {
+            s.reach = Reach::Down {
+                rung: muster_model::snapshot::Rung::Tcp,
+                reason: "refused".into(),
+                misses: 3,
+                since: now,
+            };
+            s.activity = None;
+        }
+        let (state, body) = brief(&[&down], now);
+        assert_eq!(
+            (state.status(), body["database"].as_str()),
+            (503, Some("disconnected"))
+        );
+        assert_eq!(
+            detailed(&down, now)["services"]["database"]["connections"],
+            Value::Null
+        );
+        assert_eq!(
+            ready(&[&down], 1, None, now).0,
+            State::Degraded,
+            "a database that is down is Muster's work"
+        );
+        assert_eq!(ready(&[], 1, None, now).0, State::Unhealthy);
+        let later = now.plus(Span::from_mins(5));
+        assert_eq!(
+            ready(&[c], 1, None, later).0,
+            State::Unhealthy,
+            "a picture of five minutes ago is none"
+        );
+        assert_eq!(of(c, later), State::Degraded);
+    }
+}
