@@ -9,7 +9,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     // One unit is one file directly in its folder; what is below belongs to it.
     for (folder, ext, kind) in [
         ("crates/observe/src/collectors/", "rs", "collectors"),
-        ("crates/rules/src/rules/", "rs", "rules"),
+        ("crates/rules/src/rules/", "rs", "findings"),
         ("runbooks/", "yaml", "runbooks"),
         ("drills/", "yaml", "drills"),
     ] {
@@ -17,7 +17,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
             .under(folder, ext)
             .filter(|f| !f.path[folder.len()..].contains('/') && !f.is_test());
         for unit in units {
-            let name = if kind == "rules" {
+            let name = if kind == "findings" {
                 unit.stem().replacen('_', ".", 1)
             } else {
                 unit.stem().to_owned()
@@ -149,7 +149,7 @@ mod tests {
     ];
     const PAGES: [(&str, &str); 6] = [
         ("docs/reference/collectors/cache.md", "x"),
-        ("docs/reference/rules/pool.exhausted_now.md", "x"),
+        ("docs/reference/findings/pool.exhausted_now.md", "x"),
         ("docs/reference/probes/pg.blocking.md", "x"),
         ("docs/reference/actions/pg.cancel_backend.md", "x"),
         ("docs/reference/runbooks/chain.md", "x"),

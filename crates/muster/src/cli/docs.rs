@@ -25,31 +25,19 @@ pub fn generated() -> Result<Vec<(PathBuf, String)>, Failure> {
         );
         page(format!("docs/reference/collectors/{}.md", c.name), text);
     }
-    let mut index = String::from("# Finding kinds\n\n| kind | what |\n|---|---|\n");
+    let books: Vec<muster_runbooks::Runbook> = BUILT_IN
+        .iter()
+        .filter_map(|(file, text)| muster_runbooks::check(file, text, &signatures).ok())
+        .collect();
+    let mut index = String::from(
+        "# Finding kinds\n\nEvery kind has a self-test: it finds its specimen and leaves its look-alike alone. The daemon plays them every \
+         ten minutes with the thresholds in force; `muster explain KIND` says when it was last proved able to fire.\n\n| kind | what |\n|---|---|\n",
+    );
     for r in muster_rules::catalogue() {
-        let mut text = format!("# {}\n\n`{}`\n\n{}\n", r.title, r.kind, r.about);
-        if !r.needs.is_empty() {
-            let _ = write!(
-                text,
-                "\nNeeds the collectors: {}. Without them it says `unknown`, never healthy.\n",
-                r.needs.join(", ")
-            );
-        }
-        if !r.keys.is_empty() {
-            text.push_str("\n| threshold | default | meaning |\n|---|---|---|\n");
-            for k in r.keys {
-                let _ = writeln!(text, "| `{}` | {} | {} |", k.key, k.default, k.about);
-            }
-            let _ = write!(
-                text,
-                "\nOverride: `thresholds: {{{}: {{{}: …}}}}` in `muster.yaml`.\n",
-                r.kind, r.keys[0].key
-            );
-        }
         let _ = writeln!(index, "| [`{}`]({}.md) | {} |", r.kind, r.kind, r.title);
-        page(format!("docs/reference/rules/{}.md", r.kind), text);
+        page(format!("docs/reference/findings/{}.md", r.kind), finding_page(&r, &books));
     }
-    page("docs/reference/rules/README.md".to_owned(), index);
+    page("docs/reference/findings/README.md".to_owned(), index);
     for s in &signatures {
         let folder = if s.kind == Kind::Probe {
             "probes"
@@ -121,6 +109,45 @@ pub fn generated() -> Result<Vec<(PathBuf, String)>, Failure> {
     schema("incident-list", crate::shapes::incident_list());
     schema("drill", crate::shapes::drill());
     Ok(out)
+}
+
+/// The page of one finding kind.
+fn finding_page(r: &muster_rules::RuleInfo, books: &[muster_runbooks::Runbook]) -> String {
+    let mut text = format!(
+        "# {}\n\n`{}`\n\n## What it means and how it is seen\n\n{}\n\nNot this: {}\n",
+        r.title, r.kind, r.about, r.ignores
+    );
+    if !r.needs.is_empty() {
+        let needs: Vec<String> = r.needs.iter().map(|n| format!("[{n}](../collectors/{n}.md)")).collect();
+        let _ = write!(
+            text,
+            "\nNeeds the collectors {}. Without them it says `unknown`, never healthy.\n",
+            needs.join(", ")
+        );
+    }
+    if !r.keys.is_empty() {
+        text.push_str("\n## Thresholds\n\n| threshold | default | meaning |\n|---|---|---|\n");
+        for k in r.keys {
+            let _ = writeln!(text, "| `{}` | {} | {} |", k.key, k.default, k.about);
+        }
+        let _ = write!(
+            text,
+            "\nOverride: `thresholds: {{{}: {{{}: …}}}}` in `muster.yaml`.\n",
+            r.kind, r.keys[0].key
+        );
+    }
+    let _ = write!(text, "\n## What to do\n\n{}\n", r.advice);
+    let answering: Vec<String> = books
+        .iter()
+        .filter(|b| b.answers.iter().any(|a| a == r.kind))
+        .map(|b| format!("[`{}`](../runbooks/{}.md)", b.id, b.id))
+        .collect();
+    if answering.is_empty() {
+        text.push_str("\nNo built-in runbook answers it.\n");
+    } else {
+        let _ = write!(text, "\nAnswered by the runbook {}.\n", answering.join(", "));
+    }
+    text
 }
 
 /// `muster docs`.

@@ -155,16 +155,71 @@ pub async fn explain(s: &Session, finding: &str, as_json: bool) -> Result<u8, Fa
         return Ok(0);
     }
     for root in answer.as_array().into_iter().flatten() {
-        print::line(format!(
-            "{} on {}",
-            field(&root["cause"], "kind").bold(),
-            field(&root["cause"], "target")
-        ));
-        for why in root["why"].as_array().into_iter().flatten() {
-            print::line(format!("  · {}", why.as_str().unwrap_or_default()));
-        }
+        told(root);
     }
     Ok(0)
+}
+
+/// One cause with its chain: what was seen, by which rule, what it explains, what was ruled out, what to do.
+fn told(root: &Value) {
+    let cause = &root["cause"];
+    print::line(format!(
+        "{} on {} · {} · since {}",
+        field(cause, "kind").bold(),
+        field(cause, "target"),
+        print::coloured(&field(cause, "severity")),
+        field(cause, "since")
+    ));
+    print::line(format!("  seen       {}", field(cause, "summary")));
+    if let Some(evidence) = cause["evidence"].as_object() {
+        let plain = evidence
+            .iter()
+            .filter(|(_, v)| !v.is_array() && !v.is_object() && !v.is_null());
+        let said: Vec<String> = plain
+            .map(|(k, _)| format!("{k} {}", field(&cause["evidence"], k)))
+            .collect();
+        if !said.is_empty() {
+            print::line(format!("             {}", said.join(", ")));
+        }
+    }
+    for symptom in root["symptoms"].as_array().into_iter().flatten() {
+        print::line(format!(
+            "  explains   {}: {}",
+            field(symptom, "kind"),
+            field(symptom, "summary")
+        ));
+    }
+    for out in cause["ruled_out"].as_array().into_iter().flatten() {
+        print::line(format!("  ruled out  {}", out.as_str().unwrap_or_default()));
+    }
+    let rule = &root["rules"][0];
+    print::line(format!("  rule       {}", field(rule, "about")));
+    if let Some(keys) = rule["thresholds"].as_object() {
+        let said: Vec<String> = keys
+            .iter()
+            .map(|(k, _)| format!("{k} {}", field(&rule["thresholds"], k)))
+            .collect();
+        print::line(format!("             with {}", said.join(", ")));
+    }
+    print::line(format!("             leaves out: {}", field(rule, "ignores")));
+    if rule["proved"].is_object() {
+        let word = if rule["proved"]["fires"] == Value::Bool(true) {
+            "found"
+        } else {
+            "did not find"
+        };
+        print::line(format!(
+            "             {word} its specimen at {}",
+            field(&rule["proved"], "at")
+        ));
+    }
+    print::line(format!("  do         {}", field(rule, "advice")));
+    match cause["remedy"]["runbook"].as_str() {
+        Some(runbook) => print::line(format!(
+            "             runbook {runbook} answers it: `muster plan {runbook}`"
+        )),
+        None => print::line("             no runbook answers it"),
+    }
 }
 
 /// `muster journal …`.

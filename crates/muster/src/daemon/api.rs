@@ -775,22 +775,17 @@ async fn trial(w: &Watch, who: &str, only: Option<&str>) -> Answer {
 fn explain(w: &Watch, asked: &str) -> Answer {
     let told = read(&w.told);
     let mut out = Vec::new();
-    for correlated in told.values() {
+    let is = |f: &muster_model::Finding| f.kind == asked || f.subject.0 == asked || f.key() == asked;
+    for (cluster, correlated) in told.iter() {
         for root in &correlated.roots {
-            let members = std::iter::once(&root.cause).chain(&root.symptoms);
-            if members
-                .clone()
-                .any(|f| f.kind == asked || f.subject.0 == asked || f.key() == asked)
-            {
-                out.push(json!({"cause": root.cause, "symptoms": root.symptoms, "why": root.why, "severity": root.severity}));
+            let members: Vec<_> = std::iter::once(&root.cause).chain(&root.symptoms).collect();
+            if members.iter().any(|f| is(f)) {
+                let rules: Vec<Value> = members.iter().map(|f| rule_of(w, cluster, f)).collect();
+                out.push(json!({"cause": root.cause, "symptoms": root.symptoms, "why": root.why, "severity": root.severity, "rules": rules}));
             }
         }
-        for f in correlated
-            .rest
-            .iter()
-            .filter(|f| f.kind == asked || f.subject.0 == asked)
-        {
-            out.push(json!({"cause": f, "symptoms": [], "why": [f.summary], "severity": Value::Null}));
+        for f in correlated.rest.iter().filter(|f| is(f)) {
+            out.push(json!({"cause": f, "symptoms": [], "why": [f.summary], "severity": Value::Null, "rules": [rule_of(w, cluster, f)]}));
         }
     }
     if out.is_empty() {
@@ -802,6 +797,27 @@ fn explain(w: &Watch, asked: &str) -> Answer {
         ));
     }
     Ok(json!(out))
+}
+
+/// Which rule found it: what it looks at, with which thresholds, what it leaves out, and when it was last proved able to fire.
+fn rule_of(w: &Watch, cluster: &str, f: &muster_model::Finding) -> Value {
+    let config = w.app.config();
+    let thresholds = config.cluster(cluster).and_then(|c| c.thresholds.0.get(&f.kind));
+    let pictures = read(&w.pictures);
+    let proved = pictures.get(cluster).and_then(|p| p.proved.as_ref());
+    let fires = proved.and_then(|(at, all)| {
+        let own = all.iter().find(|p| p.kind == f.kind)?;
+        Some(json!({"at": at, "fires": own.fires, "quiet": own.quiet}))
+    });
+    let rule = muster_rules::catalogue().into_iter().find(|r| r.kind == f.kind);
+    json!({
+        "kind": f.kind,
+        "about": rule.as_ref().map(|r| r.about),
+        "ignores": rule.as_ref().map(|r| r.ignores),
+        "advice": rule.as_ref().map(|r| r.advice),
+        "thresholds": thresholds,
+        "proved": fires,
+    })
 }
 
 /// Everything that a page shows.
