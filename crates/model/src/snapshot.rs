@@ -8,20 +8,36 @@ use serde::{Deserialize, Serialize};
 use crate::time::Time;
 
 pub mod cache;
+pub mod collations;
 pub mod counted;
 pub mod database;
+pub mod indexes;
+pub mod migrations;
+pub mod partitions;
 pub mod pooler;
 pub mod replication;
+pub mod sequences;
 pub mod server;
+pub mod shared;
+pub mod tables;
 pub mod traffic;
+pub mod widths;
 
 pub use cache::CacheView;
+pub use collations::Collation;
 pub use counted::{Before, Counted, Growth};
 pub use database::DatabaseView;
+pub use indexes::{Index, Indexes};
+pub use migrations::{Fingerprint, Ledger, Migration, MigrationState, Migrations, Untold};
+pub use partitions::{Partition, Partitioned, Partitions};
 pub use pooler::{Pool, PoolClient, PoolDatabase, PoolServer, PoolerView};
 pub use replication::{Receiver, Replication, Sender, Slot};
+pub use sequences::{Sequence, SequenceColumn, Sequences};
 pub use server::{Activity, Identity, LockWait, Locks, Reach, Role, Rung, ServerView, Session, Settings};
+pub use shared::Shared;
+pub use tables::{Table, TableGrowth, Tables};
 pub use traffic::{DatabaseCounters, Traffic};
+pub use widths::{ColumnWidth, RelationWidths, Widths};
 
 /// Something that could not be read, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

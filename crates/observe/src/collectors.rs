@@ -2,13 +2,20 @@
 
 pub mod activity;
 pub mod cache;
+pub mod collations;
 pub mod databases;
 pub mod identity;
+pub mod indexes;
 pub mod locks;
+pub mod migrations;
+pub mod partitions;
 pub mod pooler;
 pub mod replication;
+pub mod sequences;
 pub mod settings;
+pub mod tables;
 pub mod traffic;
+pub mod widths;
 
 /// A collector, for the reference.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +46,13 @@ pub fn all() -> Vec<CollectorInfo> {
         settings::INFO,
         traffic::INFO,
         databases::INFO,
+        tables::INFO,
+        indexes::INFO,
+        widths::INFO,
+        sequences::INFO,
+        partitions::INFO,
+        migrations::INFO,
+        collations::INFO,
         cache::INFO,
     ]
 }

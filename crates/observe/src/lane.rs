@@ -7,11 +7,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use muster_model::snapshot::{DatabaseView, Gap, ServerView};
+use muster_model::snapshot::{DatabaseView, Gap, Part, ServerView};
 use muster_model::{Span, Time};
 use muster_reach::{PgSession, ReachError, Server};
 
-use crate::collectors::databases;
+use crate::about::{self, About};
+use crate::collectors::sequences::Missing;
+use crate::collectors::{collations, databases, indexes, migrations, partitions, sequences, tables, widths};
 use crate::row::Offset;
 
 /// Databases that one round looks into; what is left out is said.
@@ -38,8 +40,18 @@ pub(crate) struct Slow {
     tables_at: Option<Time>,
     schema_at: Option<Time>,
     databases: Vec<DatabaseView>,
+    memory: BTreeMap<String, Remembered>,
     /// By collector, since its last run.
     gaps: BTreeMap<&'static str, Vec<Gap>>,
+}
+
+/// What collectors remember of one database from round to round.
+#[derive(Default)]
+struct Remembered {
+    tables: tables::Memory,
+    indexes: indexes::Memory,
+    partitions: partitions::Memory,
+    migrations: migrations::Memory,
 }
 
 impl Slow {
@@ -88,9 +100,22 @@ pub(crate) async fn round(server: Arc<Server>, mut slow: Slow, due: Due, now: Ti
     slow.begins(databases::INFO.name);
     if due.tables {
         slow.tables_at = Some(now);
+        for name in [tables::INFO.name, indexes::INFO.name] {
+            slow.begins(name);
+        }
     }
     if due.schema {
         slow.schema_at = Some(now);
+        let infos = [
+            &widths::INFO,
+            &sequences::INFO,
+            &partitions::INFO,
+            &migrations::INFO,
+            &collations::INFO,
+        ];
+        for info in infos {
+            slow.begins(info.name);
+        }
     }
     let look = Look { now, due, offset };
     if let Err(e) = of_server(&server, &mut slow, look).await {
@@ -101,7 +126,6 @@ pub(crate) async fn round(server: Arc<Server>, mut slow: Slow, due: Due, now: Ti
 
 /// What every slow collector is told.
 #[derive(Clone, Copy)]
-#[allow(dead_code)]
 pub(crate) struct Look {
     /// Our clock.
     pub(crate) now: Time,
@@ -117,6 +141,7 @@ async fn of_server(server: &Server, slow: &mut Slow, look: Look) -> Result<(), R
     // Collectors that one session answers for the whole server come here.
     drop(session);
     slow.databases.retain(|d| names.contains(&d.name));
+    slow.memory.retain(|name, _| names.contains(name));
     if names.len() > MOST_DATABASES {
         let reason = format!(
             "{} databases are here, and only the first {MOST_DATABASES} by name are looked into",
@@ -137,14 +162,138 @@ async fn of_database(server: &Server, slow: &mut Slow, look: Look, name: &str) -
     let session: PgSession = server.catalog(Some(name)).await?;
     let at = slow.databases.iter().position(|d| d.name == name);
     let mut view = at.map_or_else(|| DatabaseView::unread(name), |i| slow.databases.remove(i));
-    let read = inside(&session, &mut view, look).await;
+    let mut known = slow.memory.remove(name).unwrap_or_default();
+    let mut missing = Vec::new();
+    let read = inside(&session, &mut view, &mut known, look, &mut missing).await;
+    for (collector, (reason, remedy)) in missing {
+        slow.lacks(collector, server, format!("database {name}: {reason}"), remedy);
+    }
+    slow.memory.insert(name.to_owned(), known);
     let place = slow.databases.partition_point(|d| d.name.as_str() < name);
     slow.databases.insert(place, view);
     read
 }
 
-/// Collectors that look into one database.
-#[allow(clippy::unused_async)]
-async fn inside(_session: &PgSession, _view: &mut DatabaseView, _look: Look) -> Result<(), ReachError> {
+/// What collectors of one database could not read, by collector.
+type Lacking = Vec<(&'static str, Missing)>;
+
+/// Collectors that look into one database. What one of them cannot read is its own gap; only a session that ended ends the
+/// round in this database.
+async fn inside(
+    session: &PgSession,
+    view: &mut DatabaseView,
+    known: &mut Remembered,
+    look: Look,
+    lacking: &mut Lacking,
+) -> Result<(), ReachError> {
+    let Some(about) = about::read(session, look.offset).await? else {
+        return Ok(());
+    };
+    let (now, offset) = (look.now, look.offset);
+    if look.due.tables {
+        let read = tables::read(session, &about, now, offset, &mut known.tables).await;
+        keep(session, &mut view.tables, now, tables::INFO.name, read, lacking)?;
+        let read = indexes::read(session, &about, now, offset, &mut known.indexes).await;
+        keep(session, &mut view.indexes, now, indexes::INFO.name, read, lacking)?;
+    }
+    if look.due.schema {
+        let read = collations::read(session).await;
+        keep(
+            session,
+            &mut view.collations,
+            now,
+            collations::INFO.name,
+            read,
+            lacking,
+        )?;
+        schema(session, &about, view, known, look, lacking).await?;
+    }
     Ok(())
+}
+
+/// What is the same on every server of a cluster, or means nothing on a standby: read where it is written.
+async fn schema(
+    session: &PgSession,
+    about: &About,
+    view: &mut DatabaseView,
+    known: &mut Remembered,
+    look: Look,
+    lacking: &mut Lacking,
+) -> Result<(), ReachError> {
+    if about.standby {
+        view.widths = None;
+        view.sequences = None;
+        view.partitions = None;
+        view.migrations = None;
+        return Ok(());
+    }
+    let (now, offset) = (look.now, look.offset);
+    let read = partitions::read(session, about, now, &mut known.partitions).await;
+    keep(
+        session,
+        &mut view.partitions,
+        now,
+        partitions::INFO.name,
+        read,
+        lacking,
+    )?;
+    let read = sequences::read(session).await;
+    let read = noting(sequences::INFO.name, read, lacking);
+    keep(
+        session,
+        &mut view.sequences,
+        now,
+        sequences::INFO.name,
+        read,
+        lacking,
+    )?;
+    let read = widths::read(session, about, offset).await;
+    let read = noting(
+        widths::INFO.name,
+        read.map(|(v, m)| (v, m.into_iter().collect())),
+        lacking,
+    );
+    keep(session, &mut view.widths, now, widths::INFO.name, read, lacking)?;
+    let read = migrations::read(session, now, offset, &mut known.migrations).await;
+    let read = noting(migrations::INFO.name, read, lacking);
+    keep(
+        session,
+        &mut view.migrations,
+        now,
+        migrations::INFO.name,
+        read,
+        lacking,
+    )
+}
+
+/// Notes what was missing beside what was read.
+fn noting<T>(
+    collector: &'static str,
+    read: Result<(T, Vec<Missing>), ReachError>,
+    lacking: &mut Lacking,
+) -> Result<T, ReachError> {
+    let (value, missing) = read?;
+    lacking.extend(missing.into_iter().map(|m| (collector, m)));
+    Ok(value)
+}
+
+/// Keeps what was read. What was not leaves the part of before with its age, and a gap.
+fn keep<T>(
+    session: &PgSession,
+    part: &mut Option<Part<T>>,
+    now: Time,
+    collector: &'static str,
+    read: Result<T, ReachError>,
+    lacking: &mut Lacking,
+) -> Result<(), ReachError> {
+    match read {
+        Ok(value) => {
+            *part = Some(Part { taken_at: now, value });
+            Ok(())
+        }
+        Err(e) => {
+            lacking.push((collector, (e.reason.clone(), Some(e.remedy()))));
+            if session.is_closed() { Err(e) } else { Ok(()) }
+        }
+    }
 }

@@ -37,3 +37,8 @@ pub(crate) fn lsn(row: &Row, column: &str) -> Option<u64> {
 pub(crate) fn count(row: &Row, column: &str) -> u64 {
     row.get::<_, Option<i64>>(column).map_or(0, i64::unsigned_abs)
 }
+
+/// An oid, sent as a number.
+pub(crate) fn oid(row: &Row, column: &str) -> u32 {
+    u32::try_from(row.get::<_, i64>(column)).unwrap_or(0)
+}

@@ -22,7 +22,7 @@ pub use error::ReachError;
 pub use meter::Meter;
 pub use pooler::{Pooler, Show};
 pub use server::Server;
-pub use session::{Capability, PgSession};
+pub use session::{Capability, PgSession, quoted};
 
 /// One enrolled cluster.
 pub struct Cluster {

@@ -205,6 +205,19 @@ impl PgSession {
         Ok(answer)
     }
 
+    /// Rows of a statement that was made from a static one for the names of users' objects, which no parameter can carry. Every
+    /// name in it went through [`quoted`]. It is not kept prepared.
+    ///
+    /// # Errors
+    /// As [`Self::query`].
+    pub async fn query_made(&self, sql: &str) -> Result<Vec<Row>, ReachError> {
+        let began = Instant::now();
+        let work = self.live.client.query(sql, &[]);
+        let answer = self.within(self.limits.deadline(), work).await?;
+        self.meter.add(answer.len(), began.elapsed());
+        Ok(answer)
+    }
+
     async fn simple(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>, ReachError> {
         let began = Instant::now();
         let answer = self
@@ -231,6 +244,12 @@ impl PgSession {
             }
         }
     }
+}
+
+/// An identifier as SQL text, for [`PgSession::query_made`].
+#[must_use]
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// Opens a connection and its task, for sessions and consoles alike.

@@ -4,7 +4,7 @@ use muster_model::snapshot::Role;
 use muster_model::{Finding, IncidentSeverity, Severity, Snapshot};
 
 /// `(root, symptom, where)`: the root explains the symptom.
-const EXPLAINS: [(&str, &str, Where); 22] = [
+const EXPLAINS: &[(&str, &str, Where)] = &[
     ("connections.leak", "pool.exhausted", Where::Same),
     ("connections.leak", "locks.idle_in_transaction", Where::Cluster),
     ("connections.leak", "connections.saturated", Where::Cluster),
@@ -27,6 +27,31 @@ const EXPLAINS: [(&str, &str, Where); 22] = [
     ("server.down", "muster.blind", Where::Same),
     ("replication.paused", "replication.lagging", Where::Same),
     ("connections.saturated", "muster.blind", Where::Same),
+    ("partition.missing", "partition.default_rows", Where::Subject),
+    ("partition.gap", "partition.default_rows", Where::Subject),
+    ("partition.missing", "app.error_rate", Where::Cluster),
+    ("partition.gap", "app.error_rate", Where::Cluster),
+    ("sequence.behind", "app.error_rate", Where::Cluster),
+    ("sequence.exhausted", "app.error_rate", Where::Cluster),
+    ("sequence.exhausted", "sequence.behind", Where::Subject),
+    ("vacuum.xmin_holder", "table.bloat", Where::Cluster),
+    ("vacuum.xmin_holder", "index.bloat", Where::Cluster),
+    ("vacuum.disabled", "table.bloat", Where::Same),
+    ("vacuum.disabled", "index.bloat", Where::Same),
+    ("vacuum.starved", "table.bloat", Where::Same),
+    ("vacuum.starved", "index.bloat", Where::Same),
+    ("vacuum.disabled", "query.stale_statistics", Where::Same),
+    ("vacuum.starved", "query.stale_statistics", Where::Same),
+    ("query.stale_statistics", "query.regression", Where::Same),
+    ("query.stale_statistics", "query.slow", Where::Same),
+    ("index.invalid", "query.slow", Where::Same),
+    ("table.bloat", "query.slow", Where::Same),
+    ("table.growth", "disk.data_filling", Where::Same),
+    ("migration.failed", "migration.behind", Where::Same),
+    ("migration.failed", "migration.drift", Where::Same),
+    ("migration.failed", "index.invalid", Where::Same),
+    ("migration.failed", "app.error_rate", Where::Cluster),
+    ("data.collation_mismatch", "data.index_corruption", Where::Same),
 ];
 
 /// Where the symptom must be.
@@ -34,6 +59,8 @@ const EXPLAINS: [(&str, &str, Where); 22] = [
 enum Where {
     /// At the same target.
     Same,
+    /// About the same thing at the same target.
+    Subject,
     /// Anywhere in the cluster.
     Cluster,
     /// At the server that is down; when that is the primary, anywhere.
@@ -145,6 +172,7 @@ fn explains(snapshot: &Snapshot, root: &Finding, symptom: &Finding) -> bool {
         .filter(|(r, s, _)| *r == root.kind && *s == symptom.kind)
         .any(|(_, _, place)| match place {
             Where::Same => root.target == symptom.target,
+            Where::Subject => root.target == symptom.target && root.subject == symptom.subject,
             Where::Cluster => true,
             Where::DownHere => root.target == symptom.target || primary_down(root),
             Where::PrimaryDown => primary_down(root),

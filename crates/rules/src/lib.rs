@@ -3,12 +3,16 @@
 //! A rule is `(previous state, Snapshot, Thresholds) -> (state, findings)`. What a rule needs and does not get is
 //! `unknown`, never healthy. `now` is the Snapshot's `taken_at`.
 
+mod bloat;
+mod bloated;
 pub mod correlate;
 pub mod defaults;
+mod inside;
 pub mod judge;
 mod pools;
 pub mod rules;
 pub mod selftest;
+mod sizes;
 mod standbys;
 
 pub use correlate::{Correlated, Root, correlate};

@@ -7,18 +7,35 @@ use crate::judge::Context;
 
 mod connections_leak;
 mod connections_saturated;
+mod data_collation_mismatch;
+mod index_bloat;
+mod index_invalid;
+mod index_redundant;
 mod locks_blocking_chain;
 mod locks_ddl_queue;
 mod locks_deadlocks;
 mod locks_idle_in_transaction;
+mod migration_behind;
+mod migration_drift;
+mod migration_failed;
 mod muster_blind;
+mod partition_default_rows;
+mod partition_gap;
+mod partition_missing;
+mod partition_oversized;
+mod partition_retention_due;
 mod pool_exhausted;
 mod pool_slow_server;
 mod pool_too_small;
+mod query_stale_statistics;
 mod replication_broken;
 mod replication_lagging;
 mod replication_paused;
+mod sequence_behind;
+mod sequence_exhausted;
 mod server_down;
+mod table_bloat;
+mod table_growth;
 
 /// A threshold of a rule.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +105,23 @@ pub(crate) const ALL: &[Rule] = &[
     replication_broken::rule,
     replication_paused::rule,
     replication_lagging::rule,
+    index_invalid::rule,
+    index_redundant::rule,
+    query_stale_statistics::rule,
+    sequence_behind::rule,
+    sequence_exhausted::rule,
+    partition_missing::rule,
+    partition_gap::rule,
+    partition_default_rows::rule,
+    partition_oversized::rule,
+    partition_retention_due::rule,
+    table_bloat::rule,
+    index_bloat::rule,
+    table_growth::rule,
+    migration_failed::rule,
+    migration_behind::rule,
+    migration_drift::rule,
+    data_collation_mismatch::rule,
     muster_blind::rule,
 ];
 
@@ -97,18 +131,35 @@ pub fn catalogue() -> Vec<RuleInfo> {
     vec![
         connections_leak::INFO,
         connections_saturated::INFO,
+        data_collation_mismatch::INFO,
+        index_bloat::INFO,
+        index_invalid::INFO,
+        index_redundant::INFO,
         locks_blocking_chain::INFO,
         locks_ddl_queue::INFO,
         locks_deadlocks::INFO,
         locks_idle_in_transaction::INFO,
+        migration_behind::INFO,
+        migration_drift::INFO,
+        migration_failed::INFO,
         muster_blind::INFO,
+        partition_default_rows::INFO,
+        partition_gap::INFO,
+        partition_missing::INFO,
+        partition_oversized::INFO,
+        partition_retention_due::INFO,
         pool_exhausted::INFO,
         pool_slow_server::INFO,
         pool_too_small::INFO,
+        query_stale_statistics::INFO,
         replication_broken::INFO,
         replication_lagging::INFO,
         replication_paused::INFO,
+        sequence_behind::INFO,
+        sequence_exhausted::INFO,
         server_down::INFO,
+        table_bloat::INFO,
+        table_growth::INFO,
     ]
 }
 

@@ -2,11 +2,34 @@
 
 use serde::{Deserialize, Serialize};
 
-/// One database of a server.
+use super::{Collation, Indexes, Migrations, Part, Partitions, Sequences, Shared, Tables, Widths};
+
+/// One database of a server. Parts are shared between Snapshots: they change only when their collector runs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct DatabaseView {
     /// Name.
     pub name: String,
+    /// Tables.
+    #[serde(default)]
+    pub tables: Option<Part<Shared<Tables>>>,
+    /// Indexes.
+    #[serde(default)]
+    pub indexes: Option<Part<Shared<Indexes>>>,
+    /// Widths of rows, for estimates of bloat; of a primary only.
+    #[serde(default)]
+    pub widths: Option<Part<Shared<Widths>>>,
+    /// Sequences; of a primary only.
+    #[serde(default)]
+    pub sequences: Option<Part<Shared<Sequences>>>,
+    /// Partitions; of a primary only.
+    #[serde(default)]
+    pub partitions: Option<Part<Shared<Partitions>>>,
+    /// Migration ledgers; of a primary only.
+    #[serde(default)]
+    pub migrations: Option<Part<Shared<Migrations>>>,
+    /// Collations.
+    #[serde(default)]
+    pub collations: Option<Part<Shared<Vec<Collation>>>>,
 }
 
 impl DatabaseView {
@@ -15,6 +38,7 @@ impl DatabaseView {
     pub fn unread(name: &str) -> Self {
         Self {
             name: name.to_owned(),
+            ..Self::default()
         }
     }
 }

@@ -1,0 +1,1 @@
+SELECT pg_catalog.max({column})::int8 AS highest FROM {table}

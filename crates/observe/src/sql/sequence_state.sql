@@ -1,0 +1,1 @@
+SELECT last_value AS value, is_called FROM {sequence}
