@@ -8,20 +8,30 @@ use serde::{Deserialize, Serialize};
 use crate::time::Time;
 
 pub mod cache;
+pub mod conflicts;
 pub mod counted;
 pub mod database;
+pub mod files;
+pub mod login;
 pub mod pooler;
 pub mod replication;
 pub mod server;
+pub mod subscription;
 pub mod traffic;
+pub mod wal;
 
 pub use cache::CacheView;
+pub use conflicts::{ConflictCounters, Conflicts};
 pub use counted::{Before, Counted, Growth};
 pub use database::DatabaseView;
+pub use files::{BadLine, Files, ScopedSetting};
+pub use login::{Certificate, LoginView, OwnCost};
 pub use pooler::{Pool, PoolClient, PoolDatabase, PoolServer, PoolerView};
 pub use replication::{Receiver, Replication, Sender, Slot};
 pub use server::{Activity, Identity, LockWait, Locks, Reach, Role, Rung, ServerView, Session, Settings};
+pub use subscription::{Subscription, SubscriptionErrors};
 pub use traffic::{DatabaseCounters, Traffic};
+pub use wal::{Wal, WalCounters};
 
 /// Something that could not be read, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

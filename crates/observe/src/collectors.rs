@@ -2,13 +2,18 @@
 
 pub mod activity;
 pub mod cache;
+pub mod certificate;
+pub mod conflicts;
 pub mod databases;
+pub mod files;
 pub mod identity;
 pub mod locks;
+pub mod login;
 pub mod pooler;
 pub mod replication;
 pub mod settings;
 pub mod traffic;
+pub mod wal;
 
 /// A collector, for the reference.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +44,11 @@ pub fn all() -> Vec<CollectorInfo> {
         settings::INFO,
         traffic::INFO,
         databases::INFO,
+        wal::INFO,
+        conflicts::INFO,
+        login::INFO,
+        files::INFO,
+        certificate::INFO,
         cache::INFO,
     ]
 }

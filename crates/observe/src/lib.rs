@@ -4,6 +4,7 @@
 //! signal or alter, and no statement here does.
 
 pub mod collectors;
+mod expense;
 mod lane;
 pub mod pass;
 mod ring;

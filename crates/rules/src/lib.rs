@@ -7,8 +7,10 @@ pub mod correlate;
 pub mod defaults;
 pub mod judge;
 mod pools;
+mod reachability;
 pub mod rules;
 pub mod selftest;
+mod size;
 mod standbys;
 
 pub use correlate::{Correlated, Root, correlate};

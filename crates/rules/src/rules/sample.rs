@@ -56,6 +56,7 @@ pub(super) fn server(name: &str) -> ServerView {
     });
     s.locks = part(Locks::default());
     s.traffic = part(vec![]);
+    wal::fill(&mut s);
     s
 }
 
@@ -150,7 +151,7 @@ pub(super) fn pooled(waiting: u32, maxwait_ms: u64, state: &str, age_ms: i64) ->
 }
 
 /// A primary and a standby that is `idle`, `broken`, `paused` or `lagging`.
-pub(super) fn replicated(how: &str) -> Snapshot {
+pub(crate) fn replicated(how: &str) -> Snapshot {
     let mut s = snapshot();
     let (mut a, mut b) = (server("a"), server("bb"));
     b.name = "b".into();
@@ -331,3 +332,5 @@ pub(super) fn watched(s: &Snapshot, seconds: usize) -> Vec<String> {
 pub(super) fn kinds(j: &Judgement) -> Vec<&str> {
     j.findings.iter().map(|f| f.kind.as_str()).collect()
 }
+
+pub(super) mod wal;
