@@ -9,9 +9,12 @@ use crate::time::Time;
 
 pub mod cache;
 pub mod collations;
+pub mod conflicts;
 pub mod counted;
 pub mod database;
+pub mod files;
 pub mod indexes;
+pub mod login;
 pub mod migrations;
 pub mod partitions;
 pub mod pooler;
@@ -30,13 +33,21 @@ pub use database::DatabaseView;
 pub use indexes::{Index, Indexes};
 pub use migrations::{Fingerprint, Ledger, Migration, MigrationState, Migrations, Untold};
 pub use partitions::{Partition, Partitioned, Partitions};
+pub mod subscription;
+pub mod wal;
+
+pub use conflicts::{ConflictCounters, Conflicts};
+pub use files::{BadLine, Files, ScopedSetting};
+pub use login::{Certificate, LoginView, OwnCost};
 pub use pooler::{Pool, PoolClient, PoolDatabase, PoolServer, PoolerView};
 pub use replication::{Receiver, Replication, Sender, Slot};
 pub use sequences::{Sequence, SequenceColumn, Sequences};
 pub use server::{Activity, Identity, LockWait, Locks, Reach, Role, Rung, ServerView, Session, Settings};
 pub use shared::Shared;
+pub use subscription::{Subscription, SubscriptionErrors};
 pub use tables::{Table, TableGrowth, Tables};
 pub use traffic::{DatabaseCounters, Traffic};
+pub use wal::{Wal, WalCounters};
 pub use widths::{ColumnWidth, RelationWidths, Widths};
 
 /// Something that could not be read, and why.

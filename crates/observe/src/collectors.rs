@@ -2,11 +2,15 @@
 
 pub mod activity;
 pub mod cache;
+pub mod certificate;
 pub mod collations;
+pub mod conflicts;
 pub mod databases;
+pub mod files;
 pub mod identity;
 pub mod indexes;
 pub mod locks;
+pub mod login;
 pub mod migrations;
 pub mod partitions;
 pub mod pooler;
@@ -15,6 +19,7 @@ pub mod sequences;
 pub mod settings;
 pub mod tables;
 pub mod traffic;
+pub mod wal;
 pub mod widths;
 
 /// A collector, for the reference.
@@ -53,6 +58,11 @@ pub fn all() -> Vec<CollectorInfo> {
         partitions::INFO,
         migrations::INFO,
         collations::INFO,
+        wal::INFO,
+        conflicts::INFO,
+        login::INFO,
+        files::INFO,
+        certificate::INFO,
         cache::INFO,
     ]
 }

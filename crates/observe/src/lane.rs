@@ -7,13 +7,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use muster_model::snapshot::{DatabaseView, Gap, Part, ServerView};
+use muster_model::snapshot::{Certificate, DatabaseView, Files, Gap, Part, ServerView};
 use muster_model::{Span, Time};
 use muster_reach::{PgSession, ReachError, Server};
 
 use crate::about::{self, About};
 use crate::collectors::sequences::Missing;
-use crate::collectors::{collations, databases, indexes, migrations, partitions, sequences, tables, widths};
+use crate::collectors::{
+    certificate, collations, databases, files, indexes, migrations, partitions, sequences, tables, widths,
+};
 use crate::row::Offset;
 
 /// Databases that one round looks into; what is left out is said.
@@ -41,6 +43,8 @@ pub(crate) struct Slow {
     schema_at: Option<Time>,
     databases: Vec<DatabaseView>,
     memory: BTreeMap<String, Remembered>,
+    files: Option<Part<Files>>,
+    certificate: Option<Part<Certificate>>,
     /// By collector, since its last run.
     gaps: BTreeMap<&'static str, Vec<Gap>>,
 }
@@ -69,6 +73,8 @@ impl Slow {
     /// Puts what is known into a view of the server.
     pub(crate) fn show(&self, view: &mut ServerView) {
         view.databases.clone_from(&self.databases);
+        view.files.clone_from(&self.files);
+        view.certificate.clone_from(&self.certificate);
     }
 
     /// What could not be read.
@@ -139,6 +145,25 @@ async fn of_server(server: &Server, slow: &mut Slow, look: Look) -> Result<(), R
     let session = server.catalog(None).await?;
     let names = databases::read(&session).await?;
     // Collectors that one session answers for the whole server come here.
+    if look.due.schema {
+        slow.certificate = Some(Part {
+            taken_at: look.now,
+            value: certificate::read(&session),
+        });
+        slow.begins(files::INFO.name);
+        match files::read(&session).await {
+            Ok((value, lacking)) => {
+                slow.files = Some(Part {
+                    taken_at: look.now,
+                    value,
+                });
+                for (reason, remedy) in lacking {
+                    slow.lacks(files::INFO.name, server, reason, Some(remedy));
+                }
+            }
+            Err(e) => slow.lacks(files::INFO.name, server, e.reason.clone(), Some(e.remedy())),
+        }
+    }
     drop(session);
     slow.databases.retain(|d| names.contains(&d.name));
     slow.memory.retain(|name, _| names.contains(name));

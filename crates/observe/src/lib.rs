@@ -5,6 +5,7 @@
 
 mod about;
 pub mod collectors;
+mod expense;
 mod lane;
 pub mod pass;
 mod ring;

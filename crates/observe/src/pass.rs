@@ -10,7 +10,10 @@ use muster_reach::{Cache, Cluster, Pooler, ReachError, Server};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-use crate::collectors::{activity, cache, identity, locks, pooler, replication, settings, traffic};
+use crate::collectors::{
+    activity, cache, conflicts, identity, locks, login, pooler, replication, settings, traffic, wal,
+};
+use crate::expense;
 use crate::lane::{self, Slow};
 use crate::row::Offset;
 
@@ -64,12 +67,39 @@ struct ServerMemory {
     offset: Offset,
     names: locks::Names,
     traffic: traffic::Memory,
+    wal: wal::Memory,
+    conflicts: conflicts::Memory,
+    spent: expense::Memory,
     slow: Slow,
     slow_gaps: Vec<Gap>,
     round: Option<JoinHandle<Slow>>,
 }
 
 impl ServerMemory {
+    /// What one collector read. A server that refuses it its statement has refused nobody else theirs: that is a Gap. A session
+    /// that is gone ends the pass.
+    fn part<T>(
+        &mut self,
+        server: &Server,
+        collector: &str,
+        read: Result<T, ReachError>,
+    ) -> Result<Option<T>, ReachError> {
+        self.gaps.retain(|g| g.collector != collector);
+        match read {
+            Ok(value) => Ok(Some(value)),
+            Err(e) if refused(&e) => {
+                self.gaps.push(Gap {
+                    collector: collector.to_owned(),
+                    target: server.address.clone(),
+                    reason: e.reason.clone(),
+                    remedy: Some(e.remedy()),
+                });
+                Ok(None)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
     fn shows(&mut self, view: &mut ServerView) {
         self.slow.show(view);
         self.slow_gaps = self.slow.gaps().cloned().collect();
@@ -199,6 +229,8 @@ impl Observer {
                 view.locks = None;
                 view.replication = None;
                 view.traffic = None;
+                view.wal = None;
+                view.login = None;
                 known.gaps = vec![Gap {
                     collector: "activity".to_owned(),
                     target: server.address.clone(),
@@ -207,6 +239,7 @@ impl Observer {
                 }];
             }
         }
+        view.cost = Some(known.spent.sum_up(now, server.meter()));
         known.view = Some(view);
         (server.address.clone(), known)
     }
@@ -254,7 +287,11 @@ impl Observer {
                 self.cadence.replication,
             )
         {
-            let (value, gaps) = replication::read(&session, &server.address, role, offset).await?;
+            let (mut value, gaps) = replication::read(&session, &server.address, role, offset).await?;
+            let read = conflicts::read(&session, role, now, &mut known.conflicts).await;
+            value.conflicts = known.part(server, conflicts::INFO.name, read)?;
+            let read = conflicts::subscriptions(&session, role, now, &mut known.conflicts).await;
+            value.subscriptions = known.part(server, "subscriptions", read)?;
             known.gaps.retain(|g| g.collector != "replication");
             known.gaps.extend(gaps);
             view.replication = Some(Part { taken_at: now, value });
@@ -265,6 +302,19 @@ impl Observer {
         ) {
             let value = traffic::read(&session, now, offset, &mut known.traffic).await?;
             view.traffic = Some(Part { taken_at: now, value });
+        }
+        if due(view.wal.as_ref().map(|p| p.taken_at), self.cadence.replication) {
+            let read = wal::read(&session, now, offset, &mut known.wal).await;
+            let value = known.part(server, wal::INFO.name, read)?.flatten();
+            view.wal = value.map(|value| Part { taken_at: now, value });
+        }
+        if due(view.login.as_ref().map(|p| p.taken_at), self.cadence.replication) {
+            let read = login::read(&session, server.acting_user()).await;
+            let value = known.part(server, login::INFO.name, read)?;
+            if value.as_ref().is_some_and(|v| login::outdated(&session, v)) {
+                server.renew().await;
+            }
+            view.login = value.map(|value| Part { taken_at: now, value });
         }
         if due(view.settings.as_ref().map(|p| p.taken_at), self.cadence.settings) {
             view.settings = Some(Part {
@@ -419,6 +469,16 @@ impl Observer {
         memory.insert(cache.address.clone(), (view.clone(), now));
         (view, gap)
     }
+}
+
+/// The server answered, and its answer was no. A statement that our own limit ended is one of these; a session that ended,
+/// or gave no answer at all, is not.
+fn refused(e: &ReachError) -> bool {
+    e.sqlstate.is_some()
+        && matches!(
+            e.trouble,
+            Trouble::Statement | Trouble::Privilege | Trouble::Timeout
+        )
 }
 
 fn unreachable_as(e: &ReachError, misses: u32, since: Time) -> Reach {

@@ -118,6 +118,10 @@ impl ReachError {
             Trouble::Tls => Some(Rung::Tls),
             Trouble::Auth | Trouble::RoleLimit | Trouble::Login => Some(Rung::Auth),
             Trouble::Database => Some(Rung::Database),
+            // CONNECT is missing; in any other database the login would work.
+            Trouble::Privilege if self.reason.contains("permission denied for database") => {
+                Some(Rung::Database)
+            }
             Trouble::Timeout | Trouble::Closed => Some(Rung::Query),
             _ => None,
         }

@@ -4,6 +4,7 @@
 //! observes and one that acts a server, because with all slots full nobody can log in again.
 
 pub mod cache;
+mod certificate;
 pub mod config;
 pub mod error;
 pub mod login;

@@ -133,7 +133,7 @@ impl Pooler {
             return Ok(console.clone());
         }
         let ready = login::ready(&self.address, &self.login, "muster/observe", self.limits.connect)?;
-        let (client, task) = open(&self.address, &ready, &self.limits).await?;
+        let (client, task, _) = open(&self.address, &ready, &self.limits).await?;
         let console = Arc::new(Console { client, task });
         *slot = Some(console.clone());
         Ok(console)

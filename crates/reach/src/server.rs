@@ -33,6 +33,7 @@ pub struct Server {
     pub endpoint: String,
     observe: Login,
     act: Option<Login>,
+    acting_user: Option<String>,
     limits: Limits,
     meter: Arc<Meter>,
     observing: Mutex<Slot>,
@@ -44,9 +45,14 @@ impl Server {
         let endpoint = login::ready(&config.address, &config.observe, "", limits.connect)
             .map(|r| login::endpoint(&r.config))
             .unwrap_or_default();
+        let acting_user = config.act.as_ref().and_then(|act| {
+            let ready = login::ready(&config.address, act, "", limits.connect).ok()?;
+            ready.config.get_user().map(str::to_owned)
+        });
         Self {
             name: config.name,
             address: config.address,
+            acting_user,
             endpoint,
             observe: config.observe,
             act: config.act,
@@ -61,6 +67,17 @@ impl Server {
     #[must_use]
     pub fn can_act(&self) -> bool {
         self.act.is_some()
+    }
+
+    /// The user that acts, when there is one and its login can be read.
+    #[must_use]
+    pub fn acting_user(&self) -> Option<&str> {
+        self.acting_user.as_deref()
+    }
+
+    /// Ends the reserved observing session: the next use logs in anew, and reads anew what it may do.
+    pub async fn renew(&self) {
+        self.observing.lock().await.session = None;
     }
 
     /// What reaching it cost so far.

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use muster_model::Time;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
 
+use crate::certificate;
 use crate::config::{Limits, Login};
 use crate::error::{ReachError, Trouble};
 use crate::login::{self, Ready};
@@ -55,6 +57,7 @@ pub(crate) struct Live {
     statements: Mutex<HashMap<&'static str, Statement>>,
     pub(crate) capability: Capability,
     given_up: AtomicBool,
+    shown: tls::Shown,
 }
 
 impl Drop for Live {
@@ -116,7 +119,7 @@ impl PgSession {
         limits: &Limits,
         meter: Arc<Meter>,
     ) -> Result<Self, ReachError> {
-        let (client, task) = open(target, ready, limits).await?;
+        let (client, task, shown) = open(target, ready, limits).await?;
         let mut session = Self {
             live: Arc::new(Live {
                 client,
@@ -124,6 +127,7 @@ impl PgSession {
                 statements: Mutex::new(HashMap::new()),
                 capability: Capability::default(),
                 given_up: AtomicBool::new(false),
+                shown,
             }),
             target: target.to_owned(),
             limits: limits.clone(),
@@ -156,6 +160,18 @@ impl PgSession {
     #[must_use]
     pub fn capability(&self) -> &Capability {
         &self.live.capability
+    }
+
+    /// Whether it is encrypted.
+    #[must_use]
+    pub fn encrypted(&self) -> bool {
+        self.live.shown.get().is_some()
+    }
+
+    /// The last moment at which the certificate is valid that the server showed when this session began.
+    #[must_use]
+    pub fn certificate_expires(&self) -> Option<Time> {
+        self.live.shown.get().and_then(|der| certificate::not_after(der))
     }
 
     /// Whether the connection is gone.
@@ -257,8 +273,8 @@ pub(crate) async fn open(
     target: &str,
     ready: &Ready,
     limits: &Limits,
-) -> Result<(Client, JoinHandle<()>), ReachError> {
-    let connector = tls::connector(target, ready)?;
+) -> Result<(Client, JoinHandle<()>, tls::Shown), ReachError> {
+    let (connector, shown) = tls::connector(target, ready)?;
     let connecting = ready.config.connect(connector);
     // Login on a loaded server may take longer than the connect itself.
     let deadline = limits.connect + limits.connect;
@@ -276,7 +292,7 @@ pub(crate) async fn open(
             tracing::debug!(target_address = %name, error = %e, "session ended");
         }
     });
-    Ok((client, task))
+    Ok((client, task, shown))
 }
 
 fn read_capability(row: &Row) -> Capability {

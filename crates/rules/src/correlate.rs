@@ -52,6 +52,54 @@ const EXPLAINS: &[(&str, &str, Where)] = &[
     ("migration.failed", "index.invalid", Where::Same),
     ("migration.failed", "app.error_rate", Where::Cluster),
     ("data.collation_mismatch", "data.index_corruption", Where::Same),
+    ("server.down", "server.role_changed", Where::PrimaryDown),
+    ("server.down", "replication.sync_stalled", Where::Cluster),
+    ("server.restarting", "replication.broken", Where::DownHere),
+    ("server.restarting", "replication.lagging", Where::DownHere),
+    ("server.restarting", "replication.sync_stalled", Where::Cluster),
+    ("server.restarting", "pool.exhausted", Where::PrimaryDown),
+    ("server.restarting", "pool.too_small", Where::PrimaryDown),
+    ("server.restarting", "pool.slow_server", Where::PrimaryDown),
+    ("server.restarting", "muster.blind", Where::Same),
+    ("server.split_brain", "server.role_changed", Where::Cluster),
+    ("server.split_brain", "replication.broken", Where::Cluster),
+    ("server.split_brain", "replication.lagging", Where::Cluster),
+    ("replication.slot_lost", "replication.broken", Where::SameSlot),
+    (
+        "replication.slot_lost",
+        "replication.logical_stalled",
+        Where::SameSlot,
+    ),
+    ("replication.broken", "wal.slot_retention", Where::SameSlot),
+    (
+        "replication.logical_stalled",
+        "wal.slot_retention",
+        Where::SameSlot,
+    ),
+    ("wal.slot_retention", "disk.wal_filling", Where::Same),
+    ("wal.slot_retention", "disk.wal_full", Where::Same),
+    ("wal.slot_retention", "disk.data_filling", Where::Same),
+    ("wal.slot_retention", "disk.data_full", Where::Same),
+    ("wal.archive_failing", "disk.wal_filling", Where::Same),
+    ("wal.archive_failing", "disk.wal_full", Where::Same),
+    ("wal.archive_failing", "disk.data_filling", Where::Same),
+    ("wal.archive_failing", "disk.data_full", Where::Same),
+    ("wal.archive_failing", "backup.wal_gap", Where::Cluster),
+    ("replication.broken", "replication.sync_stalled", Where::Cluster),
+    ("replication.sync_stalled", "transactions.long", Where::Same),
+    ("replication.sync_stalled", "locks.blocking_chain", Where::Same),
+    ("replication.sync_stalled", "connections.saturated", Where::Same),
+    ("replication.sync_stalled", "pool.slow_server", Where::Cluster),
+    ("replication.sync_stalled", "pool.exhausted", Where::Cluster),
+    ("settings.standby_too_low", "replication.paused", Where::Same),
+    ("settings.standby_too_low", "replication.broken", Where::Same),
+    ("settings.invalid", "server.start_refused", Where::Same),
+    ("access.rules_invalid", "server.start_refused", Where::Same),
+    ("access.certificate_expiring", "access.unreachable", Where::Same),
+    ("access.privilege_lost", "muster.blind", Where::Same),
+    ("access.unreachable", "muster.blind", Where::Same),
+    ("access.database_missing", "muster.blind", Where::Same),
+    ("access.database_missing", "pool.login_failing", Where::Cluster),
 ];
 
 /// Where the symptom must be.
@@ -67,6 +115,8 @@ enum Where {
     DownHere,
     /// Anywhere, when the primary is down.
     PrimaryDown,
+    /// Anywhere in the cluster, when both name the same slot.
+    SameSlot,
 }
 
 /// A cause with what it explains.
@@ -159,7 +209,8 @@ pub fn correlate(snapshot: &Snapshot, findings: &[Finding]) -> Correlated {
 }
 
 fn explains(snapshot: &Snapshot, root: &Finding, symptom: &Finding) -> bool {
-    if root.key() == symptom.key() || root.pending {
+    // What is only worth knowing is never a root: what it explained would be told nowhere.
+    if root.key() == symptom.key() || root.pending || root.severity == Severity::Info {
         return false;
     }
     let primary_down = |f: &Finding| {
@@ -176,15 +227,37 @@ fn explains(snapshot: &Snapshot, root: &Finding, symptom: &Finding) -> bool {
             Where::Cluster => true,
             Where::DownHere => root.target == symptom.target || primary_down(root),
             Where::PrimaryDown => primary_down(root),
+            Where::SameSlot => {
+                let slot = |f: &Finding| {
+                    f.evidence
+                        .get("slot")
+                        .and_then(serde_json::Value::as_str)
+                        .map(str::to_owned)
+                };
+                slot(root).is_some_and(|s| !s.is_empty() && slot(symptom) == Some(s))
+            }
         })
 }
 
-/// Directly, or through another symptom.
+/// Directly, or through other symptoms, however many.
 fn reaches(snapshot: &Snapshot, all: &[Finding], root: &Finding, symptom: &Finding) -> bool {
-    explains(snapshot, root, symptom)
-        || all.iter().any(|m| {
-            explains(snapshot, root, m) && explains(snapshot, m, symptom) && m.key() != symptom.key()
-        })
+    if root.key() == symptom.key() {
+        return false;
+    }
+    let mut reached: Vec<&Finding> = vec![root];
+    let mut at = 0;
+    while let Some(&from) = reached.get(at) {
+        if explains(snapshot, from, symptom) {
+            return true;
+        }
+        for next in all {
+            if explains(snapshot, from, next) && !reached.iter().any(|r| r.key() == next.key()) {
+                reached.push(next);
+            }
+        }
+        at += 1;
+    }
+    false
 }
 
 /// P0: writes unavailable. P1: degraded, or redundancy lost. P2: the rest.
@@ -193,7 +266,11 @@ fn severity(snapshot: &Snapshot, cause: &Finding) -> IncidentSeverity {
         .server(&cause.target)
         .is_some_and(|s| s.role() == Some(Role::Primary));
     match cause.kind.as_str() {
-        "server.down" if primary => IncidentSeverity::P0,
+        "server.down" | "server.restarting" if primary => IncidentSeverity::P0,
+        // Two that take writes: what one of them takes is lost.
+        "server.split_brain" => IncidentSeverity::P0,
+        // Commits wait for ever.
+        "replication.sync_stalled" if cause.severity == Severity::Critical => IncidentSeverity::P0,
         "connections.saturated"
             if cause.evidence.get("full").and_then(serde_json::Value::as_bool) == Some(true) =>
         {

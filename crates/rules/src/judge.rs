@@ -12,7 +12,7 @@ use crate::rules;
 const OLD: Span = Span::from_mins(3);
 
 /// How long a condition that no longer holds is remembered.
-const REMEMBERED: Span = Span::from_secs(60);
+const STILL_KNOWN: Span = Span::from_secs(60);
 
 /// How the rules are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,22 @@ pub struct Held {
     pub last: Time,
 }
 
+/// A fact as it was last seen, and what it was before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact {
+    /// What it is.
+    pub value: String,
+    /// Since when it is so; the first look counts as no change.
+    pub since: Time,
+    /// Last seen.
+    pub last: Time,
+    /// What it was before that.
+    pub before: Option<String>,
+}
+
+/// A fact that is no longer seen is remembered for so long: a server may be away for a while.
+const REMEMBERED: Span = Span::from_mins(24 * 60);
+
 /// The memory of all rules of one cluster.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RuleState {
@@ -40,6 +56,16 @@ pub struct RuleState {
     /// When the rules looked last.
     #[serde(default)]
     pub looked: Option<Time>,
+    /// What was seen, by name.
+    #[serde(default)]
+    pub facts: BTreeMap<String, Fact>,
+}
+
+/// A fact that is not what it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Changed {
+    pub(crate) from: String,
+    pub(crate) at: Time,
 }
 
 /// A rule that could not decide.
@@ -108,6 +134,26 @@ impl Context<'_> {
     pub(crate) fn seen_within(&self, condition: &str, span: Span) -> bool {
         let known = self.previous.held.get(condition);
         known.is_some_and(|h| self.now().since(h.last) <= span)
+    }
+
+    /// Notes what a fact is now; what it was before, and when it changed, when it ever did.
+    pub(crate) fn fact(&mut self, name: &str, value: &str) -> Option<Changed> {
+        let now = self.now();
+        let fact = match self.previous.facts.get(name) {
+            Some(known) if known.value == value => Fact {
+                last: now,
+                ..known.clone()
+            },
+            known => Fact {
+                value: value.to_owned(),
+                since: now,
+                last: now,
+                before: known.map(|k| k.value.clone()),
+            },
+        };
+        let changed = fact.before.clone().map(|from| Changed { from, at: fact.since });
+        self.next.facts.insert(name.to_owned(), fact);
+        changed
     }
 
     /// A part of a server, when it was read and is not old. Otherwise the rule lacks it: unknown is never healthy. A server
@@ -182,11 +228,12 @@ pub fn judge(
     } = context;
     // What held a while ago is remembered for a minute, for the rules that ask.
     for (condition, held) in &state.held {
-        if snapshot.taken_at.since(held.last) <= REMEMBERED {
+        if snapshot.taken_at.since(held.last) <= STILL_KNOWN {
             next.held.entry(condition.clone()).or_insert(*held);
         }
     }
     next.looked = Some(snapshot.taken_at);
+    remember(state, &mut next, snapshot.taken_at);
     findings.sort_by(|a, b| {
         (std::cmp::Reverse(a.severity), &a.kind, &a.target, &a.subject).cmp(&(
             std::cmp::Reverse(b.severity),
@@ -206,6 +253,15 @@ pub fn judge(
     )
 }
 
+/// Carries over what nobody saw this time.
+fn remember(state: &RuleState, next: &mut RuleState, now: Time) {
+    for (name, fact) in &state.facts {
+        if now.since(fact.last) <= REMEMBERED && !next.facts.contains_key(name) {
+            next.facts.insert(name.clone(), fact.clone());
+        }
+    }
+}
+
 fn health(snapshot: &Snapshot, findings: &[Finding], unknown: &[Unknown]) -> Vec<(String, Health)> {
     let parts = snapshot
         .servers
@@ -217,7 +273,11 @@ fn health(snapshot: &Snapshot, findings: &[Finding], unknown: &[Unknown]) -> Vec
         .map(|(address, reach)| {
             let worst = findings
                 .iter()
-                .filter(|f| f.target == *address && !f.pending)
+                .filter(|f| {
+                    // What befalls the whole cluster befalls each of its servers.
+                    let whole = f.target == snapshot.cluster && snapshot.server(address).is_some();
+                    (f.target == *address || whole) && !f.pending
+                })
                 .map(|f| f.severity)
                 .max();
             let blind = unknown.iter().any(|u| u.target == *address)
@@ -234,4 +294,50 @@ fn health(snapshot: &Snapshot, findings: &[Finding], unknown: &[Unknown]) -> Vec
             (address.clone(), health)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fact_is_remembered_while_nobody_sees_it_and_forgotten_after_a_day() {
+        let mut state = RuleState::default();
+        let thresholds = crate::defaults();
+        let mut look = |at: i64, value: Option<&str>| {
+            let snapshot = Snapshot::new("shop", Time::from_millis(at));
+            let mut c = Context {
+                snapshot: &snapshot,
+                thresholds: &thresholds,
+                mode: Mode::Watch,
+                previous: &state,
+                next: RuleState::default(),
+                findings: Vec::new(),
+                unknown: Vec::new(),
+            };
+            let changed = value.map(|v| c.fact("role", v));
+            let mut next = c.next;
+            remember(&state, &mut next, snapshot.taken_at);
+            state = next;
+            changed
+        };
+        assert_eq!(
+            look(0, Some("primary")),
+            Some(None),
+            "the first look is no change"
+        );
+        assert_eq!(look(1000, None), None);
+        let changed = Changed {
+            from: "primary".into(),
+            at: Time::from_millis(2000),
+        };
+        assert_eq!(look(2000, Some("standby")), Some(Some(changed.clone())));
+        assert_eq!(look(9000, Some("standby")), Some(Some(changed)), "it stays known");
+        assert_eq!(look(25 * 3_600_000 + 9000, None), None);
+        assert_eq!(
+            look(25 * 3_600_000 + 9001, Some("primary")),
+            Some(None),
+            "a day is enough"
+        );
+    }
 }

@@ -10,8 +10,10 @@ pub mod defaults;
 mod inside;
 pub mod judge;
 mod pools;
+mod reachability;
 pub mod rules;
 pub mod selftest;
+mod size;
 mod sizes;
 mod standbys;
 

@@ -5,6 +5,11 @@ use serde_json::Value;
 
 use crate::judge::Context;
 
+mod access_certificate_expiring;
+mod access_database_missing;
+mod access_privilege_lost;
+mod access_rules_invalid;
+mod access_unreachable;
 mod connections_leak;
 mod connections_saturated;
 mod data_collation_mismatch;
@@ -19,6 +24,7 @@ mod migration_behind;
 mod migration_drift;
 mod migration_failed;
 mod muster_blind;
+mod muster_cost;
 mod partition_default_rows;
 mod partition_gap;
 mod partition_missing;
@@ -29,13 +35,27 @@ mod pool_slow_server;
 mod pool_too_small;
 mod query_stale_statistics;
 mod replication_broken;
+mod replication_conflict;
 mod replication_lagging;
+mod replication_logical_stalled;
 mod replication_paused;
+mod replication_slot_lost;
+mod replication_sync_stalled;
 mod sequence_behind;
 mod sequence_exhausted;
 mod server_down;
+mod server_restarting;
+mod server_role_changed;
+mod server_split_brain;
+mod settings_drift;
+mod settings_harmful;
+mod settings_invalid;
+mod settings_standby_too_low;
 mod table_bloat;
 mod table_growth;
+mod wal_archive_failing;
+mod wal_checkpoint_pressure;
+mod wal_slot_retention;
 
 /// A threshold of a rule.
 #[derive(Clone, Copy, Debug)]
@@ -122,6 +142,26 @@ pub(crate) const ALL: &[Rule] = &[
     migration_behind::rule,
     migration_drift::rule,
     data_collation_mismatch::rule,
+    access_unreachable::rule,
+    access_database_missing::rule,
+    server_restarting::rule,
+    server_split_brain::rule,
+    server_role_changed::rule,
+    replication_slot_lost::rule,
+    replication_sync_stalled::rule,
+    replication_logical_stalled::rule,
+    replication_conflict::rule,
+    wal_slot_retention::rule,
+    wal_archive_failing::rule,
+    wal_checkpoint_pressure::rule,
+    settings_standby_too_low::rule,
+    settings_harmful::rule,
+    settings_invalid::rule,
+    settings_drift::rule,
+    access_rules_invalid::rule,
+    access_privilege_lost::rule,
+    access_certificate_expiring::rule,
+    muster_cost::rule,
     muster_blind::rule,
 ];
 
@@ -129,6 +169,11 @@ pub(crate) const ALL: &[Rule] = &[
 #[must_use]
 pub fn catalogue() -> Vec<RuleInfo> {
     vec![
+        access_certificate_expiring::INFO,
+        access_database_missing::INFO,
+        access_privilege_lost::INFO,
+        access_rules_invalid::INFO,
+        access_unreachable::INFO,
         connections_leak::INFO,
         connections_saturated::INFO,
         data_collation_mismatch::INFO,
@@ -148,18 +193,33 @@ pub fn catalogue() -> Vec<RuleInfo> {
         partition_missing::INFO,
         partition_oversized::INFO,
         partition_retention_due::INFO,
+        muster_cost::INFO,
         pool_exhausted::INFO,
         pool_slow_server::INFO,
         pool_too_small::INFO,
         query_stale_statistics::INFO,
         replication_broken::INFO,
+        replication_conflict::INFO,
         replication_lagging::INFO,
+        replication_logical_stalled::INFO,
         replication_paused::INFO,
         sequence_behind::INFO,
         sequence_exhausted::INFO,
         server_down::INFO,
         table_bloat::INFO,
         table_growth::INFO,
+        replication_slot_lost::INFO,
+        replication_sync_stalled::INFO,
+        server_restarting::INFO,
+        server_role_changed::INFO,
+        server_split_brain::INFO,
+        settings_drift::INFO,
+        settings_harmful::INFO,
+        settings_invalid::INFO,
+        settings_standby_too_low::INFO,
+        wal_archive_failing::INFO,
+        wal_checkpoint_pressure::INFO,
+        wal_slot_retention::INFO,
     ]
 }
 
@@ -196,4 +256,4 @@ pub(crate) fn evidence(value: Value) -> Record {
     }
 }
 
-mod sample;
+pub(crate) mod sample;

@@ -5,6 +5,7 @@ use muster_model::{Severity, Subject, standby};
 use serde_json::json;
 
 use crate::judge::{Context, Mode};
+use crate::reachability;
 
 /// Reports the standbys whose verdict is `kind`.
 pub(crate) fn rule(c: &mut Context<'_>, kind: &'static str) {
@@ -25,7 +26,11 @@ pub(crate) fn rule(c: &mut Context<'_>, kind: &'static str) {
             c.lacks(kind, &server.address, state.why.clone());
         }
         // A standby that is down is broken too: the primary has one less.
-        let broken_by_death = state.word == "server.down" && kind == "replication.broken";
+        let dead = reachability::kind(snapshot, server).is_some_and(|(k, _)| k == "server.down");
+        if state.word == "server.down" && !dead && kind == "replication.broken" {
+            c.lacks(kind, &server.address, format!("we cannot ask it: {}", state.why));
+        }
+        let broken_by_death = dead && kind == "replication.broken";
         if state.word != kind && !broken_by_death {
             continue;
         }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::conflicts::Conflicts;
+use super::subscription::Subscription;
 use crate::time::Time;
 
 /// A position in the write-ahead log, in bytes since its beginning.
@@ -31,7 +33,7 @@ pub struct Sender {
 }
 
 /// One replication slot.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Slot {
     /// Name.
     pub name: String,
@@ -47,6 +49,27 @@ pub struct Slot {
     pub wal_status: Option<String>,
     /// Temporary slots belong to a session (base backups), not to a standby.
     pub temporary: bool,
+    /// Bytes that can be written before it is in danger of being lost; absent without `max_slot_wal_keep_size`.
+    #[serde(default)]
+    pub safe_wal_size: Option<u64>,
+    /// A logical slot: its consumer has confirmed up to here.
+    #[serde(default)]
+    pub confirmed: Option<Lsn>,
+    /// A logical slot: its database.
+    #[serde(default)]
+    pub database: Option<String>,
+    /// A logical slot: its output plugin, which names the consumer.
+    #[serde(default)]
+    pub plugin: Option<String>,
+    /// Since when nobody uses it (PostgreSQL 17 and later).
+    #[serde(default)]
+    pub inactive_since: Option<Time>,
+    /// Why it cannot be used any more (PostgreSQL 17 and later; `rows_removed` on 16 for a conflict).
+    #[serde(default)]
+    pub invalidation: Option<String>,
+    /// Copied from the primary to be ready for a failover: it is never active here (PostgreSQL 17 and later).
+    #[serde(default)]
+    pub synced: bool,
 }
 
 /// The row of `pg_stat_wal_receiver`.
@@ -95,4 +118,13 @@ pub struct Replication {
     pub synchronous_names: String,
     /// Whether this role sees the rows of the views (pg_monitor).
     pub sees_all: bool,
+    /// On a standby: statements that it cancelled, by database; absent when they could not be read.
+    #[serde(default)]
+    pub conflicts: Option<Vec<Conflicts>>,
+    /// Subscriptions of all databases; absent when they could not be read.
+    #[serde(default)]
+    pub subscriptions: Option<Vec<Subscription>>,
+    /// `max_slot_wal_keep_size` in bytes; absent without a limit.
+    #[serde(default)]
+    pub slot_limit: Option<u64>,
 }

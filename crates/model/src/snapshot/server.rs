@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DatabaseView, Part, Replication, Traffic};
+use super::{Certificate, DatabaseView, Files, LoginView, OwnCost, Part, Replication, Traffic, Wal};
 use crate::time::Time;
 
 /// One rung of the connection ladder; the first that fails is the one to report.
@@ -203,6 +203,9 @@ pub struct Settings {
     pub values: BTreeMap<String, String>,
     /// Names whose change waits for a restart.
     pub pending_restart: Vec<String>,
+    /// Names whose value here is that of our own session, role or database, and not the server's.
+    #[serde(default)]
+    pub own: Vec<String>,
 }
 
 /// Everything that was read from one server.
@@ -232,6 +235,21 @@ pub struct ServerView {
     /// Its databases, as far as they were looked into.
     #[serde(default)]
     pub databases: Vec<DatabaseView>,
+    /// Its write-ahead log.
+    #[serde(default)]
+    pub wal: Option<Part<Wal>>,
+    /// What it thinks of its own files.
+    #[serde(default)]
+    pub files: Option<Part<Files>>,
+    /// What our login may do.
+    #[serde(default)]
+    pub login: Option<Part<LoginView>>,
+    /// The certificate that it shows.
+    #[serde(default)]
+    pub certificate: Option<Part<Certificate>>,
+    /// What watching it costs.
+    #[serde(default)]
+    pub cost: Option<OwnCost>,
 }
 
 impl ServerView {

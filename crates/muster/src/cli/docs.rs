@@ -35,7 +35,10 @@ pub fn generated() -> Result<Vec<(PathBuf, String)>, Failure> {
     );
     for r in muster_rules::catalogue() {
         let _ = writeln!(index, "| [`{}`]({}.md) | {} |", r.kind, r.kind, r.title);
-        page(format!("docs/reference/findings/{}.md", r.kind), finding_page(&r, &books));
+        page(
+            format!("docs/reference/findings/{}.md", r.kind),
+            finding_page(&r, &books),
+        );
     }
     page("docs/reference/findings/README.md".to_owned(), index);
     for s in &signatures {
@@ -118,7 +121,11 @@ fn finding_page(r: &muster_rules::RuleInfo, books: &[muster_runbooks::Runbook]) 
         r.title, r.kind, r.about, r.ignores
     );
     if !r.needs.is_empty() {
-        let needs: Vec<String> = r.needs.iter().map(|n| format!("[{n}](../collectors/{n}.md)")).collect();
+        let needs: Vec<String> = r
+            .needs
+            .iter()
+            .map(|n| format!("[{n}](../collectors/{n}.md)"))
+            .collect();
         let _ = write!(
             text,
             "\nNeeds the collectors {}. Without them it says `unknown`, never healthy.\n",

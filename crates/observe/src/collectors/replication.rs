@@ -47,6 +47,9 @@ pub(crate) async fn read(
             .filter(|s| !s.is_empty());
         out.apply_delay_ms = u64::try_from(row.get::<_, i64>("apply_delay_ms")).unwrap_or(0);
         out.synchronous_names = row.get("synchronous_names");
+        // Below zero: no limit.
+        let limit = row.get::<_, Option<i64>>("slot_limit_mb");
+        out.slot_limit = limit.and_then(|mb| u64::try_from(mb).ok()).map(|mb| mb << 20);
     }
     for row in &session.query(SENDERS, &[]).await? {
         out.senders.push(Sender {
@@ -72,6 +75,16 @@ pub(crate) async fn read(
             restart: lsn(row, "restart"),
             wal_status: row.get("wal_status"),
             temporary: row.get("temporary"),
+            // Below zero: its limit is passed already.
+            safe_wal_size: row
+                .get::<_, Option<i64>>("safe_wal_size")
+                .map(|b| u64::try_from(b).unwrap_or(0)),
+            confirmed: lsn(row, "confirmed"),
+            database: row.get("database"),
+            plugin: row.get("plugin"),
+            inactive_since: offset.time(row, "inactive_since"),
+            invalidation: row.get("invalidation"),
+            synced: row.get("synced"),
         });
     }
     if role == Role::Standby

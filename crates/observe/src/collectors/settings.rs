@@ -8,7 +8,8 @@ use super::CollectorInfo;
 /// For the reference.
 pub const INFO: CollectorInfo = CollectorInfo {
     name: "settings",
-    about: "Limits and time-outs as the server shows them, and what waits for a restart.",
+    about: "Limits, time-outs, what protects data, what steers the planner, and everything that was set in a file, as the server \
+            shows it; what waits for a restart. Of what may hold a secret only a hash is read.",
     reads: "pg_settings",
     needs: "pg_monitor for the hidden ones",
     cadence: "60 s",
@@ -24,6 +25,9 @@ pub(crate) async fn read(session: &PgSession) -> Result<Settings, ReachError> {
         let name: String = row.get("name");
         if row.get("pending_restart") {
             settings.pending_restart.push(name.clone());
+        }
+        if row.get("own") {
+            settings.own.push(name.clone());
         }
         settings
             .values

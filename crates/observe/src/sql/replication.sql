@@ -6,6 +6,7 @@ SELECT CASE WHEN NOT r THEN pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal
        CASE WHEN m THEN pg_catalog.current_setting('primary_conninfo', true) END AS upstream,
        pg_catalog.current_setting('primary_slot_name', true) AS upstream_slot,
        (SELECT setting::int8 FROM pg_catalog.pg_settings WHERE name = 'recovery_min_apply_delay') AS apply_delay_ms,
-       pg_catalog.current_setting('synchronous_standby_names') AS synchronous_names
+       pg_catalog.current_setting('synchronous_standby_names') AS synchronous_names,
+       (SELECT setting::int8 FROM pg_catalog.pg_settings WHERE name = 'max_slot_wal_keep_size') AS slot_limit_mb
   FROM (SELECT pg_catalog.pg_is_in_recovery() AS r,
                pg_catalog.pg_has_role(current_user, 'pg_read_all_settings', 'USAGE') AS m) x

@@ -1,3 +1,9 @@
-SELECT slot_name::text AS slot_name, slot_type, active, active_pid, temporary, wal_status,
-       pg_catalog.pg_wal_lsn_diff(restart_lsn, '0/0')::int8 AS restart
-  FROM pg_catalog.pg_replication_slots ORDER BY slot_name
+SELECT s.slot_name::text AS slot_name, s.slot_type, s.active, s.active_pid, s.temporary, s.wal_status,
+       pg_catalog.pg_wal_lsn_diff(s.restart_lsn, '0/0')::int8 AS restart,
+       pg_catalog.pg_wal_lsn_diff(s.confirmed_flush_lsn, '0/0')::int8 AS confirmed,
+       s.safe_wal_size, s.database::text AS database, s.plugin::text AS plugin,
+       (extract(epoch FROM (pg_catalog.to_jsonb(s) ->> 'inactive_since')::timestamptz) * 1000000)::int8 AS inactive_since,
+       COALESCE(pg_catalog.to_jsonb(s) ->> 'invalidation_reason',
+           CASE WHEN (pg_catalog.to_jsonb(s) ->> 'conflicting')::bool THEN 'rows_removed' END) AS invalidation,
+       COALESCE((pg_catalog.to_jsonb(s) ->> 'synced')::bool, false) AS synced
+  FROM pg_catalog.pg_replication_slots s ORDER BY s.slot_name

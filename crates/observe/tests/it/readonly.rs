@@ -13,7 +13,9 @@ const FORBIDDEN: [&str; 8] = [
 ];
 
 fn words(sql: &str) -> Vec<String> {
-    sql.split(|c: char| !c.is_alphanumeric())
+    // The time of a reset, as a column, resets nothing.
+    sql.replace("stats_reset", "")
+        .split(|c: char| !c.is_alphanumeric())
         .map(str::to_lowercase)
         .collect()
 }
@@ -43,7 +45,7 @@ fn no_statement_changes_anything() {
 #[test]
 fn every_collector_says_what_it_needs() {
     let all = muster_observe::collectors();
-    assert_eq!(all.len(), 7);
+    assert!(all.len() >= 14, "{}", all.len());
     for info in all {
         for text in [info.about, info.reads, info.needs, info.cadence, info.gap] {
             assert!(!text.is_empty(), "{}", info.name);

@@ -57,6 +57,7 @@ pub(super) fn server(name: &str) -> ServerView {
     s.locks = part(Locks::default());
     s.traffic = part(vec![]);
     s.databases = vec![inside::database("app")];
+    wal::fill(&mut s);
     s
 }
 
@@ -151,7 +152,7 @@ pub(super) fn pooled(waiting: u32, maxwait_ms: u64, state: &str, age_ms: i64) ->
 }
 
 /// A primary and a standby that is `idle`, `broken`, `paused` or `lagging`.
-pub(super) fn replicated(how: &str) -> Snapshot {
+pub(crate) fn replicated(how: &str) -> Snapshot {
     let mut s = snapshot();
     let (mut a, mut b) = (server("a"), server("bb"));
     b.name = "b".into();
@@ -356,3 +357,4 @@ pub(super) fn kinds(j: &Judgement) -> Vec<&str> {
 }
 
 pub(super) mod inside;
+pub(super) mod wal;

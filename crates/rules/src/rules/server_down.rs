@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{KeyInfo, RuleInfo, evidence, finding, sample};
 use crate::judge::{Context, Mode};
+use crate::reachability;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
@@ -13,7 +14,9 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     title: "A server does not answer",
     about: "The ladder DNS, TCP, TLS, login, database, query fails at the named rung. Three misses in a row and 1 s make a \
             finding; `muster check` reports the first miss as pending.",
-    ignores: "One missed look, and a server that says that it is starting.",
+    ignores: "One missed look; a server that says that it is starting (server.restarting); one that answers and does not let us in, \
+              or whose name alone does not resolve while others use it (access.unreachable); one without our database \
+              (access.database_missing).",
     advice: "Follow the rung that fails: name, port, TLS, login, database, query.",
     needs: &["identity"],
     keys: &[
@@ -45,6 +48,9 @@ pub(super) fn rule(c: &mut Context<'_>) {
         else {
             continue;
         };
+        if reachability::kind(c.snapshot, server).is_none_or(|(kind, _)| kind != INFO.kind) {
+            continue;
+        }
         let sure = f64::from(*seen) >= misses && c.now().since(*since) >= lasting;
         if !sure && c.mode == Mode::Watch {
             c.unknown.push(crate::judge::Unknown {

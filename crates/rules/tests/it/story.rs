@@ -86,6 +86,97 @@ fn a_dead_primary_is_p0_and_explains_its_broken_standbys() {
     );
 }
 
+fn with(kind: &str, target: &str, evidence: serde_json::Value) -> Finding {
+    let mut f = finding(kind, target);
+    if let serde_json::Value::Object(map) = evidence {
+        f.evidence = map;
+    }
+    f
+}
+
+#[test]
+fn a_slot_explains_only_the_standby_that_uses_it() {
+    let snapshot = Snapshot::new("shop", Time::from_millis(0));
+    let slot = |kind: &str, target: &str, name: &str| with(kind, target, serde_json::json!({"slot": name}));
+    let of = |all: Vec<Finding>| -> Vec<(String, usize)> {
+        let roots = correlate(&snapshot, &all).roots;
+        roots
+            .into_iter()
+            .map(|r| (r.cause.kind, r.symptoms.len()))
+            .collect()
+    };
+    let lost = slot("replication.slot_lost", "shop/a", "standby_b");
+    assert_eq!(
+        of(vec![
+            lost.clone(),
+            slot("replication.broken", "shop/b", "standby_b")
+        ]),
+        [("replication.slot_lost".to_owned(), 1)]
+    );
+    assert_eq!(
+        of(vec![
+            lost.clone(),
+            slot("replication.broken", "shop/c", "standby_c")
+        ])
+        .len(),
+        2
+    );
+    assert_eq!(
+        of(vec![
+            slot("replication.slot_lost", "shop/a", ""),
+            slot("replication.broken", "shop/c", "")
+        ])
+        .len(),
+        2,
+        "no slot is nobody's slot"
+    );
+}
+
+#[test]
+fn a_chain_of_any_length_has_one_root() {
+    let mut snapshot = Snapshot::new("shop", Time::from_millis(0));
+    snapshot.servers.push(ServerView::unread("b", "shop/b", "h:2"));
+    let all = [
+        with("server.down", "shop/b", serde_json::Value::Null),
+        with(
+            "replication.broken",
+            "shop/b",
+            serde_json::json!({"slot": "standby_b"}),
+        ),
+        with(
+            "wal.slot_retention",
+            "shop/a",
+            serde_json::json!({"slot": "standby_b"}),
+        ),
+        with("disk.wal_filling", "shop/a", serde_json::Value::Null),
+    ];
+    let told = correlate(&snapshot, &all);
+    assert_eq!(told.roots.len(), 1, "{:?}", told.roots);
+    assert_eq!(
+        (told.roots[0].cause.kind.as_str(), told.roots[0].symptoms.len()),
+        ("server.down", 3)
+    );
+}
+
+#[test]
+fn what_is_only_worth_knowing_hides_nothing() {
+    let snapshot = Snapshot::new("shop", Time::from_millis(0));
+    let mut info = finding("settings.invalid", "shop/a");
+    info.severity = Severity::Info;
+    let refused = finding("server.start_refused", "shop/a");
+    let told = correlate(&snapshot, &[info, refused]);
+    assert_eq!(told.roots.len(), 1);
+    assert_eq!(told.roots[0].cause.kind, "server.start_refused");
+    assert_eq!(told.rest.len(), 1);
+}
+
+#[test]
+fn two_primaries_are_p0() {
+    let snapshot = Snapshot::new("shop", Time::from_millis(0));
+    let told = correlate(&snapshot, &[finding("server.split_brain", "shop")]);
+    assert_eq!(told.roots[0].severity, IncidentSeverity::P0);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
