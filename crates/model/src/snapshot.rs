@@ -12,16 +12,22 @@ pub mod counted;
 pub mod database;
 pub mod pooler;
 pub mod replication;
+pub mod scans;
 pub mod server;
+pub mod statements;
 pub mod traffic;
+pub mod waits;
 
 pub use cache::CacheView;
 pub use counted::{Before, Counted, Growth};
 pub use database::DatabaseView;
 pub use pooler::{Pool, PoolClient, PoolDatabase, PoolServer, PoolerView};
 pub use replication::{Receiver, Replication, Sender, Slot};
+pub use scans::{ScanCounters, ScannedTable};
 pub use server::{Activity, Identity, LockWait, Locks, Reach, Role, Rung, ServerView, Session, Settings};
+pub use statements::{Statement, StatementWindow, Statements, StatementsOff, Usual, Work};
 pub use traffic::{DatabaseCounters, Traffic};
+pub use waits::{WaitSeen, Waits};
 
 /// Something that could not be read, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

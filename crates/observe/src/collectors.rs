@@ -7,8 +7,11 @@ pub mod identity;
 pub mod locks;
 pub mod pooler;
 pub mod replication;
+pub mod scans;
 pub mod settings;
+pub mod statements;
 pub mod traffic;
+pub mod waits;
 
 /// A collector, for the reference.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +42,9 @@ pub fn all() -> Vec<CollectorInfo> {
         settings::INFO,
         traffic::INFO,
         databases::INFO,
+        waits::INFO,
+        statements::INFO,
+        scans::INFO,
         cache::INFO,
     ]
 }

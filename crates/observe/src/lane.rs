@@ -7,11 +7,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use muster_model::snapshot::{DatabaseView, Gap, ServerView};
+use muster_model::snapshot::{DatabaseView, Gap, Part, ServerView, Statements};
 use muster_model::{Span, Time};
 use muster_reach::{PgSession, ReachError, Server};
 
-use crate::collectors::databases;
+use crate::collectors::{databases, scans, statements};
 use crate::row::Offset;
 
 /// Databases that one round looks into; what is left out is said.
@@ -38,6 +38,10 @@ pub(crate) struct Slow {
     tables_at: Option<Time>,
     schema_at: Option<Time>,
     databases: Vec<DatabaseView>,
+    statements: Option<Part<Statements>>,
+    statements_memory: statements::Memory,
+    /// By database.
+    scans_memory: BTreeMap<String, scans::Memory>,
     /// By collector, since its last run.
     gaps: BTreeMap<&'static str, Vec<Gap>>,
 }
@@ -57,6 +61,7 @@ impl Slow {
     /// Puts what is known into a view of the server.
     pub(crate) fn show(&self, view: &mut ServerView) {
         view.databases.clone_from(&self.databases);
+        view.statements.clone_from(&self.statements);
     }
 
     /// What could not be read.
@@ -101,7 +106,6 @@ pub(crate) async fn round(server: Arc<Server>, mut slow: Slow, due: Due, now: Ti
 
 /// What every slow collector is told.
 #[derive(Clone, Copy)]
-#[allow(dead_code)]
 pub(crate) struct Look {
     /// Our clock.
     pub(crate) now: Time,
@@ -115,7 +119,12 @@ async fn of_server(server: &Server, slow: &mut Slow, look: Look) -> Result<(), R
     let session = server.catalog(None).await?;
     let names = databases::read(&session).await?;
     // Collectors that one session answers for the whole server come here.
+    if look.due.tables {
+        slow.begins(scans::INFO.name);
+        of_statements(server, &session, &names, slow, look).await;
+    }
     drop(session);
+    slow.scans_memory.retain(|name, _| names.contains(name));
     slow.databases.retain(|d| names.contains(&d.name));
     if names.len() > MOST_DATABASES {
         let reason = format!(
@@ -133,14 +142,60 @@ async fn of_server(server: &Server, slow: &mut Slow, look: Look) -> Result<(), R
     Ok(())
 }
 
+async fn of_statements(
+    server: &Server,
+    session: &PgSession,
+    databases: &[String],
+    slow: &mut Slow,
+    look: Look,
+) {
+    let name = statements::INFO.name;
+    slow.begins(name);
+    let memory = &mut slow.statements_memory;
+    match statements::read(server, session, databases, look.now, look.offset, memory).await {
+        Ok(read) => {
+            slow.statements = read.part;
+            if let Some(gap) = read.gap {
+                slow.lacks(name, server, gap.reason, gap.remedy);
+            }
+        }
+        Err(e) => slow.lacks(name, server, e.reason.clone(), Some(e.remedy())),
+    }
+}
+
 async fn of_database(server: &Server, slow: &mut Slow, look: Look, name: &str) -> Result<(), ReachError> {
     let session: PgSession = server.catalog(Some(name)).await?;
     let at = slow.databases.iter().position(|d| d.name == name);
     let mut view = at.map_or_else(|| DatabaseView::unread(name), |i| slow.databases.remove(i));
+    if look.due.tables {
+        of_scans(server, &session, &mut view, slow, look).await;
+    }
     let read = inside(&session, &mut view, look).await;
     let place = slow.databases.partition_point(|d| d.name.as_str() < name);
     slow.databases.insert(place, view);
     read
+}
+
+async fn of_scans(
+    server: &Server,
+    session: &PgSession,
+    view: &mut DatabaseView,
+    slow: &mut Slow,
+    look: Look,
+) {
+    let memory = slow.scans_memory.entry(view.name.clone()).or_default();
+    match scans::read(session, look.now, memory).await {
+        Ok(value) => {
+            view.scans = Some(Part {
+                taken_at: look.now,
+                value,
+            });
+        }
+        Err(e) => {
+            let reason = format!("database {}: {}", view.name, e.reason);
+            slow.lacks(scans::INFO.name, server, reason, Some(e.remedy()));
+        }
+    }
 }
 
 /// Collectors that look into one database.

@@ -10,7 +10,7 @@ use muster_reach::{Cache, Cluster, Pooler, ReachError, Server};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-use crate::collectors::{activity, cache, identity, locks, pooler, replication, settings, traffic};
+use crate::collectors::{activity, cache, identity, locks, pooler, replication, settings, traffic, waits};
 use crate::lane::{self, Slow};
 use crate::row::Offset;
 
@@ -64,6 +64,7 @@ struct ServerMemory {
     offset: Offset,
     names: locks::Names,
     traffic: traffic::Memory,
+    waits: waits::Memory,
     slow: Slow,
     slow_gaps: Vec<Gap>,
     round: Option<JoinHandle<Slow>>,
@@ -199,6 +200,7 @@ impl Observer {
                 view.locks = None;
                 view.replication = None;
                 view.traffic = None;
+                view.waits = None;
                 known.gaps = vec![Gap {
                     collector: "activity".to_owned(),
                     target: server.address.clone(),
@@ -242,6 +244,10 @@ impl Observer {
             locks::name(server, &value.sessions, &mut waits, &mut known.names).await;
             known.gaps.retain(|g| g.collector != "activity");
             known.gaps.extend(gaps);
+            view.waits = Some(Part {
+                taken_at: now,
+                value: known.waits.take(now, &value),
+            });
             view.activity = Some(Part { taken_at: now, value });
             view.locks = Some(Part {
                 taken_at: now,

@@ -2,11 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{Part, ScannedTable};
+
 /// One database of a server.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct DatabaseView {
     /// Name.
     pub name: String,
+    /// Sequential scans of its large tables.
+    #[serde(default)]
+    pub scans: Option<Part<Vec<ScannedTable>>>,
 }
 
 impl DatabaseView {
@@ -15,6 +20,7 @@ impl DatabaseView {
     pub fn unread(name: &str) -> Self {
         Self {
             name: name.to_owned(),
+            ..Self::default()
         }
     }
 }

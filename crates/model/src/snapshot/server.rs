@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DatabaseView, Part, Replication, Traffic};
+use super::{DatabaseView, Part, Replication, Statements, Traffic, Waits};
 use crate::time::Time;
 
 /// One rung of the connection ladder; the first that fails is the one to report.
@@ -229,6 +229,12 @@ pub struct ServerView {
     /// Counters by database.
     #[serde(default)]
     pub traffic: Option<Part<Vec<Traffic>>>,
+    /// What active sessions were at in the last minute.
+    #[serde(default)]
+    pub waits: Option<Part<Waits>>,
+    /// Statistics about statements.
+    #[serde(default)]
+    pub statements: Option<Part<Statements>>,
     /// Its databases, as far as they were looked into.
     #[serde(default)]
     pub databases: Vec<DatabaseView>,
