@@ -4,7 +4,7 @@ use muster_model::snapshot::Role;
 use muster_model::{Finding, IncidentSeverity, Severity, Snapshot};
 
 /// `(root, symptom, where)`: the root explains the symptom.
-const EXPLAINS: [(&str, &str, Where); 22] = [
+const EXPLAINS: &[(&str, &str, Where)] = &[
     ("connections.leak", "pool.exhausted", Where::Same),
     ("connections.leak", "locks.idle_in_transaction", Where::Cluster),
     ("connections.leak", "connections.saturated", Where::Cluster),
@@ -27,6 +27,30 @@ const EXPLAINS: [(&str, &str, Where); 22] = [
     ("server.down", "muster.blind", Where::Same),
     ("replication.paused", "replication.lagging", Where::Same),
     ("connections.saturated", "muster.blind", Where::Same),
+    ("locks.blocking_chain", "query.slow", Where::Same),
+    ("locks.blocking_chain", "query.regression", Where::Same),
+    ("locks.ddl_queue", "query.slow", Where::Same),
+    ("locks.ddl_queue", "query.regression", Where::Same),
+    ("query.missing_index", "query.slow", Where::Same),
+    ("query.missing_index", "query.regression", Where::Same),
+    ("query.missing_index", "host.cpu_saturated", Where::Same),
+    ("query.missing_index", "pool.slow_server", Where::Cluster),
+    ("query.missing_index", "pool.exhausted", Where::Cluster),
+    ("query.missing_index", "connections.saturated", Where::Same),
+    ("query.stale_statistics", "query.regression", Where::Same),
+    ("query.stale_statistics", "query.slow", Where::Same),
+    ("query.regression", "query.slow", Where::Same),
+    ("query.regression", "host.cpu_saturated", Where::Same),
+    ("query.regression", "pool.slow_server", Where::Cluster),
+    ("query.regression", "pool.exhausted", Where::Cluster),
+    ("query.regression", "connections.saturated", Where::Same),
+    ("query.temp_spill", "query.slow", Where::Same),
+    ("query.temp_spill", "disk.data_filling", Where::Same),
+    ("query.temp_spill", "disk.data_full", Where::Same),
+    ("query.slow", "pool.slow_server", Where::Cluster),
+    ("query.slow", "pool.exhausted", Where::Cluster),
+    ("query.slow", "connections.saturated", Where::Same),
+    ("table.bloat", "query.regression", Where::Same),
 ];
 
 /// Where the symptom must be.
