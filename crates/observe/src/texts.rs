@@ -126,6 +126,10 @@ mod tests {
         let (a, b) = (texts.of(1).expect("known"), texts.of(2).expect("known"));
         assert_eq!(a.text, "ALTER ROLE a PASSWORD ?");
         assert_eq!(a.fingerprint, b.fingerprint);
+        texts.learn(at(0), 5, "select a from t where b in ($1 /*, ... */)", 40);
+        texts.learn(at(0), 6, "SELECT a FROM t WHERE b IN ($1, $2, $3)", 40);
+        let of = |id| texts.of(id).map(|t| t.fingerprint.clone());
+        assert!(of(5).is_some() && of(5) == of(6), "18 and later squash a list");
         let long = "select a from t where ".to_owned() + &"b and ".repeat(1000);
         let long: String = long.chars().take(LONGEST).collect();
         texts.learn(at(0), 3, &long, 6022);

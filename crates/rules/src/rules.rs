@@ -163,4 +163,4 @@ pub(crate) fn evidence(value: Value) -> Record {
     }
 }
 
-mod sample;
+pub(crate) mod sample;

@@ -1,12 +1,16 @@
 //! What the rules about statements share: the window with everything that must be there before it is judged, and how a
 //! statement is called in a sentence.
 
-use muster_model::Subject;
 use muster_model::snapshot::{ServerView, Statement, StatementWindow};
+use muster_model::{Finding, Span, Subject};
 use serde_json::{Value, json};
 
-use crate::judge::Context;
+use crate::judge::{Context, Mode};
 
+/// Shares of less time than this are noise.
+const TOO_SHORT: Span = Span::from_secs(10);
+/// What is seen in less time than this is told as pending by a check that looks only once.
+const A_MINUTE: Span = Span::from_secs(50);
 /// Longest text in a sentence.
 const IN_A_SENTENCE: usize = 80;
 /// What reads or writes whole tables by design, and what others wait for: its slowness is no user's wait.
@@ -56,7 +60,15 @@ pub(crate) fn window<'s>(
     if c.warming(server) {
         return None;
     }
-    read.window.as_ref()
+    let window = read.window.as_ref()?;
+    (window.over >= TOO_SHORT || c.mode == Mode::Check).then_some(window)
+}
+
+/// Adds a finding about a window. A check that looks for a second has seen too little for more than a suspicion.
+pub(crate) fn tell(c: &mut Context<'_>, w: &StatementWindow, mut found: Finding) {
+    found.pending = c.mode == Mode::Check && w.over < A_MINUTE;
+    found.incident &= !found.pending;
+    c.findings.push(found);
 }
 
 /// Whether it is maintenance or a dump; a statement whose text is not known is none.
@@ -121,12 +133,34 @@ pub(crate) fn f(count: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::judge::{RuleState, judge};
+    use crate::rules::sample;
 
     #[test]
     fn a_dump_is_maintenance_and_an_unknown_text_is_not() {
         assert!(maintenance(Some("COPY public.notes TO stdout")));
         assert!(maintenance(Some(" vacuum (analyze) t")));
         assert!(!maintenance(Some("select * from copy")) && !maintenance(None));
+    }
+
+    #[test]
+    fn a_second_is_too_short_to_judge_and_a_check_says_that_it_is_pending() {
+        let judged = |over: Span, mode: Mode| {
+            let mut s = sample::statements::slow(500);
+            if let Some(w) = s.servers[0]
+                .statements
+                .as_mut()
+                .and_then(|p| p.value.window.as_mut())
+            {
+                w.over = over;
+            }
+            let j = judge(&RuleState::default(), &s, &crate::defaults(), mode).1;
+            j.findings.first().map(|f| (f.pending, f.incident))
+        };
+        assert_eq!(judged(Span::from_secs(1), Mode::Watch), None);
+        assert_eq!(judged(Span::from_secs(1), Mode::Check), Some((true, false)));
+        assert_eq!(judged(Span::from_secs(15), Mode::Watch), Some((false, true)));
+        assert_eq!(judged(Span::from_secs(60), Mode::Check), Some((false, true)));
     }
 
     #[test]

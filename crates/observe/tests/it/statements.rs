@@ -395,3 +395,87 @@ async fn what_sessions_wait_for_is_sampled_and_the_heart_beats() {
     assert!(waits.samples >= 3 && waits.peak == 1 && u64::from(waits.samples) > waits.active);
     sleeping.abort();
 }
+
+/// The faults of statements, as the collectors see them. Time goes on by a quarter of a minute a look.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_faults_of_statements_are_seen_and_go_away() {
+    for major in [15, 18] {
+        let Some(mut test) = testing::fleet(testing::small(major)).await else {
+            return;
+        };
+        let (observer, mut at) = (observer(&test.fleet), now());
+        test.inject("slow-statements", &[]).await;
+        let seen = looks_until(&observer, &mut at, |s| {
+            of(s, "pg_sleep").is_some_and(|t| t.work.calls >= 8 && t.work.mean_ms() > 240.0)
+        })
+        .await;
+        assert!(
+            of(&seen, "FROM notes WHERE id = $1").is_some(),
+            "the short ones too"
+        );
+        test.heal().await;
+
+        test.inject("large-table-lookups", &[]).await;
+        let seen = looks_until(&observer, &mut at, |s| {
+            of(s, "lab_orders WHERE").is_some_and(|t| t.work.calls >= 20 && t.work.blocks_per_call() < 100.0)
+        })
+        .await;
+        assert!(of(&seen, "lab_orders WHERE").is_some_and(|t| t.work.mean_ms() < 50.0));
+        test.inject("index-dropped", &[]).await;
+        looks_until(&observer, &mut at, |s| {
+            of(s, "lab_orders WHERE").is_some_and(|t| {
+                let usual = t.usual.map_or(0.0, |u| u.blocks_per_call);
+                usual > 0.0 && t.work.blocks_per_call() > 10.0 * usual
+            })
+        })
+        .await;
+        test.heal().await;
+
+        test.inject("missing-index", &[]).await;
+        let seen = looks_until(&observer, &mut at, |s| {
+            of(s, "lab_orders WHERE").is_some_and(|t| t.work.calls >= 5 && t.work.blocks_per_call() > 2000.0)
+        })
+        .await;
+        let lookup = of(&seen, "lab_orders WHERE").expect("seen");
+        assert!((lookup.work.rows_per_call() - 40.0).abs() < 1.0, "{lookup:?}");
+        test.heal().await;
+
+        test.inject("temp-spill", &[]).await;
+        let seen = looks_until(&observer, &mut at, |s| {
+            of(s, "generate_series").is_some_and(|t| t.work.temp_blocks > 1000)
+        })
+        .await;
+        assert!(of(&seen, "generate_series").is_some_and(|t| t.toplevel));
+        test.heal().await;
+
+        test.inject("row-by-row", &[]).await;
+        let seen = looks_until(&observer, &mut at, |s| {
+            of(s, "lab_rows").is_some_and(|t| t.work.calls > 200)
+        })
+        .await;
+        assert!(of(&seen, "lab_rows").is_some_and(|t| (t.work.rows_per_call() - 1.0).abs() < 1e-9));
+        test.heal().await;
+
+        for (drop, why) in [("false", "not_counting"), ("true", "not_created")] {
+            test.inject("statistics-off", &[("drop", drop)]).await;
+            let off = statements_until(&observer, |s| s.off.is_some()).await;
+            let told = serde_json::to_value(off).expect("json");
+            assert_eq!(told["why"], why);
+            test.heal().await;
+            statements_until(&observer, |s| s.off.is_none()).await;
+        }
+    }
+}
+
+/// Looks again and again, each a quarter of a minute after the last on our clock.
+async fn looks_until(observer: &Observer, at: &mut Time, seen: impl Fn(&Snapshot) -> bool) -> Snapshot {
+    let deadline = Instant::now() + Duration::from_secs(40);
+    loop {
+        let snapshot = look(observer, *at).await;
+        if statements(&snapshot).window.is_some() && seen(&snapshot) {
+            return snapshot;
+        }
+        assert!(Instant::now() < deadline, "{:#?}", statements(&snapshot).window);
+        *at = at.plus(Span::from_secs(15));
+    }
+}

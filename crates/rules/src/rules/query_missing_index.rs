@@ -5,8 +5,8 @@ use muster_model::{Severity, fingerprint};
 use serde_json::json;
 
 use super::{KeyInfo, RATES, RuleInfo, evidence, finding, sample};
-use crate::judge::Context;
-use crate::statements::{as_json, called, f, ms, percent, subject, window};
+use crate::judge::{Context, Unknown};
+use crate::statements::{as_json, called, f, ms, percent, subject, tell, window};
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
@@ -118,17 +118,15 @@ fn suspicious(s: &Statement, w: &StatementWindow, l: &Limits) -> bool {
         && percent(s.work.ms, w.total.ms) >= l.share
 }
 
-/// The large tables of its database; noted when they were not read.
+/// The large tables of its database; noted, once for each, when they were not read.
 fn tables<'s>(c: &mut Context<'_>, server: &'s ServerView, s: &Statement) -> Option<&'s Vec<ScannedTable>> {
-    let Some(database) = server.databases.iter().find(|d| d.name == s.database) else {
-        let why = format!("database {}: not looked into", s.database);
-        if !c.unknown.iter().any(|u| u.kind == INFO.kind && u.why == why) {
-            c.lacks(INFO.kind, &server.address, why);
-        }
+    let what = format!("scans of database {}", s.database);
+    let known = |u: &Unknown| u.kind == INFO.kind && u.target == server.address && u.why.starts_with(&what);
+    if c.unknown.iter().any(known) {
         return None;
-    };
-    let what = format!("scans of database {}", database.name);
-    c.part(INFO.kind, server, &database.scans, &what)
+    }
+    let database = server.databases.iter().find(|d| d.name == s.database);
+    c.part(INFO.kind, server, database.map_or(&None, |d| &d.scans), &what)
 }
 
 /// Sequential scans in the last minute, and the rows that they read.
@@ -189,7 +187,7 @@ fn say(c: &mut Context<'_>, server: &ServerView, w: &StatementWindow, s: &Statem
         s.work.rows_per_call(),
         t.rows
     )];
-    c.findings.push(found);
+    tell(c, w, found);
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{KeyInfo, RATES, RuleInfo, evidence, finding, sample};
 use crate::judge::Context;
-use crate::statements::{as_json, called, f, ms, percent, subject, window};
+use crate::statements::{as_json, called, f, ms, percent, subject, tell, window};
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
@@ -100,7 +100,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
             seen.insert("statement".to_owned(), as_json(s));
             found.evidence = seen;
             found.ruled_out = vec![format!("more traffic: the other statements grew {rest:.1} times")];
-            c.findings.push(found);
+            tell(c, w, found);
         }
     }
 }

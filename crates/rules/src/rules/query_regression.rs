@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{KeyInfo, RATES, RuleInfo, evidence, finding, sample};
 use crate::judge::Context;
-use crate::statements::{as_json, called, f, ms, percent, subject, window};
+use crate::statements::{as_json, called, f, ms, percent, subject, tell, window};
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
@@ -122,7 +122,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
                 s.work.rows_per_call(),
                 usual.rows_per_call
             )];
-            c.findings.push(found);
+            tell(c, w, found);
         }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{KeyInfo, RATES, RuleInfo, evidence, finding, sample};
 use crate::judge::Context;
-use crate::statements::{as_json, called, f, maintenance, ms, percent, window};
+use crate::statements::{as_json, called, f, maintenance, ms, percent, tell, window};
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
@@ -45,6 +45,9 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     lookalike: || vec![sample::statements::dump()],
 };
 
+/// What runs for longer than this is slow without having ended.
+const STILL: Span = Span::from_secs(60);
+
 const METHOD: &str = "share of calls of statements whose mean in the window is slow (pg_stat_statements has no durations of \
                       single calls), and of statements that run for longer than the window";
 
@@ -63,7 +66,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
             .filter(|s| s.toplevel && maintenance(s.text.as_deref()))
             .map(|s| s.work.calls)
             .sum();
-        let running = still_running(server, c.now(), w.over);
+        let running = still_running(server, c.now(), w.over.max(STILL));
         let calls = f(w.total.calls.saturating_sub(aside)) + f(running.len() as u64);
         let of = |least: Span| -> Vec<&Statement> {
             let least = least.secs_f64() * 1000.0;
@@ -93,7 +96,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
         };
         let still = match running.len() {
             0 => String::new(),
-            n => format!("; {n} statements run since more than {}", w.over.human()),
+            n => format!("; {n} statements run for more than {}", w.over.max(STILL).human()),
         };
         let mut found = finding(
             INFO.kind,
@@ -130,7 +133,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
             "waits": waits,
         }));
         found.ruled_out = ruled_out(server);
-        c.findings.push(found);
+        tell(c, w, found);
     }
 }
 

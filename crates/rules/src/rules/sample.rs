@@ -333,4 +333,4 @@ pub(super) fn kinds(j: &Judgement) -> Vec<&str> {
     j.findings.iter().map(|f| f.kind.as_str()).collect()
 }
 
-pub(super) mod statements;
+pub(crate) mod statements;

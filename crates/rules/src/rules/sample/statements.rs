@@ -87,7 +87,7 @@ pub(in crate::rules) fn called(top: Vec<Statement>) -> Snapshot {
 }
 
 /// Of a thousand calls so many of a statement that takes 250 ms.
-pub(in crate::rules) fn slow(calls: u64) -> Snapshot {
+pub(crate) fn slow(calls: u64) -> Snapshot {
     called(vec![
         statement("select * from orders where note like $1", calls, 250.0),
         statement("select body from notes where id = $1", 1000 - calls, 1.0),
