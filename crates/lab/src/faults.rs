@@ -9,10 +9,11 @@ use crate::fleet::{Fleet, User, connect};
 
 mod locks;
 mod pool;
+mod queries;
 mod servers;
 
 /// All faults.
-pub const ALL: [FaultInfo; 9] = [
+pub const ALL: [FaultInfo; 17] = [
     FaultInfo {
         name: "idle-in-transaction-leak",
         about: "Clients open a transaction through the pooler and never end it; others wait.",
@@ -82,6 +83,64 @@ pub const ALL: [FaultInfo; 9] = [
         about: "The postmaster of the primary is killed.",
         params: &[],
     },
+    FaultInfo {
+        name: "slow-statements",
+        about: "Some clients run statements of a quarter of a second, others short ones.",
+        params: &[("clients", "4", "how many run slow statements")],
+    },
+    FaultInfo {
+        name: "missing-index",
+        about: "Clients look rows of a large table up that has no index for it.",
+        params: &[
+            ("rows", "400000", "rows of the table"),
+            ("clients", "2", "how many clients look up"),
+            ("pause", "0", "milliseconds between two look-ups of a client"),
+        ],
+    },
+    FaultInfo {
+        name: "large-table-lookups",
+        about: "Clients look rows of a large table up by its index. Healthy: the look-alike of missing-index.",
+        params: &[
+            ("rows", "400000", "rows of the table"),
+            ("clients", "2", "how many clients look up"),
+            ("pause", "20", "milliseconds between two look-ups of a client"),
+        ],
+    },
+    FaultInfo {
+        name: "full-table-reports",
+        about: "Clients count a large table now and then. Healthy: no index would help them.",
+        params: &[
+            ("rows", "400000", "rows of the table"),
+            ("clients", "2", "how many clients count"),
+        ],
+    },
+    FaultInfo {
+        name: "index-dropped",
+        about: "The index that large-table-lookups needs is dropped; that one must be held.",
+        params: &[],
+    },
+    FaultInfo {
+        name: "temp-spill",
+        about: "Clients sort more than their work_mem holds.",
+        params: &[("clients", "2", "how many clients sort")],
+    },
+    FaultInfo {
+        name: "row-by-row",
+        about: "Clients ask for one row at a time; with a pause it is the steady pace before.",
+        params: &[
+            ("clients", "2", "how many clients ask"),
+            ("pause", "0", "milliseconds between two questions of a client"),
+        ],
+    },
+    FaultInfo {
+        name: "statistics-off",
+        about: "Statements are not counted any more.",
+        params: &[(
+            "drop",
+            "false",
+            "whether the extension is dropped, instead of switched off",
+        )],
+    },
 ];
 
 /// Brings a fault about and keeps it until `until` ends; `until` is polled first when the fault is there.
@@ -100,6 +159,14 @@ pub(crate) async fn hold(
         "standby-stopped" => servers::stopped(fleet, record, until).await,
         "standby-paused" => servers::paused(fleet, record, until).await,
         "primary-killed" => servers::killed(fleet, until).await,
+        "slow-statements" => queries::slow(fleet, record, until).await,
+        "missing-index" => queries::lookups(fleet, record, false, until).await,
+        "large-table-lookups" => queries::lookups(fleet, record, true, until).await,
+        "full-table-reports" => queries::reports(fleet, record, until).await,
+        "index-dropped" => queries::index_dropped(fleet, until).await,
+        "temp-spill" => queries::spill(fleet, record, until).await,
+        "row-by-row" => queries::row_by_row(fleet, record, until).await,
+        "statistics-off" => queries::statistics_off(fleet, record, until).await,
         other => Err(LabError::Fault(format!("there is no fault `{other}`"))),
     }
 }
@@ -114,6 +181,13 @@ pub(crate) async fn undo(fleet: &Fleet, record: &FaultRecord) -> Result<(), LabE
         "lock-chain" => sweep(fleet, &["lab-holder", "lab-link", "lab-waiter"]).await,
         "ddl-queue" => sweep(fleet, &["lab-report", "lab-migration", "lab-reader"]).await,
         "connection-flood" => sweep(fleet, &["lab-flood"]).await,
+        "slow-statements" | "temp-spill" | "row-by-row" => sweep(fleet, &["notes-report"]).await,
+        "missing-index" | "large-table-lookups" | "full-table-reports" => {
+            sweep(fleet, &["notes-report"]).await?;
+            queries::drop_table(fleet).await
+        }
+        "index-dropped" => queries::index_again(fleet).await,
+        "statistics-off" => queries::statistics_on(fleet).await,
         "idle-in-transaction-leak" | "slow-server" => sweep(fleet, &["notes-worker", "notes-web"]).await,
         _ => Ok(()),
     }

@@ -9,6 +9,8 @@
 
 pub mod digest;
 pub mod finding;
+pub mod fingerprint;
+pub mod histogram;
 pub mod incident;
 pub mod lock_graph;
 pub mod outcome;

@@ -15,10 +15,13 @@ pub mod migrations;
 pub mod partitions;
 pub mod pooler;
 pub mod replication;
+pub mod scans;
 pub mod sequences;
 pub mod settings;
+pub mod statements;
 pub mod tables;
 pub mod traffic;
+pub mod waits;
 pub mod wal;
 pub mod widths;
 
@@ -63,6 +66,9 @@ pub fn all() -> Vec<CollectorInfo> {
         login::INFO,
         files::INFO,
         certificate::INFO,
+        waits::INFO,
+        statements::INFO,
+        scans::INFO,
         cache::INFO,
     ]
 }

@@ -7,15 +7,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use muster_model::snapshot::{Certificate, DatabaseView, Files, Gap, Part, ServerView};
+use muster_model::snapshot::{Certificate, DatabaseView, Files, Gap, Part, ServerView, Statements};
 use muster_model::{Span, Time};
 use muster_reach::{PgSession, ReachError, Server};
 
 use crate::about::{self, About};
 use crate::collectors::sequences::Missing;
 use crate::collectors::{
-    certificate, collations, databases, files, indexes, migrations, partitions, sequences, tables, widths,
+    certificate, collations, databases, files, indexes, migrations, partitions, scans, sequences, statements,
+    tables, widths,
 };
+
 use crate::row::Offset;
 
 /// Databases that one round looks into; what is left out is said.
@@ -45,6 +47,10 @@ pub(crate) struct Slow {
     memory: BTreeMap<String, Remembered>,
     files: Option<Part<Files>>,
     certificate: Option<Part<Certificate>>,
+    statements: Option<Part<Statements>>,
+    statements_memory: statements::Memory,
+    /// By database.
+    scans_memory: BTreeMap<String, scans::Memory>,
     /// By collector, since its last run.
     gaps: BTreeMap<&'static str, Vec<Gap>>,
 }
@@ -75,6 +81,7 @@ impl Slow {
         view.databases.clone_from(&self.databases);
         view.files.clone_from(&self.files);
         view.certificate.clone_from(&self.certificate);
+        view.statements.clone_from(&self.statements);
     }
 
     /// What could not be read.
@@ -164,7 +171,12 @@ async fn of_server(server: &Server, slow: &mut Slow, look: Look) -> Result<(), R
             Err(e) => slow.lacks(files::INFO.name, server, e.reason.clone(), Some(e.remedy())),
         }
     }
+    if look.due.tables {
+        slow.begins(scans::INFO.name);
+        of_statements(server, &session, &names, slow, look).await;
+    }
     drop(session);
+    slow.scans_memory.retain(|name, _| names.contains(name));
     slow.databases.retain(|d| names.contains(&d.name));
     slow.memory.retain(|name, _| names.contains(name));
     if names.len() > MOST_DATABASES {
@@ -183,6 +195,27 @@ async fn of_server(server: &Server, slow: &mut Slow, look: Look) -> Result<(), R
     Ok(())
 }
 
+async fn of_statements(
+    server: &Server,
+    session: &PgSession,
+    databases: &[String],
+    slow: &mut Slow,
+    look: Look,
+) {
+    let name = statements::INFO.name;
+    slow.begins(name);
+    let memory = &mut slow.statements_memory;
+    match statements::read(server, session, databases, look.now, look.offset, memory).await {
+        Ok(read) => {
+            slow.statements = read.part;
+            if let Some(gap) = read.gap {
+                slow.lacks(name, server, gap.reason, gap.remedy);
+            }
+        }
+        Err(e) => slow.lacks(name, server, e.reason.clone(), Some(e.remedy())),
+    }
+}
+
 async fn of_database(server: &Server, slow: &mut Slow, look: Look, name: &str) -> Result<(), ReachError> {
     let session: PgSession = server.catalog(Some(name)).await?;
     let at = slow.databases.iter().position(|d| d.name == name);
@@ -194,6 +227,9 @@ async fn of_database(server: &Server, slow: &mut Slow, look: Look, name: &str) -
         slow.lacks(collector, server, format!("database {name}: {reason}"), remedy);
     }
     slow.memory.insert(name.to_owned(), known);
+    if look.due.tables {
+        of_scans(server, &session, &mut view, slow, look).await;
+    }
     let place = slow.databases.partition_point(|d| d.name.as_str() < name);
     slow.databases.insert(place, view);
     read
@@ -234,6 +270,28 @@ async fn inside(
         schema(session, &about, view, known, look, lacking).await?;
     }
     Ok(())
+}
+
+async fn of_scans(
+    server: &Server,
+    session: &PgSession,
+    view: &mut DatabaseView,
+    slow: &mut Slow,
+    look: Look,
+) {
+    let memory = slow.scans_memory.entry(view.name.clone()).or_default();
+    match scans::read(session, look.now, memory).await {
+        Ok(value) => {
+            view.scans = Some(Part {
+                taken_at: look.now,
+                value,
+            });
+        }
+        Err(e) => {
+            let reason = format!("database {}: {}", view.name, e.reason);
+            slow.lacks(scans::INFO.name, server, reason, Some(e.remedy()));
+        }
+    }
 }
 
 /// What is the same on every server of a cluster, or means nothing on a standby: read where it is written.

@@ -10,6 +10,8 @@ mod lane;
 pub mod pass;
 mod ring;
 mod row;
+mod tally;
+mod texts;
 
 pub use collectors::{CollectorInfo, all as collectors};
 pub use pass::{Cadence, Extent, Observer};

@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use crate::collectors::{
-    activity, cache, conflicts, identity, locks, login, pooler, replication, settings, traffic, wal,
+    activity, cache, conflicts, identity, locks, login, pooler, replication, settings, traffic, waits, wal,
 };
 use crate::expense;
 use crate::lane::{self, Slow};
@@ -70,6 +70,7 @@ struct ServerMemory {
     wal: wal::Memory,
     conflicts: conflicts::Memory,
     spent: expense::Memory,
+    waits: waits::Memory,
     slow: Slow,
     slow_gaps: Vec<Gap>,
     round: Option<JoinHandle<Slow>>,
@@ -231,6 +232,7 @@ impl Observer {
                 view.traffic = None;
                 view.wal = None;
                 view.login = None;
+                view.waits = None;
                 known.gaps = vec![Gap {
                     collector: "activity".to_owned(),
                     target: server.address.clone(),
@@ -275,6 +277,10 @@ impl Observer {
             locks::name(server, &value.sessions, &mut waits, &mut known.names).await;
             known.gaps.retain(|g| g.collector != "activity");
             known.gaps.extend(gaps);
+            view.waits = Some(Part {
+                taken_at: now,
+                value: known.waits.take(now, &value),
+            });
             view.activity = Some(Part { taken_at: now, value });
             view.locks = Some(Part {
                 taken_at: now,

@@ -6,10 +6,20 @@ const LONGEST: usize = 500;
 /// A statement with every literal and comment taken out, cut at 500 characters.
 #[must_use]
 pub fn statement(sql: &str) -> String {
+    without_literals(sql, LONGEST)
+}
+
+/// The same in full, to make an id of.
+#[must_use]
+pub fn whole_statement(sql: &str) -> String {
+    without_literals(sql, usize::MAX)
+}
+
+fn without_literals(sql: &str, longest: usize) -> String {
     let chars: Vec<char> = sql.chars().collect();
     let mut out = String::new();
     let mut i = 0;
-    while i < chars.len() && out.len() < LONGEST {
+    while i < chars.len() && out.len() < longest {
         let c = chars[i];
         let next = chars.get(i + 1).copied();
         let in_word = out
@@ -20,6 +30,10 @@ pub fn statement(sql: &str) -> String {
             i = find(&chars, i, '\n');
         } else if c == '/' && next == Some('*') {
             i = block_comment(&chars, i);
+            // It stands for a space: without one, what follows would be a part of the word before and stay.
+            if in_word && chars.get(i).is_some_and(|c| c.is_alphanumeric() || *c == '_') {
+                out.push(' ');
+            }
         } else if c == '\'' {
             let escapes = out.ends_with(['E', 'e']) && !ends_in_longer_word(&out);
             i = quoted(&chars, i, '\'', escapes);
@@ -170,10 +184,12 @@ mod tests {
             ),
             ("select \"Col 1\" from \"a\"", "select \"Col 1\" from \"a\""),
             ("select 'unterminated", "select ?"),
+            ("select/* a number */42", "select ?"),
         ] {
             assert_eq!(statement(sql), expected);
         }
         assert!(statement(&"x ".repeat(600)).ends_with('…'));
+        assert_eq!(whole_statement(&"x ".repeat(600)).len(), 1199);
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod selftest;
 mod size;
 mod sizes;
 mod standbys;
+mod statements;
 
 pub use correlate::{Correlated, Root, correlate};
 pub use defaults::{check_overrides, defaults};

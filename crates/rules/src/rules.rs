@@ -33,7 +33,13 @@ mod partition_retention_due;
 mod pool_exhausted;
 mod pool_slow_server;
 mod pool_too_small;
+mod query_missing_index;
+mod query_n_plus_one;
+mod query_regression;
+mod query_slow;
 mod query_stale_statistics;
+mod query_statistics_off;
+mod query_temp_spill;
 mod replication_broken;
 mod replication_conflict;
 mod replication_lagging;
@@ -122,6 +128,12 @@ pub(crate) const ALL: &[Rule] = &[
     locks_blocking_chain::rule,
     locks_ddl_queue::rule,
     locks_deadlocks::rule,
+    query_missing_index::rule,
+    query_n_plus_one::rule,
+    query_regression::rule,
+    query_slow::rule,
+    query_statistics_off::rule,
+    query_temp_spill::rule,
     replication_broken::rule,
     replication_paused::rule,
     replication_lagging::rule,
@@ -198,6 +210,12 @@ pub fn catalogue() -> Vec<RuleInfo> {
         pool_slow_server::INFO,
         pool_too_small::INFO,
         query_stale_statistics::INFO,
+        query_missing_index::INFO,
+        query_n_plus_one::INFO,
+        query_regression::INFO,
+        query_slow::INFO,
+        query_statistics_off::INFO,
+        query_temp_spill::INFO,
         replication_broken::INFO,
         replication_conflict::INFO,
         replication_lagging::INFO,

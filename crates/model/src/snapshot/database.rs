@@ -2,9 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Collation, Indexes, Migrations, Part, Partitions, Sequences, Shared, Tables, Widths};
+use super::{
+    Collation, Indexes, Migrations, Part, Partitions, ScannedTable, Sequences, Shared, Tables, Widths,
+};
 
 /// One database of a server. Parts are shared between Snapshots: they change only when their collector runs.
+
+/// One database of a server.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct DatabaseView {
     /// Name.
@@ -30,6 +34,9 @@ pub struct DatabaseView {
     /// Collations.
     #[serde(default)]
     pub collations: Option<Part<Shared<Vec<Collation>>>>,
+    /// Sequential scans of its large tables.
+    #[serde(default)]
+    pub scans: Option<Part<Vec<ScannedTable>>>,
 }
 
 impl DatabaseView {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Certificate, DatabaseView, Files, LoginView, OwnCost, Part, Replication, Traffic, Wal};
+use super::{
+    Certificate, DatabaseView, Files, LoginView, OwnCost, Part, Replication, Statements, Traffic, Waits, Wal,
+};
 use crate::time::Time;
 
 /// One rung of the connection ladder; the first that fails is the one to report.
@@ -232,6 +234,12 @@ pub struct ServerView {
     /// Counters by database.
     #[serde(default)]
     pub traffic: Option<Part<Vec<Traffic>>>,
+    /// What active sessions were at in the last minute.
+    #[serde(default)]
+    pub waits: Option<Part<Waits>>,
+    /// Statistics about statements.
+    #[serde(default)]
+    pub statements: Option<Part<Statements>>,
     /// Its databases, as far as they were looked into.
     #[serde(default)]
     pub databases: Vec<DatabaseView>,

@@ -58,6 +58,7 @@ pub(super) fn server(name: &str) -> ServerView {
     s.traffic = part(vec![]);
     s.databases = vec![inside::database("app")];
     wal::fill(&mut s);
+    s.statements = part(statements::quiet());
     s
 }
 
@@ -357,4 +358,5 @@ pub(super) fn kinds(j: &Judgement) -> Vec<&str> {
 }
 
 pub(super) mod inside;
+pub(crate) mod statements;
 pub(super) mod wal;
