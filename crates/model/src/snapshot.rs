@@ -7,18 +7,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Time;
 
+pub mod app;
 pub mod cache;
 pub mod counted;
 pub mod database;
+pub mod limiter;
+pub mod limits;
 pub mod pooler;
 pub mod replication;
 pub mod server;
 pub mod traffic;
 
-pub use cache::CacheView;
+pub use app::{AppHealth, AppMemory, AppPool, AppRequests, AppView};
+pub use cache::{
+    CacheClients, CacheCounters, CacheMemory, CachePersistence, CacheReplica, CacheReplication, CacheStats,
+    CacheView, LatencyEvent, SlowCommand,
+};
 pub use counted::{Before, Counted, Growth};
 pub use database::DatabaseView;
-pub use pooler::{Pool, PoolClient, PoolDatabase, PoolServer, PoolerView};
+pub use limiter::{LimiterView, Principal};
+pub use limits::{ConnectionLimit, LimitOf};
+pub use pooler::{
+    Pool, PoolClient, PoolCounters, PoolDatabase, PoolServer, PoolTraffic, PoolerView, StuckPool,
+};
 pub use replication::{Receiver, Replication, Sender, Slot};
 pub use server::{Activity, Identity, LockWait, Locks, Reach, Role, Rung, ServerView, Session, Settings};
 pub use traffic::{DatabaseCounters, Traffic};
@@ -72,6 +83,9 @@ pub struct Snapshot {
     pub poolers: Vec<PoolerView>,
     /// The Redis servers.
     pub caches: Vec<CacheView>,
+    /// The applications.
+    #[serde(default)]
+    pub apps: Vec<AppView>,
     /// What could not be read.
     pub gaps: Vec<Gap>,
     /// What it cost.
@@ -89,6 +103,7 @@ impl Snapshot {
             servers: Vec::new(),
             poolers: Vec::new(),
             caches: Vec::new(),
+            apps: Vec::new(),
             gaps: Vec::new(),
             cost: Cost::default(),
         }
@@ -106,6 +121,16 @@ impl Snapshot {
     #[must_use]
     pub fn server(&self, address: &str) -> Option<&ServerView> {
         self.servers.iter().find(|s| s.address == address)
+    }
+
+    /// Everything that is watched, with whether it can be reached.
+    pub fn components(&self) -> impl Iterator<Item = (&String, &Reach)> {
+        self.servers
+            .iter()
+            .map(|s| (&s.address, &s.reach))
+            .chain(self.poolers.iter().map(|p| (&p.address, &p.reach)))
+            .chain(self.caches.iter().map(|c| (&c.address, &c.reach)))
+            .chain(self.apps.iter().map(|a| (&a.address, &a.reach)))
     }
 
     /// The gaps of one collector at one target.

@@ -1,9 +1,11 @@
 //! The collectors, one subject a file, and what the reference pages say of them.
 
 pub mod activity;
+pub mod app;
 pub mod cache;
 pub mod databases;
 pub mod identity;
+pub mod limits;
 pub mod locks;
 pub mod pooler;
 pub mod replication;
@@ -40,5 +42,7 @@ pub fn all() -> Vec<CollectorInfo> {
         traffic::INFO,
         databases::INFO,
         cache::INFO,
+        app::INFO,
+        limits::INFO,
     ]
 }

@@ -4,7 +4,7 @@ use muster_model::snapshot::Role;
 use muster_model::{Finding, IncidentSeverity, Severity, Snapshot};
 
 /// `(root, symptom, where)`: the root explains the symptom.
-const EXPLAINS: [(&str, &str, Where); 22] = [
+const EXPLAINS: &[(&str, &str, Where)] = &[
     ("connections.leak", "pool.exhausted", Where::Same),
     ("connections.leak", "locks.idle_in_transaction", Where::Cluster),
     ("connections.leak", "connections.saturated", Where::Cluster),
@@ -27,6 +27,52 @@ const EXPLAINS: [(&str, &str, Where); 22] = [
     ("server.down", "muster.blind", Where::Same),
     ("replication.paused", "replication.lagging", Where::Same),
     ("connections.saturated", "muster.blind", Where::Same),
+    ("pool.down", "pool.exhausted", Where::Same),
+    ("pool.down", "pool.paused", Where::Same),
+    ("pool.down", "pool.client_limit", Where::Same),
+    ("pool.down", "pool.login_failing", Where::Same),
+    ("pool.down", "pool.too_small", Where::Same),
+    ("pool.down", "pool.slow_server", Where::Same),
+    ("pool.down", "muster.blind", Where::Same),
+    ("pool.down", "app.error_rate", Where::Cluster),
+    ("pool.down", "app.pool_saturated", Where::Cluster),
+    ("pool.paused", "pool.exhausted", Where::Same),
+    ("pool.paused", "app.error_rate", Where::Cluster),
+    ("pool.paused", "app.pool_saturated", Where::Cluster),
+    ("pool.login_failing", "pool.exhausted", Where::Same),
+    ("pool.login_failing", "app.error_rate", Where::Cluster),
+    ("pool.login_failing", "app.pool_saturated", Where::Cluster),
+    ("pool.client_limit", "muster.blind", Where::Same),
+    ("pool.client_limit", "app.error_rate", Where::WhenCritical),
+    ("pool.exhausted", "app.error_rate", Where::Cluster),
+    ("pool.exhausted", "app.pool_saturated", Where::Cluster),
+    ("connections.leak", "connections.role_limit", Where::Cluster),
+    (
+        "connections.role_limit",
+        "pool.login_failing",
+        Where::WhenCritical,
+    ),
+    ("connections.saturated", "pool.login_failing", Where::WhenCritical),
+    ("connections.saturated", "app.error_rate", Where::WhenCritical),
+    ("connections.role_limit", "app.error_rate", Where::WhenCritical),
+    ("locks.blocking_chain", "app.pool_saturated", Where::Cluster),
+    ("locks.ddl_queue", "app.pool_saturated", Where::Cluster),
+    ("server.down", "pool.login_failing", Where::PrimaryDown),
+    ("server.down", "app.error_rate", Where::PrimaryDown),
+    ("server.down", "app.pool_saturated", Where::PrimaryDown),
+    ("app.pool_saturated", "app.error_rate", Where::Same),
+    ("app.down", "muster.blind", Where::Same),
+    ("cache.unreachable", "cache.replication", Where::Cluster),
+    ("cache.unreachable", "limits.degraded", Where::Cluster),
+    ("cache.unreachable", "app.error_rate", Where::Cluster),
+    ("cache.unreachable", "muster.blind", Where::Same),
+    ("cache.clients", "app.error_rate", Where::WhenCritical),
+    ("cache.clients", "limits.degraded", Where::WhenCritical),
+    ("cache.memory", "app.error_rate", Where::WhenCritical),
+    ("cache.persistence", "app.error_rate", Where::WhenCritical),
+    ("cache.evictions", "cache.hit_rate", Where::Same),
+    ("limits.abuse", "pool.exhausted", Where::Cluster),
+    ("limits.abuse", "connections.saturated", Where::Cluster),
 ];
 
 /// Where the symptom must be.
@@ -40,6 +86,8 @@ enum Where {
     DownHere,
     /// Anywhere, when the primary is down.
     PrimaryDown,
+    /// Anywhere in the cluster, when the root hurts already: what is only nearly full explains no error.
+    WhenCritical,
 }
 
 /// A cause with what it explains.
@@ -148,6 +196,7 @@ fn explains(snapshot: &Snapshot, root: &Finding, symptom: &Finding) -> bool {
             Where::Cluster => true,
             Where::DownHere => root.target == symptom.target || primary_down(root),
             Where::PrimaryDown => primary_down(root),
+            Where::WhenCritical => root.severity == Severity::Critical,
         })
 }
 

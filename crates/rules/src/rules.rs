@@ -5,14 +5,32 @@ use serde_json::Value;
 
 use crate::judge::Context;
 
+mod app_down;
+mod app_error_rate;
+mod app_memory;
+mod app_pool_saturated;
+mod cache_clients;
+mod cache_evictions;
+mod cache_hit_rate;
+mod cache_memory;
+mod cache_persistence;
+mod cache_replication;
+mod cache_unreachable;
 mod connections_leak;
+mod connections_role_limit;
 mod connections_saturated;
+mod limits_abuse;
+mod limits_degraded;
 mod locks_blocking_chain;
 mod locks_ddl_queue;
 mod locks_deadlocks;
 mod locks_idle_in_transaction;
 mod muster_blind;
+mod pool_client_limit;
+mod pool_down;
 mod pool_exhausted;
+mod pool_login_failing;
+mod pool_paused;
 mod pool_slow_server;
 mod pool_too_small;
 mod replication_broken;
@@ -88,6 +106,24 @@ pub(crate) const ALL: &[Rule] = &[
     replication_broken::rule,
     replication_paused::rule,
     replication_lagging::rule,
+    pool_down::rule,
+    pool_paused::rule,
+    pool_client_limit::rule,
+    pool_login_failing::rule,
+    connections_role_limit::rule,
+    cache_unreachable::rule,
+    cache_clients::rule,
+    cache_memory::rule,
+    cache_evictions::rule,
+    cache_hit_rate::rule,
+    cache_replication::rule,
+    cache_persistence::rule,
+    limits_abuse::rule,
+    limits_degraded::rule,
+    app_down::rule,
+    app_error_rate::rule,
+    app_pool_saturated::rule,
+    app_memory::rule,
     muster_blind::rule,
 ];
 
@@ -95,14 +131,32 @@ pub(crate) const ALL: &[Rule] = &[
 #[must_use]
 pub fn catalogue() -> Vec<RuleInfo> {
     vec![
+        app_down::INFO,
+        app_error_rate::INFO,
+        app_memory::INFO,
+        app_pool_saturated::INFO,
+        cache_clients::INFO,
+        cache_evictions::INFO,
+        cache_hit_rate::INFO,
+        cache_memory::INFO,
+        cache_persistence::INFO,
+        cache_replication::INFO,
+        cache_unreachable::INFO,
         connections_leak::INFO,
+        connections_role_limit::INFO,
         connections_saturated::INFO,
+        limits_abuse::INFO,
+        limits_degraded::INFO,
         locks_blocking_chain::INFO,
         locks_ddl_queue::INFO,
         locks_deadlocks::INFO,
         locks_idle_in_transaction::INFO,
         muster_blind::INFO,
+        pool_client_limit::INFO,
+        pool_down::INFO,
         pool_exhausted::INFO,
+        pool_login_failing::INFO,
+        pool_paused::INFO,
         pool_slow_server::INFO,
         pool_too_small::INFO,
         replication_broken::INFO,

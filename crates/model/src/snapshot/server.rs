@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DatabaseView, Part, Replication, Traffic};
+use super::{ConnectionLimit, DatabaseView, Part, Replication, Traffic};
 use crate::time::Time;
 
 /// One rung of the connection ladder; the first that fails is the one to report.
@@ -57,6 +57,21 @@ pub enum Reach {
     /// Not tried yet.
     #[default]
     Unknown,
+}
+
+impl Reach {
+    /// Whether nothing answers there. Who refuses our login or has another certificate than we trust does answer: that is
+    /// our blindness, and nobody else's trouble.
+    #[must_use]
+    pub fn silent(&self) -> bool {
+        matches!(
+            self,
+            Self::Down {
+                rung: Rung::Dns | Rung::Tcp | Rung::Query,
+                ..
+            }
+        )
+    }
 }
 
 /// The role that a server has by its own word.
@@ -226,6 +241,9 @@ pub struct ServerView {
     pub replication: Option<Part<Replication>>,
     /// Settings.
     pub settings: Option<Part<Settings>>,
+    /// Limits on the connections of roles and databases.
+    #[serde(default)]
+    pub limits: Option<Part<Vec<ConnectionLimit>>>,
     /// Counters by database.
     #[serde(default)]
     pub traffic: Option<Part<Vec<Traffic>>>,

@@ -43,7 +43,7 @@ fn no_statement_changes_anything() {
 #[test]
 fn every_collector_says_what_it_needs() {
     let all = muster_observe::collectors();
-    assert_eq!(all.len(), 7);
+    assert_eq!(all.len(), 11);
     for info in all {
         for text in [info.about, info.reads, info.needs, info.cadence, info.gap] {
             assert!(!text.is_empty(), "{}", info.name);

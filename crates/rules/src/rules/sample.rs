@@ -56,6 +56,7 @@ pub(super) fn server(name: &str) -> ServerView {
     });
     s.locks = part(Locks::default());
     s.traffic = part(vec![]);
+    s.limits = part(vec![]);
     s
 }
 
@@ -137,7 +138,10 @@ pub(super) fn pooled(waiting: u32, maxwait_ms: u64, state: &str, age_ms: i64) ->
             paused: false,
             disabled: false,
         }],
-        config: BTreeMap::new(),
+        config: BTreeMap::from([("max_client_conn".to_owned(), "1000".to_owned())]),
+        used_clients: Some(20),
+        paused: Some(false),
+        ..PoolerState::default()
     };
     s.poolers = vec![PoolerView {
         name: "bouncer".into(),
@@ -331,3 +335,5 @@ pub(super) fn watched(s: &Snapshot, seconds: usize) -> Vec<String> {
 pub(super) fn kinds(j: &Judgement) -> Vec<&str> {
     j.findings.iter().map(|f| f.kind.as_str()).collect()
 }
+
+pub(super) mod beside;
