@@ -65,6 +65,7 @@ impl<T: Send + 'static> Looks<T> {
             // It began before now: what it says is not asked anew.
             let _ = flight.await;
         }
+        let mut first = false;
         if self.flight.is_none() {
             let due = all
                 || self
@@ -73,11 +74,12 @@ impl<T: Send + 'static> Looks<T> {
             if !due {
                 return None;
             }
-            self.asked = Some(now);
+            first = self.asked.replace(now).is_none();
             self.flight = Some((now, tokio::spawn(start())));
         }
         let (began, mut flight) = self.flight.take()?;
-        let done = if all {
+        // The first picture is waited for: half a picture would be unknown, and nobody is used to a quicker one yet.
+        let done = if all || first {
             flight.await
         } else {
             match tokio::time::timeout(PATIENCE, &mut flight).await {
@@ -243,7 +245,7 @@ impl OfCache {
     }
 
     async fn look(mut self, cache: Arc<Cache>, cadence: Cadence, now: Time, all: bool) -> Self {
-        let wants = self.memory.wants(now);
+        let wants = self.memory.wants(now, all);
         let every = self.looks.every(cadence.replication, cadence.activity);
         let asked = cache.clone();
         let start = || async move { cache::read(&asked, wants).await };
@@ -257,7 +259,7 @@ impl OfCache {
                 self.view.max_memory = number("maxmemory");
                 self.view.version = look.said("redis_version").map(str::to_owned);
                 self.view.run_id = look.said("run_id").map(str::to_owned);
-                let (stats, gap) = self.memory.takes(look, at, &cache);
+                let (stats, gap) = self.memory.takes(&look, at, &cache);
                 self.view.stats = stats.map(|value| Part { taken_at: at, value });
                 self.gap = gap;
             }

@@ -101,7 +101,7 @@ impl Look {
 /// What is remembered of a Redis.
 #[derive(Default)]
 pub(crate) struct Memory {
-    ring: Ring<(String, CacheCounters)>,
+    ring: Ring<CacheCounters>,
     last: Option<(String, CacheCounters, u64)>,
     cleared_at: Option<Time>,
     evicting: Option<(Time, Time)>,
@@ -116,8 +116,8 @@ pub(crate) struct Memory {
 
 impl Memory {
     /// What the next look shall ask.
-    pub(crate) fn wants(&self, now: Time) -> Wants {
-        let rarely = self.asked_rarely.is_none_or(|t| now.since(t) >= RARELY);
+    pub(crate) fn wants(&self, now: Time, all: bool) -> Wants {
+        let rarely = all || self.asked_rarely.is_none_or(|t| now.since(t) >= RARELY);
         let may = |what: &str| rarely || !self.refused.contains(&what);
         Wants {
             slow: may("slowlog|get"),
@@ -130,14 +130,14 @@ impl Memory {
     /// Makes of a look what it says, and what it lacks.
     pub(crate) fn takes(
         &mut self,
-        look: Look,
+        look: &Look,
         now: Time,
         cache: &Cache,
     ) -> (Option<CacheStats>, Option<Gap>) {
         let offset = number(&look.info, "server_time_usec")
             .and_then(|t| i64::try_from(t).ok())
             .map_or_else(Offset::default, |t| Offset::between(t, now));
-        self.remembers(&look, now, offset);
+        self.remembers(look, now, offset);
         let lacking: Vec<&str> = NEEDED
             .into_iter()
             .filter(|key| !look.info.contains_key(*key))
@@ -235,16 +235,17 @@ impl Memory {
             misconfigured: errors(info, "MISCONF"),
             slow: self.slow_seen,
         };
-        self.watches(&run_id, counters, keys, now);
-        let counted = self.ring.take(now, (run_id, counters), |a, b| {
-            a.0 != b.0 || began_anew(&a.1, &b.1)
-        });
+        // Asked of every look: the ring keeps not all of them, and a reset may lie between two that it keeps.
+        if self.watches(&run_id, counters, keys, now) {
+            self.ring = Ring::default();
+        }
+        let counted = self.ring.take(now, counters, |_, _| false);
         let shown = self.shown.clone().unwrap_or_default();
         CacheStats {
             started_at: now.minus(Span::from_secs(count("uptime_in_seconds"))),
             cleared_at: self.cleared_at,
             evicting_since: self.evicting.map(|(since, _)| since),
-            counted: counted.map(|(_, c)| c),
+            counted,
             commands_per_second: count("instantaneous_ops_per_sec"),
             keys,
             expiring,
@@ -278,15 +279,15 @@ impl Memory {
         }
     }
 
-    /// What only two looks together show: a clearing, and a stretch of evictions.
-    fn watches(&mut self, run_id: &str, counters: CacheCounters, keys: u64, now: Time) {
+    /// What only two looks together show: a clearing, a stretch of evictions, and (the answer) that all began anew.
+    fn watches(&mut self, run_id: &str, counters: CacheCounters, keys: u64, now: Time) -> bool {
         let before = self.last.replace((run_id.to_owned(), counters, keys));
         let Some((_, then, had)) =
             before.filter(|(run, then, _)| run == run_id && !began_anew(then, &counters))
         else {
             self.evicting = None;
             self.cleared_at = None;
-            return;
+            return true;
         };
         let evicted = counters.evicted - then.evicted;
         // What was thrown out for want of memory was not cleared by anybody.
@@ -299,6 +300,7 @@ impl Memory {
         } else if self.evicting.is_some_and(|(_, last)| now.since(last) > REST) {
             self.evicting = None;
         }
+        false
     }
 }
 
@@ -541,9 +543,9 @@ mod tests {
         let mut memory = Memory::default();
         memory.remembers(&look(Said::Refused), at(0), Offset::default());
         assert_eq!(memory.refused, ["slowlog|get", "config|get"]);
-        let soon = memory.wants(at(2));
+        let soon = memory.wants(at(2), false);
         assert!(!soon.slow && soon.latency && !soon.settings);
-        let later = memory.wants(at(61));
+        let later = memory.wants(at(61), false);
         assert!(later.slow && later.settings);
         memory.remembers(&look(Said::Value(vec![])), at(61), Offset::default());
         assert_eq!(memory.refused, ["config|get"]);

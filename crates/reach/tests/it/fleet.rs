@@ -345,6 +345,8 @@ async fn a_pooler_and_a_cache_are_read_or_name_their_rung() {
         Show::Databases,
         Show::Config,
         Show::Version,
+        Show::Stats,
+        Show::Lists,
     ] {
         let rows = good.poolers[0]
             .show(what)
