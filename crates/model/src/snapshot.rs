@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Time;
 
+pub mod app;
 pub mod cache;
 pub mod collations;
 pub mod conflicts;
@@ -14,6 +15,8 @@ pub mod counted;
 pub mod database;
 pub mod files;
 pub mod indexes;
+pub mod limiter;
+pub mod limits;
 pub mod login;
 pub mod migrations;
 pub mod partitions;
@@ -29,7 +32,10 @@ pub mod traffic;
 pub mod waits;
 pub mod widths;
 
-pub use cache::CacheView;
+pub use cache::{
+    CacheClients, CacheCounters, CacheMemory, CachePersistence, CacheReplica, CacheReplication, CacheStats,
+    CacheView, LatencyEvent, SlowCommand,
+};
 pub use collations::Collation;
 pub use counted::{Before, Counted, Growth};
 pub use database::DatabaseView;
@@ -39,10 +45,15 @@ pub use partitions::{Partition, Partitioned, Partitions};
 pub mod subscription;
 pub mod wal;
 
+pub use app::{AppHealth, AppMemory, AppPool, AppRequests, AppView};
 pub use conflicts::{ConflictCounters, Conflicts};
 pub use files::{BadLine, Files, ScopedSetting};
+pub use limiter::{LimiterView, Principal};
+pub use limits::{ConnectionLimit, LimitOf};
 pub use login::{Certificate, LoginView, OwnCost};
-pub use pooler::{Pool, PoolClient, PoolDatabase, PoolServer, PoolerView};
+pub use pooler::{
+    Pool, PoolClient, PoolCounters, PoolDatabase, PoolServer, PoolTraffic, PoolerView, StuckPool,
+};
 pub use replication::{Receiver, Replication, Sender, Slot};
 pub use scans::{ScanCounters, ScannedTable};
 pub use sequences::{Sequence, SequenceColumn, Sequences};
@@ -105,6 +116,9 @@ pub struct Snapshot {
     pub poolers: Vec<PoolerView>,
     /// The Redis servers.
     pub caches: Vec<CacheView>,
+    /// The applications.
+    #[serde(default)]
+    pub apps: Vec<AppView>,
     /// What could not be read.
     pub gaps: Vec<Gap>,
     /// What it cost.
@@ -122,6 +136,7 @@ impl Snapshot {
             servers: Vec::new(),
             poolers: Vec::new(),
             caches: Vec::new(),
+            apps: Vec::new(),
             gaps: Vec::new(),
             cost: Cost::default(),
         }
@@ -139,6 +154,16 @@ impl Snapshot {
     #[must_use]
     pub fn server(&self, address: &str) -> Option<&ServerView> {
         self.servers.iter().find(|s| s.address == address)
+    }
+
+    /// Everything that is watched, with whether it can be reached.
+    pub fn components(&self) -> impl Iterator<Item = (&String, &Reach)> {
+        self.servers
+            .iter()
+            .map(|s| (&s.address, &s.reach))
+            .chain(self.poolers.iter().map(|p| (&p.address, &p.reach)))
+            .chain(self.caches.iter().map(|c| (&c.address, &c.reach)))
+            .chain(self.apps.iter().map(|a| (&a.address, &a.reach)))
     }
 
     /// The gaps of one collector at one target.

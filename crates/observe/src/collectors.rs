@@ -1,6 +1,7 @@
 //! The collectors, one subject a file, and what the reference pages say of them.
 
 pub mod activity;
+pub mod app;
 pub mod cache;
 pub mod certificate;
 pub mod collations;
@@ -9,6 +10,7 @@ pub mod databases;
 pub mod files;
 pub mod identity;
 pub mod indexes;
+pub mod limits;
 pub mod locks;
 pub mod login;
 pub mod migrations;
@@ -70,5 +72,7 @@ pub fn all() -> Vec<CollectorInfo> {
         statements::INFO,
         scans::INFO,
         cache::INFO,
+        app::INFO,
+        limits::INFO,
     ]
 }

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use muster_model::snapshot::{CacheView, Cost, Gap, Part, PoolerView, Reach, Rung, ServerView};
+use muster_model::snapshot::{Cost, Gap, Part, Reach, Rung, ServerView};
 use muster_model::{Snapshot, Span, Time};
 use muster_reach::error::Trouble;
-use muster_reach::{Cache, Cluster, Pooler, ReachError, Server};
+use muster_reach::{Cluster, ReachError, Server};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
+use crate::beside::Beside;
 use crate::collectors::{
-    activity, cache, conflicts, identity, locks, login, pooler, replication, settings, traffic, waits, wal,
+    activity, conflicts, identity, limits, locks, login, replication, settings, traffic, waits, wal,
 };
 use crate::expense;
 use crate::lane::{self, Slow};
@@ -71,6 +72,7 @@ struct ServerMemory {
     conflicts: conflicts::Memory,
     spent: expense::Memory,
     waits: waits::Memory,
+    limits_at: Option<Time>,
     slow: Slow,
     slow_gaps: Vec<Gap>,
     round: Option<JoinHandle<Slow>>,
@@ -115,21 +117,12 @@ impl Drop for ServerMemory {
     }
 }
 
-#[derive(Default)]
-struct PoolerMemory {
-    misses: u32,
-    down_since: Option<Time>,
-    version: Option<String>,
-    config: Option<(Time, BTreeMap<String, String>)>,
-}
-
 /// Watches one cluster.
 pub struct Observer {
     cluster: Arc<Cluster>,
     cadence: Cadence,
     servers: Mutex<BTreeMap<String, ServerMemory>>,
-    poolers: Mutex<BTreeMap<String, PoolerMemory>>,
-    caches: Mutex<BTreeMap<String, (CacheView, Time)>>,
+    beside: Beside,
 }
 
 impl Observer {
@@ -140,8 +133,7 @@ impl Observer {
             cluster,
             cadence,
             servers: Mutex::default(),
-            poolers: Mutex::default(),
-            caches: Mutex::default(),
+            beside: Beside::default(),
         }
     }
 
@@ -160,7 +152,11 @@ impl Observer {
             let known = memory.remove(&server.address).unwrap_or_default();
             self.server(server, known, now, extent)
         });
-        for (address, known) in futures::future::join_all(reads).await {
+        let (servers, beside) = futures::join!(
+            futures::future::join_all(reads),
+            self.beside.look(&self.cluster, self.cadence, now, all)
+        );
+        for (address, known) in servers {
             if let Some(view) = &known.view {
                 snapshot.servers.push(view.clone());
             }
@@ -169,16 +165,10 @@ impl Observer {
             memory.insert(address, known);
         }
         drop(memory);
-        for pooler in &self.cluster.poolers {
-            let (view, gap) = self.pooler(pooler, now, all).await;
-            snapshot.poolers.push(view);
-            snapshot.gaps.extend(gap);
-        }
-        for cache in &self.cluster.caches {
-            let (view, gap) = self.cache(cache, now, all).await;
-            snapshot.caches.push(view);
-            snapshot.gaps.extend(gap);
-        }
+        snapshot.poolers = beside.poolers;
+        snapshot.caches = beside.caches;
+        snapshot.apps = beside.apps;
+        snapshot.gaps.extend(beside.gaps);
         snapshot.cost = self.cost();
         snapshot
     }
@@ -192,7 +182,9 @@ impl Observer {
             .servers
             .iter()
             .map(|s| s.meter())
-            .chain(self.cluster.poolers.iter().map(|p| p.meter()));
+            .chain(self.cluster.poolers.iter().map(|p| p.meter()))
+            .chain(self.cluster.caches.iter().map(|c| c.meter()))
+            .chain(self.cluster.apps.iter().map(|a| a.meter()));
         for meter in meters {
             let cost = meter.cost();
             sum.queries += cost.queries;
@@ -233,6 +225,8 @@ impl Observer {
                 view.wal = None;
                 view.login = None;
                 view.waits = None;
+                view.limits = None;
+                known.limits_at = None;
                 known.gaps = vec![Gap {
                     collector: "activity".to_owned(),
                     target: server.address.clone(),
@@ -328,6 +322,23 @@ impl Observer {
                 value: settings::read(&session).await?,
             });
         }
+        if due(known.limits_at, self.cadence.settings) {
+            known.limits_at = Some(now);
+            known.gaps.retain(|g| g.collector != limits::INFO.name);
+            view.limits = match limits::read(&session).await {
+                Ok(value) => Some(Part { taken_at: now, value }),
+                Err(e) if session.is_closed() => return Err(e),
+                Err(e) => {
+                    known.gaps.push(Gap {
+                        collector: limits::INFO.name.to_owned(),
+                        target: server.address.clone(),
+                        reason: e.reason.clone(),
+                        remedy: Some(e.remedy()),
+                    });
+                    None
+                }
+            };
+        }
         Ok(())
     }
 
@@ -387,94 +398,6 @@ impl Observer {
             _ => Reach::Up,
         }
     }
-
-    async fn pooler(&self, pooler: &Pooler, now: Time, all: bool) -> (PoolerView, Option<Gap>) {
-        let mut memory = self.poolers.lock().await;
-        let known = memory.entry(pooler.address.clone()).or_default();
-        let fresh = known
-            .config
-            .as_ref()
-            .filter(|(t, _)| !all && now.since(*t) < self.cadence.settings);
-        let config = fresh.map(|(_, c)| c.clone());
-        let renewed = config.is_none();
-        let mut view = PoolerView {
-            name: pooler.name.clone(),
-            address: pooler.address.clone(),
-            reach: Reach::Up,
-            version: known.version.clone(),
-            state: None,
-        };
-        if view.version.is_none()
-            && let Ok(rows) = pooler.show(muster_reach::Show::Version).await
-        {
-            let said = rows.first().and_then(|r| r.get("version").cloned());
-            known.version = said.map(|v| v.trim_start_matches("PgBouncer ").to_owned());
-            view.version.clone_from(&known.version);
-        }
-        match pooler::read(pooler, now, config).await {
-            Ok(state) => {
-                known.misses = 0;
-                known.down_since = None;
-                if renewed {
-                    known.config = Some((now, state.config.clone()));
-                }
-                view.state = Some(Part {
-                    taken_at: now,
-                    value: state,
-                });
-                (view, None)
-            }
-            Err(e) => {
-                known.misses += 1;
-                let since = *known.down_since.get_or_insert(now);
-                view.reach = unreachable_as(&e, known.misses, since);
-                let gap = Gap {
-                    collector: "pooler".to_owned(),
-                    target: pooler.address.clone(),
-                    reason: e.reason.clone(),
-                    remedy: Some(e.remedy()),
-                };
-                (view, Some(gap))
-            }
-        }
-    }
-
-    async fn cache(&self, cache: &Cache, now: Time, all: bool) -> (CacheView, Option<Gap>) {
-        let mut memory = self.caches.lock().await;
-        if let Some((view, at)) = memory.get(&cache.address)
-            && !all
-            && now.since(*at).millis() + 50 < self.cadence.replication.millis()
-        {
-            return (view.clone(), None);
-        }
-        let (view, gap) = match cache::read(cache).await {
-            Ok(view) => (view, None),
-            Err(e) => {
-                let (misses, since) = match memory.get(&cache.address).map(|(v, _)| &v.reach) {
-                    Some(Reach::Down { misses, since, .. }) => (misses + 1, *since),
-                    _ => (1, now),
-                };
-                let view = CacheView {
-                    name: cache.name.clone(),
-                    address: cache.address.clone(),
-                    reach: unreachable_as(&e, misses, since),
-                    version: None,
-                    run_id: None,
-                    used_memory: None,
-                    max_memory: None,
-                };
-                let gap = Gap {
-                    collector: "cache".to_owned(),
-                    target: cache.address.clone(),
-                    reason: e.reason.clone(),
-                    remedy: Some(e.remedy()),
-                };
-                (view, Some(gap))
-            }
-        };
-        memory.insert(cache.address.clone(), (view.clone(), now));
-        (view, gap)
-    }
 }
 
 /// The server answered, and its answer was no. A statement that our own limit ended is one of these; a session that ended,
@@ -487,7 +410,8 @@ fn refused(e: &ReachError) -> bool {
         )
 }
 
-fn unreachable_as(e: &ReachError, misses: u32, since: Time) -> Reach {
+/// What a failure says about a target.
+pub(crate) fn unreachable_as(e: &ReachError, misses: u32, since: Time) -> Reach {
     match e.trouble {
         Trouble::Full => Reach::Full {
             reason: e.reason.clone(),

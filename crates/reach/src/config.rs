@@ -53,6 +53,19 @@ pub struct CacheConfig {
     pub login: Login,
 }
 
+/// An application.
+#[derive(Clone, Debug)]
+pub struct AppConfig {
+    /// Short name.
+    pub name: String,
+    /// `shop/notes`.
+    pub address: String,
+    /// Address of its health route; absent means that it is named and not looked at.
+    pub health: Option<String>,
+    /// Sent with the question as a bearer token, where the route wants one.
+    pub token: Option<SecretString>,
+}
+
 /// A cluster.
 #[derive(Clone, Debug)]
 pub struct ClusterConfig {
@@ -64,6 +77,8 @@ pub struct ClusterConfig {
     pub poolers: Vec<PoolerConfig>,
     /// Caches.
     pub caches: Vec<CacheConfig>,
+    /// Applications.
+    pub apps: Vec<AppConfig>,
 }
 
 /// Time limits of every session, set on the server's side; the client's own deadline is longer and closes the socket.

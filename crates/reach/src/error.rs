@@ -77,6 +77,7 @@ impl ReachError {
                 "42501" => Trouble::Privilege,
                 "57014" => Trouble::Timeout,
                 "57P01" | "57P02" => Trouble::Closed,
+                "08P01" if db.message().contains("no more connections") => Trouble::Full,
                 // PgBouncer says 08P01 for everything it refuses at login.
                 "08P01" if db.message().contains("no such database") => Trouble::Database,
                 "08P01" if db.message().contains("no such user") || db.message().contains("auth") => {
@@ -151,7 +152,7 @@ impl ReachError {
     }
 }
 
-fn chain(e: &dyn std::error::Error) -> String {
+pub(crate) fn chain(e: &dyn std::error::Error) -> String {
     let mut text = e.to_string();
     let mut source = e.source();
     while let Some(s) = source {

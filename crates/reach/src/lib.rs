@@ -3,6 +3,7 @@
 //! It knows drivers and the wire; it refuses to know what the answers mean. Sessions are few and long-lived: one that
 //! observes and one that acts a server, because with all slots full nobody can log in again.
 
+pub mod app;
 pub mod cache;
 mod certificate;
 pub mod config;
@@ -17,8 +18,9 @@ mod tls;
 
 use std::sync::Arc;
 
+pub use app::{App, HealthAnswer};
 pub use cache::Cache;
-pub use config::{CacheConfig, ClusterConfig, Limits, Login, PoolerConfig, ServerConfig};
+pub use config::{AppConfig, CacheConfig, ClusterConfig, Limits, Login, PoolerConfig, ServerConfig};
 pub use error::ReachError;
 pub use meter::Meter;
 pub use pooler::{Pooler, Show};
@@ -35,6 +37,8 @@ pub struct Cluster {
     pub poolers: Vec<Arc<Pooler>>,
     /// Caches.
     pub caches: Vec<Arc<Cache>>,
+    /// Applications.
+    pub apps: Vec<Arc<App>>,
 }
 
 impl Cluster {
@@ -58,6 +62,7 @@ impl Cluster {
                 .into_iter()
                 .map(|c| Arc::new(Cache::new(c, limits.clone())))
                 .collect(),
+            apps: config.apps.into_iter().map(|a| Arc::new(App::new(a))).collect(),
         }
     }
 

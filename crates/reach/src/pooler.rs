@@ -30,6 +30,12 @@ pub enum Show {
     Config,
     /// Version.
     Version,
+    /// Counters by database.
+    Stats,
+    /// How many of each thing there are.
+    Lists,
+    /// Whether everything is active, paused or suspended (not in every version).
+    State,
 }
 
 impl Show {
@@ -41,6 +47,9 @@ impl Show {
             Self::Databases => "SHOW DATABASES",
             Self::Config => "SHOW CONFIG",
             Self::Version => "SHOW VERSION",
+            Self::Stats => "SHOW STATS",
+            Self::Lists => "SHOW LISTS",
+            Self::State => "SHOW STATE",
         }
     }
 }

@@ -124,6 +124,52 @@ const EXPLAINS: &[(&str, &str, Where)] = &[
     ("query.slow", "pool.exhausted", Where::Cluster),
     ("query.slow", "connections.saturated", Where::Same),
     ("table.bloat", "query.regression", Where::Same),
+    ("pool.down", "pool.exhausted", Where::Same),
+    ("pool.down", "pool.paused", Where::Same),
+    ("pool.down", "pool.client_limit", Where::Same),
+    ("pool.down", "pool.login_failing", Where::Same),
+    ("pool.down", "pool.too_small", Where::Same),
+    ("pool.down", "pool.slow_server", Where::Same),
+    ("pool.down", "muster.blind", Where::Same),
+    ("pool.down", "app.error_rate", Where::Cluster),
+    ("pool.down", "app.pool_saturated", Where::Cluster),
+    ("pool.paused", "pool.exhausted", Where::Same),
+    ("pool.paused", "app.error_rate", Where::Cluster),
+    ("pool.paused", "app.pool_saturated", Where::Cluster),
+    ("pool.login_failing", "pool.exhausted", Where::Same),
+    ("pool.login_failing", "app.error_rate", Where::Cluster),
+    ("pool.login_failing", "app.pool_saturated", Where::Cluster),
+    ("pool.client_limit", "muster.blind", Where::Same),
+    ("pool.client_limit", "app.error_rate", Where::WhenCritical),
+    ("pool.exhausted", "app.error_rate", Where::Cluster),
+    ("pool.exhausted", "app.pool_saturated", Where::Cluster),
+    ("connections.leak", "connections.role_limit", Where::Cluster),
+    (
+        "connections.role_limit",
+        "pool.login_failing",
+        Where::WhenCritical,
+    ),
+    ("connections.saturated", "pool.login_failing", Where::WhenCritical),
+    ("connections.saturated", "app.error_rate", Where::WhenCritical),
+    ("connections.role_limit", "app.error_rate", Where::WhenCritical),
+    ("locks.blocking_chain", "app.pool_saturated", Where::Cluster),
+    ("locks.ddl_queue", "app.pool_saturated", Where::Cluster),
+    ("server.down", "pool.login_failing", Where::PrimaryDown),
+    ("server.down", "app.error_rate", Where::PrimaryDown),
+    ("server.down", "app.pool_saturated", Where::PrimaryDown),
+    ("app.pool_saturated", "app.error_rate", Where::Same),
+    ("app.down", "muster.blind", Where::Same),
+    ("cache.unreachable", "cache.replication", Where::Cluster),
+    ("cache.unreachable", "limits.degraded", Where::Cluster),
+    ("cache.unreachable", "app.error_rate", Where::Cluster),
+    ("cache.unreachable", "muster.blind", Where::Same),
+    ("cache.clients", "app.error_rate", Where::WhenCritical),
+    ("cache.clients", "limits.degraded", Where::WhenCritical),
+    ("cache.memory", "app.error_rate", Where::WhenCritical),
+    ("cache.persistence", "app.error_rate", Where::WhenCritical),
+    ("cache.evictions", "cache.hit_rate", Where::Same),
+    ("limits.abuse", "pool.exhausted", Where::Cluster),
+    ("limits.abuse", "connections.saturated", Where::Cluster),
 ];
 
 /// Where the symptom must be.
@@ -141,6 +187,8 @@ enum Where {
     PrimaryDown,
     /// Anywhere in the cluster, when both name the same slot.
     SameSlot,
+    /// Anywhere in the cluster, when the root hurts already: what is only nearly full explains no error.
+    WhenCritical,
 }
 
 /// A cause with what it explains.
@@ -260,6 +308,7 @@ fn explains(snapshot: &Snapshot, root: &Finding, symptom: &Finding) -> bool {
                 };
                 slot(root).is_some_and(|s| !s.is_empty() && slot(symptom) == Some(s))
             }
+            Where::WhenCritical => root.severity == Severity::Critical,
         })
 }
 

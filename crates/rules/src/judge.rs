@@ -168,15 +168,26 @@ impl Context<'_> {
         if !server.answers() {
             return None;
         }
+        self.fresh(kind, &server.address, part, what)
+    }
+
+    /// The same of anything else that was read.
+    pub(crate) fn fresh<'s, T>(
+        &mut self,
+        kind: &str,
+        address: &str,
+        part: &'s Option<Part<T>>,
+        what: &str,
+    ) -> Option<&'s T> {
         match part {
             Some(p) if self.now().since(p.taken_at) <= OLD => Some(&p.value),
             Some(p) => {
                 let age = self.now().since(p.taken_at).human();
-                self.lacks(kind, &server.address, format!("{what}: last read {age} ago"));
+                self.lacks(kind, address, format!("{what}: last read {age} ago"));
                 None
             }
             None => {
-                self.lacks(kind, &server.address, format!("{what}: not read"));
+                self.lacks(kind, address, format!("{what}: not read"));
                 None
             }
         }
@@ -263,13 +274,8 @@ fn remember(state: &RuleState, next: &mut RuleState, now: Time) {
 }
 
 fn health(snapshot: &Snapshot, findings: &[Finding], unknown: &[Unknown]) -> Vec<(String, Health)> {
-    let parts = snapshot
-        .servers
-        .iter()
-        .map(|s| (&s.address, &s.reach))
-        .chain(snapshot.poolers.iter().map(|p| (&p.address, &p.reach)))
-        .chain(snapshot.caches.iter().map(|c| (&c.address, &c.reach)));
-    parts
+    snapshot
+        .components()
         .map(|(address, reach)| {
             let worst = findings
                 .iter()

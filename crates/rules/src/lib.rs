@@ -3,6 +3,7 @@
 //! A rule is `(previous state, Snapshot, Thresholds) -> (state, findings)`. What a rule needs and does not get is
 //! `unknown`, never healthy. `now` is the Snapshot's `taken_at`.
 
+mod beside;
 mod bloat;
 mod bloated;
 pub mod correlate;

@@ -10,12 +10,26 @@ mod access_database_missing;
 mod access_privilege_lost;
 mod access_rules_invalid;
 mod access_unreachable;
+mod app_down;
+mod app_error_rate;
+mod app_memory;
+mod app_pool_saturated;
+mod cache_clients;
+mod cache_evictions;
+mod cache_hit_rate;
+mod cache_memory;
+mod cache_persistence;
+mod cache_replication;
+mod cache_unreachable;
 mod connections_leak;
+mod connections_role_limit;
 mod connections_saturated;
 mod data_collation_mismatch;
 mod index_bloat;
 mod index_invalid;
 mod index_redundant;
+mod limits_abuse;
+mod limits_degraded;
 mod locks_blocking_chain;
 mod locks_ddl_queue;
 mod locks_deadlocks;
@@ -30,7 +44,11 @@ mod partition_gap;
 mod partition_missing;
 mod partition_oversized;
 mod partition_retention_due;
+mod pool_client_limit;
+mod pool_down;
 mod pool_exhausted;
+mod pool_login_failing;
+mod pool_paused;
 mod pool_slow_server;
 mod pool_too_small;
 mod query_missing_index;
@@ -174,6 +192,24 @@ pub(crate) const ALL: &[Rule] = &[
     access_privilege_lost::rule,
     access_certificate_expiring::rule,
     muster_cost::rule,
+    pool_down::rule,
+    pool_paused::rule,
+    pool_client_limit::rule,
+    pool_login_failing::rule,
+    connections_role_limit::rule,
+    cache_unreachable::rule,
+    cache_clients::rule,
+    cache_memory::rule,
+    cache_evictions::rule,
+    cache_hit_rate::rule,
+    cache_replication::rule,
+    cache_persistence::rule,
+    limits_abuse::rule,
+    limits_degraded::rule,
+    app_down::rule,
+    app_error_rate::rule,
+    app_pool_saturated::rule,
+    app_memory::rule,
     muster_blind::rule,
 ];
 
@@ -186,12 +222,26 @@ pub fn catalogue() -> Vec<RuleInfo> {
         access_privilege_lost::INFO,
         access_rules_invalid::INFO,
         access_unreachable::INFO,
+        app_down::INFO,
+        app_error_rate::INFO,
+        app_memory::INFO,
+        app_pool_saturated::INFO,
+        cache_clients::INFO,
+        cache_evictions::INFO,
+        cache_hit_rate::INFO,
+        cache_memory::INFO,
+        cache_persistence::INFO,
+        cache_replication::INFO,
+        cache_unreachable::INFO,
         connections_leak::INFO,
+        connections_role_limit::INFO,
         connections_saturated::INFO,
         data_collation_mismatch::INFO,
         index_bloat::INFO,
         index_invalid::INFO,
         index_redundant::INFO,
+        limits_abuse::INFO,
+        limits_degraded::INFO,
         locks_blocking_chain::INFO,
         locks_ddl_queue::INFO,
         locks_deadlocks::INFO,
@@ -206,7 +256,11 @@ pub fn catalogue() -> Vec<RuleInfo> {
         partition_oversized::INFO,
         partition_retention_due::INFO,
         muster_cost::INFO,
+        pool_client_limit::INFO,
+        pool_down::INFO,
         pool_exhausted::INFO,
+        pool_login_failing::INFO,
+        pool_paused::INFO,
         pool_slow_server::INFO,
         pool_too_small::INFO,
         query_stale_statistics::INFO,

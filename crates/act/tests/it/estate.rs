@@ -59,6 +59,7 @@ impl Desk {
                 })
                 .collect(),
             caches: Vec::new(),
+            apps: Vec::new(),
         };
         let estate = Estate::new(vec![config], &Limits::default());
         let catalogue = muster_act::catalogue(

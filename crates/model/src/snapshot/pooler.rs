@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Part, Reach};
+use super::{Counted, Part, Reach};
 use crate::time::Time;
 
 /// One row of SHOW POOLS.
@@ -101,7 +101,7 @@ pub struct PoolDatabase {
     pub max_connections: u32,
     /// Open now.
     pub current_connections: u32,
-    /// Paused.
+    /// Paused, by its name or together with everything.
     pub paused: bool,
     /// Disabled.
     pub disabled: bool,
@@ -135,6 +135,60 @@ pub struct PoolerState {
     pub databases: Vec<PoolDatabase>,
     /// SHOW CONFIG.
     pub config: BTreeMap<String, String>,
+    /// SHOW LISTS: clients that count against `max_client_conn`, ours included.
+    #[serde(default)]
+    pub used_clients: Option<u32>,
+    /// SHOW STATE: whether everything is paused or suspended; absent where the version does not say.
+    #[serde(default)]
+    pub paused: Option<bool>,
+    /// SHOW STATS, by database.
+    #[serde(default)]
+    pub traffic: Vec<PoolTraffic>,
+    /// Pools whose clients get no server connection because none can be opened.
+    #[serde(default)]
+    pub stuck: Vec<StuckPool>,
+}
+
+/// A pool whose clients get no server connection because none can be opened: logins to the server fail, hang or are
+/// refused. PgBouncer tries again only every `server_login_retry`, and shows no login between two tries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct StuckPool {
+    /// Database as clients name it.
+    pub database: String,
+    /// User.
+    pub user: String,
+    /// Since when every look saw it so, and no login succeeded.
+    pub since: Time,
+    /// Whether a login was seen under way: somebody tries, so nothing is paused.
+    pub tries: bool,
+}
+
+/// What PgBouncer counts for a database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct PoolCounters {
+    /// Transactions.
+    pub transactions: u64,
+    /// Statements.
+    pub queries: u64,
+    /// Bytes from clients.
+    pub received: u64,
+    /// Bytes to clients.
+    pub sent: u64,
+    /// Time in transactions, in microseconds.
+    pub transaction_us: u64,
+    /// Time in statements, in microseconds.
+    pub query_us: u64,
+    /// Time that clients waited for a server, in microseconds.
+    pub wait_us: u64,
+}
+
+/// One row of SHOW STATS.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct PoolTraffic {
+    /// Database as clients name it.
+    pub database: String,
+    /// Its counters.
+    pub counted: Counted<PoolCounters>,
 }
 
 impl PoolerState {

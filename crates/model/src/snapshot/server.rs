@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Certificate, DatabaseView, Files, LoginView, OwnCost, Part, Replication, Statements, Traffic, Waits, Wal,
+    Certificate, ConnectionLimit, DatabaseView, Files, LoginView, OwnCost, Part, Replication, Statements,
+    Traffic, Waits, Wal,
 };
 use crate::time::Time;
 
@@ -59,6 +60,21 @@ pub enum Reach {
     /// Not tried yet.
     #[default]
     Unknown,
+}
+
+impl Reach {
+    /// Whether nothing answers there. Who refuses our login or has another certificate than we trust does answer: that is
+    /// our blindness, and nobody else's trouble.
+    #[must_use]
+    pub fn silent(&self) -> bool {
+        matches!(
+            self,
+            Self::Down {
+                rung: Rung::Dns | Rung::Tcp | Rung::Query,
+                ..
+            }
+        )
+    }
 }
 
 /// The role that a server has by its own word.
@@ -231,6 +247,9 @@ pub struct ServerView {
     pub replication: Option<Part<Replication>>,
     /// Settings.
     pub settings: Option<Part<Settings>>,
+    /// Limits on the connections of roles and databases.
+    #[serde(default)]
+    pub limits: Option<Part<Vec<ConnectionLimit>>>,
     /// Counters by database.
     #[serde(default)]
     pub traffic: Option<Part<Vec<Traffic>>>,

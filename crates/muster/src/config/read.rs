@@ -433,6 +433,7 @@ impl Reader<'_> {
             servers: Vec::new(),
             poolers: Vec::new(),
             caches: Vec::new(),
+            apps: Vec::new(),
         };
         for item in self.items(tree.get("servers"), &format!("{at}.servers")) {
             reach.servers.extend(self.server(name, &item, &mut taken));

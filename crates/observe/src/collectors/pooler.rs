@@ -3,31 +3,114 @@
 use std::collections::BTreeMap;
 
 use muster_model::snapshot::pooler::PoolerState;
-use muster_model::snapshot::{Pool, PoolClient, PoolDatabase, PoolServer};
+use muster_model::snapshot::{Pool, PoolClient, PoolCounters, PoolDatabase, PoolServer, PoolTraffic};
 use muster_model::{Span, Time};
+use muster_reach::error::Trouble;
 use muster_reach::pooler::ConsoleRow;
 use muster_reach::{Pooler, ReachError, Show};
 
 use super::CollectorInfo;
+use crate::ring::Ring;
+use logins::Logins;
+
+mod logins;
 
 /// For the reference.
 pub const INFO: CollectorInfo = CollectorInfo {
     name: "pooler",
-    about: "SHOW POOLS, CLIENTS, SERVERS, DATABASES and CONFIG of a PgBouncer, joined client to server to session.",
+    about: "SHOW POOLS, CLIENTS, SERVERS, DATABASES, CONFIG, LISTS, STATS and (where the version has it) STATE of a PgBouncer, \
+            joined client to server to session; pools that get no server connection, over several looks.",
     reads: "the console (PgBouncer 1.17 and later)",
     needs: "a user in stats_users",
     cadence: "1 s",
     gap: "everything about the pooler; who is behind a pooled session",
 };
 
-/// Reads it; `config` is what SHOW CONFIG said last when it is not due.
-pub(crate) async fn read(
-    pooler: &Pooler,
-    now: Time,
+/// What is remembered of a PgBouncer.
+#[derive(Default)]
+pub(crate) struct Memory {
+    version: Option<String>,
+    config: Option<(Time, BTreeMap<String, String>)>,
+    /// Whether this version is known to have no SHOW STATE.
+    stateless: bool,
+    traffic: BTreeMap<String, Ring<PoolCounters>>,
+    logins: Logins,
+}
+
+/// What a look asks beyond what changes all the time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wants {
     config: Option<BTreeMap<String, String>>,
-) -> Result<PoolerState, ReachError> {
+    version: Option<String>,
+    stateless: bool,
+}
+
+/// One look.
+pub(crate) struct Look {
+    version: Option<String>,
+    state: PoolerState,
+    counters: Vec<(String, PoolCounters)>,
+    config_is_new: bool,
+    stateless: bool,
+}
+
+impl Memory {
+    /// What the next look need not ask.
+    pub(crate) fn wants(&self, now: Time, all: bool, config_every: Span) -> Wants {
+        let fresh = |t: Time| !all && now.since(t) < config_every;
+        Wants {
+            config: self
+                .config
+                .as_ref()
+                .filter(|(t, _)| fresh(*t))
+                .map(|(_, c)| c.clone()),
+            version: self.version.clone(),
+            stateless: self.stateless,
+        }
+    }
+
+    /// Makes of a look what it says, with its version.
+    pub(crate) fn takes(&mut self, look: Look, now: Time) -> (PoolerState, Option<String>) {
+        let mut state = look.state;
+        if look.config_is_new {
+            self.config = Some((now, state.config.clone()));
+        }
+        self.version.clone_from(&look.version);
+        self.stateless = look.stateless;
+        let mut seen = BTreeMap::new();
+        for (database, counters) in look.counters {
+            let mut ring = self.traffic.remove(&database).unwrap_or_default();
+            let counted = ring.take(now, counters, |a, b| {
+                b.queries < a.queries || b.received < a.received
+            });
+            seen.insert(database.clone(), ring);
+            state.traffic.push(PoolTraffic { database, counted });
+        }
+        self.traffic = seen;
+        state.stuck = self.logins.takes(&state, now);
+        (state, look.version)
+    }
+
+    /// It is gone: another one, of another version, may come back.
+    pub(crate) fn forgets(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// Reads it.
+pub(crate) async fn read(pooler: &Pooler, wants: Wants, now: Time) -> Result<Look, ReachError> {
+    let version = match wants.version {
+        Some(version) => Some(version),
+        None => pooler
+            .show(Show::Version)
+            .await?
+            .first()
+            .and_then(|r| r.get("version"))
+            .map(|v| v.trim_start_matches("PgBouncer ").to_owned()),
+    };
+    let config_is_new = wants.config.is_none();
     let mut state = PoolerState {
-        config: match config {
+        config: match wants.config {
             Some(config) => config,
             None => pooler
                 .show(Show::Config)
@@ -38,6 +121,19 @@ pub(crate) async fn read(
         },
         ..PoolerState::default()
     };
+    let mut stateless = wants.stateless;
+    if !stateless {
+        match pooler.show(Show::State).await {
+            Ok(rows) => state.paused = Some(rests(&rows)),
+            Err(e) if e.trouble == Trouble::Statement => stateless = true,
+            Err(e) => return Err(e),
+        }
+    }
+    for row in &pooler.show(Show::Lists).await? {
+        if text(row, "list") == "used_clients" {
+            state.used_clients = row.get("items").and_then(|v| v.parse().ok());
+        }
+    }
     for row in &pooler.show(Show::Databases).await? {
         state.databases.push(PoolDatabase {
             name: text(row, "name"),
@@ -52,7 +148,7 @@ pub(crate) async fn read(
                 .unwrap_or(0),
             max_connections: number(row, "max_connections"),
             current_connections: number(row, "current_connections"),
-            paused: number::<u32>(row, "paused") != 0,
+            paused: number::<u32>(row, "paused") != 0 || state.paused == Some(true),
             disabled: number::<u32>(row, "disabled") != 0,
         });
     }
@@ -109,7 +205,38 @@ pub(crate) async fn read(
             connect_time: time(row, "connect_time", now),
         });
     }
-    Ok(state)
+    let counters = pooler
+        .show(Show::Stats)
+        .await?
+        .iter()
+        .filter(|row| text(row, "database") != "pgbouncer")
+        .map(|row| (text(row, "database"), counters(row)))
+        .collect();
+    Ok(Look {
+        version,
+        state,
+        counters,
+        config_is_new,
+        stateless,
+    })
+}
+
+/// Whether SHOW STATE says that everything rests: `active`, `paused` and `suspended`, each yes or no.
+fn rests(rows: &[ConsoleRow]) -> bool {
+    rows.iter()
+        .any(|r| matches!(text(r, "key").as_str(), "paused" | "suspended") && text(r, "value") == "yes")
+}
+
+fn counters(row: &ConsoleRow) -> PoolCounters {
+    PoolCounters {
+        transactions: number(row, "total_xact_count"),
+        queries: number(row, "total_query_count"),
+        received: number(row, "total_received"),
+        sent: number(row, "total_sent"),
+        transaction_us: number(row, "total_xact_time"),
+        query_us: number(row, "total_query_time"),
+        wait_us: number(row, "total_wait_time"),
+    }
 }
 
 fn text(row: &ConsoleRow, column: &str) -> String {
@@ -136,4 +263,55 @@ fn time(row: &ConsoleRow, column: &str, now: Time) -> Option<Time> {
     utc.parse::<Time>()
         .ok()
         .filter(|t| *t <= now.plus(Span::from_secs(60)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(pairs: &[(&str, &str)]) -> ConsoleRow {
+        pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn the_state_of_newer_versions_is_read_as_they_write_it() {
+        let state = |active: &str, paused: &str, suspended: &str| {
+            rests(&[
+                row(&[("key", "active"), ("value", active)]),
+                row(&[("key", "paused"), ("value", paused)]),
+                row(&[("key", "suspended"), ("value", suspended)]),
+            ])
+        };
+        assert!(!state("yes", "no", "no"));
+        assert!(state("no", "yes", "no") && state("no", "no", "yes"));
+    }
+
+    #[test]
+    fn counters_of_a_restart_begin_anew() {
+        let mut memory = Memory::default();
+        let mut queries = |count: u64, second: i64| {
+            let look = Look {
+                version: None,
+                state: PoolerState::default(),
+                counters: vec![(
+                    "app".into(),
+                    PoolCounters {
+                        queries: count,
+                        ..PoolCounters::default()
+                    },
+                )],
+                config_is_new: false,
+                stateless: true,
+            };
+            let (state, _) = memory.takes(look, Time::from_millis(second * 1000));
+            state.traffic[0].counted.in_a_minute(|c| c.queries).map(|g| g.by)
+        };
+        assert_eq!(
+            (queries(10, 1), queries(40, 2), queries(3, 3)),
+            (None, Some(30), None)
+        );
+    }
 }

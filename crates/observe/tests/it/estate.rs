@@ -55,6 +55,7 @@ pub(crate) fn cluster(fleet: &Fleet, user: &str, password: &str) -> ClusterConfi
                 login: login(format!("redis://:{}@127.0.0.1:{}", redis.trim(), c.port)),
             })
             .collect(),
+        apps: Vec::new(),
     }
 }
 

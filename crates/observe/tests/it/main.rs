@@ -1,6 +1,9 @@
 //! Observation of real fleets: what a pass reads, what it says when it may not or cannot, and that it only reads.
 
+mod apps;
+mod cache;
 mod estate;
 mod fleet;
+mod pooler;
 mod readonly;
 mod statements;

@@ -40,6 +40,7 @@ pub(crate) fn server(observe: Login, act: Option<Login>, limits: &Limits) -> Clu
         }],
         poolers: Vec::new(),
         caches: Vec::new(),
+        apps: Vec::new(),
     };
     Cluster::new(config, limits)
 }

@@ -333,6 +333,7 @@ async fn a_pooler_and_a_cache_are_read_or_name_their_rung() {
                     ..login(&format!("redis://127.0.0.1:{cache}"))
                 },
             }],
+            apps: Vec::new(),
         };
         Cluster::new(config, &Limits::default())
     };
@@ -344,6 +345,8 @@ async fn a_pooler_and_a_cache_are_read_or_name_their_rung() {
         Show::Databases,
         Show::Config,
         Show::Version,
+        Show::Stats,
+        Show::Lists,
     ] {
         let rows = good.poolers[0]
             .show(what)

@@ -1,5 +1,6 @@
 //! `muster.blind`: something that rules need cannot be read, though the target answers.
 
+use muster_model::snapshot::Reach;
 use muster_model::{Severity, Subject};
 use serde_json::json;
 
@@ -12,7 +13,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     title: "Muster cannot see something",
     about: "A collector has a gap at a target that answers: a privilege is missing, or a console refuses. The finding says \
             what would close it.",
-    ignores: "A gap at a target that is down: server.down speaks for it.",
+    ignores: "A gap at a target that is down: server.down, pool.down, cache.unreachable or app.down speaks for it. A pooler, \
+              cache or application that refuses our login is not down: this speaks for it.",
     advice: "Run the statement that the finding prints, or give the login what it lacks.",
     needs: &[],
     keys: &[KeyInfo {
@@ -27,7 +29,13 @@ pub(super) const INFO: RuleInfo = RuleInfo {
 pub(super) fn rule(c: &mut Context<'_>) {
     let lasting = c.span(INFO.kind, "for");
     for gap in &c.snapshot.gaps {
-        let down = c.snapshot.server(&gap.target).is_some_and(|s| !s.answers());
+        let down = match c.snapshot.server(&gap.target) {
+            Some(server) => !server.answers(),
+            None => c
+                .snapshot
+                .components()
+                .any(|(address, reach)| *address == gap.target && spoken_for(reach)),
+        };
         let held = c.held(&format!("{}|{}|{}", INFO.kind, gap.target, gap.collector));
         if down || (held < lasting && c.mode == crate::judge::Mode::Watch) {
             continue;
@@ -42,6 +50,11 @@ pub(super) fn rule(c: &mut Context<'_>) {
         f.evidence = evidence(json!({"reason": gap.reason, "remedy": gap.remedy}));
         c.findings.push(f);
     }
+}
+
+/// Whether a rule of its own speaks for a pooler, a cache or an application.
+fn spoken_for(reach: &Reach) -> bool {
+    reach.silent() || matches!(reach, Reach::Full { .. } | Reach::Starting { .. })
 }
 
 #[cfg(test)]

@@ -59,6 +59,7 @@ pub(super) fn server(name: &str) -> ServerView {
     s.databases = vec![inside::database("app")];
     wal::fill(&mut s);
     s.statements = part(statements::quiet());
+    s.limits = part(vec![]);
     s
 }
 
@@ -140,7 +141,10 @@ pub(super) fn pooled(waiting: u32, maxwait_ms: u64, state: &str, age_ms: i64) ->
             paused: false,
             disabled: false,
         }],
-        config: BTreeMap::new(),
+        config: BTreeMap::from([("max_client_conn".to_owned(), "1000".to_owned())]),
+        used_clients: Some(20),
+        paused: Some(false),
+        ..PoolerState::default()
     };
     s.poolers = vec![PoolerView {
         name: "bouncer".into(),
@@ -357,6 +361,7 @@ pub(super) fn kinds(j: &Judgement) -> Vec<&str> {
     j.findings.iter().map(|f| f.kind.as_str()).collect()
 }
 
+pub(super) mod beside;
 pub(super) mod inside;
 pub(crate) mod statements;
 pub(super) mod wal;

@@ -56,6 +56,53 @@ fn a_leak_explains_the_pool_and_a_lock_tree_explains_a_slow_pool() {
 }
 
 #[test]
+fn what_stands_beside_the_servers_has_its_causes_too() {
+    for (root, symptom, target) in [
+        ("pool.paused", "pool.exhausted", "shop/bouncer"),
+        ("pool.login_failing", "pool.exhausted", "shop/bouncer"),
+        ("pool.down", "app.error_rate", "shop/notes"),
+        ("connections.role_limit", "pool.login_failing", "shop/bouncer"),
+        ("cache.unreachable", "limits.degraded", "shop/cache"),
+        ("cache.evictions", "cache.hit_rate", "shop/cache"),
+    ] {
+        let at = if root.starts_with("cache") {
+            "shop/cache"
+        } else {
+            "shop/bouncer"
+        };
+        assert_eq!(
+            told(&[(symptom, target), (root, at)]),
+            [(root.to_owned(), vec![symptom.to_owned()])]
+        );
+    }
+    // A slow pool behind a lock reaches the application in two steps.
+    let story = told(&[
+        ("app.error_rate", "shop/notes"),
+        ("pool.exhausted", "shop/bouncer"),
+        ("connections.leak", "shop/bouncer"),
+    ]);
+    assert_eq!(
+        (story.len(), story[0].0.as_str(), story[0].1.len()),
+        (1, "connections.leak", 2)
+    );
+    // Another pooler's pause is another story.
+    let story = told(&[("pool.exhausted", "shop/other"), ("pool.paused", "shop/bouncer")]);
+    assert_eq!(story.len(), 2, "{story:?}");
+}
+
+#[test]
+fn what_is_only_nearly_full_explains_no_error() {
+    let snapshot = Snapshot::new("shop", Time::from_millis(0));
+    let roots = |severity: Severity| {
+        let mut full = finding("cache.memory", "shop/cache");
+        full.severity = severity;
+        let all = [full, finding("app.error_rate", "shop/notes")];
+        correlate(&snapshot, &all).roots.len()
+    };
+    assert_eq!((roots(Severity::Critical), roots(Severity::Warning)), (1, 2));
+}
+
+#[test]
 fn independent_roots_stay_two() {
     let story = told(&[
         ("replication.broken", "shop/b"),

@@ -1,0 +1,34 @@
+//! How many connections a server allows its roles and databases, where it limits them. Who uses them is read elsewhere.
+
+use muster_model::snapshot::{ConnectionLimit, LimitOf};
+use muster_reach::{PgSession, ReachError};
+
+use super::CollectorInfo;
+
+/// For the reference.
+pub const INFO: CollectorInfo = CollectorInfo {
+    name: "limits",
+    about: "Roles and databases that have a CONNECTION LIMIT, with it. Superusers are exempt and left out.",
+    reads: "pg_roles, pg_database",
+    needs: "nothing beyond a login",
+    cadence: "60 s",
+    gap: "limits of roles and databases",
+};
+
+const SQL: &str = include_str!("../sql/limits.sql");
+
+/// Reads it.
+pub(crate) async fn read(session: &PgSession) -> Result<Vec<ConnectionLimit>, ReachError> {
+    let rows = session.query(SQL, &[]).await?;
+    Ok(rows
+        .iter()
+        .map(|row| ConnectionLimit {
+            of: match row.get::<_, &str>("kind") {
+                "role" => LimitOf::Role,
+                _ => LimitOf::Database,
+            },
+            name: row.get("name"),
+            most: row.get::<_, i32>("most").unsigned_abs(),
+        })
+        .collect())
+}
