@@ -10,6 +10,8 @@ use crate::time::Time;
 pub mod cache;
 pub mod counted;
 pub mod database;
+pub mod host;
+pub mod log;
 pub mod pooler;
 pub mod replication;
 pub mod server;
@@ -18,6 +20,13 @@ pub mod traffic;
 pub use cache::CacheView;
 pub use counted::{Before, Counted, Growth};
 pub use database::DatabaseView;
+pub use host::{
+    BackendMemory, Disks, Folder, Holding, HostMemory, HostView, Load, Postmaster, Pressure, Slope, Volume,
+};
+pub use log::{
+    DeadlockShape, DeadlockWait, Durations, LogClass, LogCount, LogEvent, LogFile, LogFormat, LogLevel,
+    Rejection, ServerLog, StatementDuration,
+};
 pub use pooler::{Pool, PoolClient, PoolDatabase, PoolServer, PoolerView};
 pub use replication::{Receiver, Replication, Sender, Slot};
 pub use server::{Activity, Identity, LockWait, Locks, Reach, Role, Rung, ServerView, Session, Settings};

@@ -3,8 +3,10 @@
 pub mod activity;
 pub mod cache;
 pub mod databases;
+pub mod host;
 pub mod identity;
 pub mod locks;
+pub mod log;
 pub mod pooler;
 pub mod replication;
 pub mod settings;
@@ -39,6 +41,8 @@ pub fn all() -> Vec<CollectorInfo> {
         settings::INFO,
         traffic::INFO,
         databases::INFO,
+        log::INFO,
+        host::INFO,
         cache::INFO,
     ]
 }

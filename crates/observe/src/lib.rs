@@ -4,7 +4,10 @@
 //! signal or alter, and no statement here does.
 
 pub mod collectors;
+mod host;
 mod lane;
+pub mod log;
+mod near;
 pub mod pass;
 mod ring;
 mod row;

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::collectors::{activity, cache, identity, locks, pooler, replication, settings, traffic};
 use crate::lane::{self, Slow};
+use crate::near::Near;
 use crate::row::Offset;
 
 /// How often collectors run.
@@ -67,6 +68,7 @@ struct ServerMemory {
     slow: Slow,
     slow_gaps: Vec<Gap>,
     round: Option<JoinHandle<Slow>>,
+    near: Near,
 }
 
 impl ServerMemory {
@@ -135,6 +137,7 @@ impl Observer {
             }
             snapshot.gaps.extend(known.gaps.clone());
             snapshot.gaps.extend(known.slow_gaps.clone());
+            snapshot.gaps.extend_from_slice(known.near.gaps());
             memory.insert(address, known);
         }
         drop(memory);
@@ -207,6 +210,7 @@ impl Observer {
                 }];
             }
         }
+        known.near.look(server, &mut view, now).await;
         known.view = Some(view);
         (server.address.clone(), known)
     }

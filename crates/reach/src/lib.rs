@@ -17,7 +17,7 @@ mod tls;
 use std::sync::Arc;
 
 pub use cache::Cache;
-pub use config::{CacheConfig, ClusterConfig, Limits, Login, PoolerConfig, ServerConfig};
+pub use config::{CacheConfig, ClusterConfig, HostConfig, Limits, Login, PoolerConfig, ServerConfig};
 pub use error::ReachError;
 pub use meter::Meter;
 pub use pooler::{Pooler, Show};

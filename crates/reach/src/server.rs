@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
-use crate::config::{Limits, Login, ServerConfig};
+use crate::config::{HostConfig, Limits, Login, ServerConfig};
 use crate::error::{ReachError, Trouble};
 use crate::login;
 use crate::meter::Meter;
@@ -31,6 +31,8 @@ pub struct Server {
     pub address: String,
     /// `host:port`.
     pub endpoint: String,
+    /// Its host, where the config enrols one.
+    pub host: Option<HostConfig>,
     observe: Login,
     act: Option<Login>,
     limits: Limits,
@@ -48,6 +50,7 @@ impl Server {
             name: config.name,
             address: config.address,
             endpoint,
+            host: config.host,
             observe: config.observe,
             act: config.act,
             limits,

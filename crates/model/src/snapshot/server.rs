@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DatabaseView, Part, Replication, Traffic};
+use super::{DatabaseView, HostView, Part, Replication, Traffic};
 use crate::time::Time;
 
 /// One rung of the connection ladder; the first that fails is the one to report.
@@ -232,6 +232,9 @@ pub struct ServerView {
     /// Its databases, as far as they were looked into.
     #[serde(default)]
     pub databases: Vec<DatabaseView>,
+    /// What was read on its host; absent when the config enrols none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostView>,
 }
 
 impl ServerView {

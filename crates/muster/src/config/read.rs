@@ -542,6 +542,7 @@ impl Reader<'_> {
             address,
             observe,
             act,
+            host: None,
         })
     }
 
