@@ -1,10 +1,10 @@
 //! Many findings, one cause: which finding explains which, as data.
 
-use muster_model::snapshot::Role;
+use muster_model::snapshot::{Reach, Role};
 use muster_model::{Finding, IncidentSeverity, Severity, Snapshot};
 
 /// `(root, symptom, where)`: the root explains the symptom.
-const EXPLAINS: [(&str, &str, Where); 22] = [
+const EXPLAINS: &[(&str, &str, Where)] = &[
     ("connections.leak", "pool.exhausted", Where::Same),
     ("connections.leak", "locks.idle_in_transaction", Where::Cluster),
     ("connections.leak", "connections.saturated", Where::Cluster),
@@ -27,6 +27,23 @@ const EXPLAINS: [(&str, &str, Where); 22] = [
     ("server.down", "muster.blind", Where::Same),
     ("replication.paused", "replication.lagging", Where::Same),
     ("connections.saturated", "muster.blind", Where::Same),
+    ("server.start_refused", "server.down", Where::Same),
+    ("server.stale_lock_file", "server.down", Where::Same),
+    ("server.crash_loop", "server.down", Where::Same),
+    ("server.backend_crashed", "server.down", Where::Same),
+    ("server.crash_loop", "server.backend_crashed", Where::Same),
+    ("memory.oom", "server.down", Where::Same),
+    ("memory.oom", "server.crash_loop", Where::Same),
+    ("memory.growth", "memory.oom", Where::Same),
+    ("disk.data_full", "server.down", Where::Same),
+    ("disk.data_full", "server.start_refused", Where::Same),
+    ("disk.data_full", "server.crash_loop", Where::Same),
+    ("disk.wal_full", "server.down", Where::Same),
+    ("disk.wal_full", "server.start_refused", Where::Same),
+    ("disk.wal_full", "server.crash_loop", Where::Same),
+    ("data.corruption", "server.start_refused", Where::Same),
+    ("data.corruption", "server.crash_loop", Where::Same),
+    ("access.rejected", "app.error_rate", Where::Cluster),
 ];
 
 /// Where the symptom must be.
@@ -164,8 +181,15 @@ fn severity(snapshot: &Snapshot, cause: &Finding) -> IncidentSeverity {
     let primary = snapshot
         .server(&cause.target)
         .is_some_and(|s| s.role() == Some(Role::Primary));
+    // What explains that the primary does not answer is as bad as that.
+    let down = snapshot
+        .server(&cause.target)
+        .is_some_and(|s| matches!(s.reach, Reach::Down { .. }));
+    let host = ["server.", "disk.", "memory."].iter().any(|area| cause.kind.starts_with(area));
     match cause.kind.as_str() {
         "server.down" if primary => IncidentSeverity::P0,
+        "data.corruption" => IncidentSeverity::P0,
+        _ if primary && down && host => IncidentSeverity::P0,
         "connections.saturated"
             if cause.evidence.get("full").and_then(serde_json::Value::as_bool) == Some(true) =>
         {

@@ -109,6 +109,17 @@ impl Context<'_> {
         if !server.answers() {
             return None;
         }
+        self.near(kind, server, part, what)
+    }
+
+    /// The same of a part that is read whether or not the server answers: on its host.
+    pub(crate) fn near<'s, T>(
+        &mut self,
+        kind: &str,
+        server: &'s ServerView,
+        part: &'s Option<Part<T>>,
+        what: &str,
+    ) -> Option<&'s T> {
         match part {
             Some(p) if self.now().since(p.taken_at) <= OLD => Some(&p.value),
             Some(p) => {

@@ -5,11 +5,13 @@
 
 pub mod correlate;
 pub mod defaults;
+mod hosts;
 pub mod judge;
 mod pools;
 pub mod rules;
 pub mod selftest;
 mod standbys;
+mod volumes;
 
 pub use correlate::{Correlated, Root, correlate};
 pub use defaults::{check_overrides, defaults};

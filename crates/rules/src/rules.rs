@@ -5,12 +5,21 @@ use serde_json::Value;
 
 use crate::judge::Context;
 
+mod access_rejected;
 mod connections_leak;
 mod connections_saturated;
+mod data_corruption;
+mod disk_data_filling;
+mod disk_data_full;
+mod disk_wal_filling;
+mod disk_wal_full;
+mod host_cpu_saturated;
 mod locks_blocking_chain;
 mod locks_ddl_queue;
 mod locks_deadlocks;
 mod locks_idle_in_transaction;
+mod memory_growth;
+mod memory_oom;
 mod muster_blind;
 mod pool_exhausted;
 mod pool_slow_server;
@@ -18,7 +27,11 @@ mod pool_too_small;
 mod replication_broken;
 mod replication_lagging;
 mod replication_paused;
+mod server_backend_crashed;
+mod server_crash_loop;
 mod server_down;
+mod server_stale_lock_file;
+mod server_start_refused;
 
 /// A threshold of a rule.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +101,19 @@ pub(crate) const ALL: &[Rule] = &[
     replication_broken::rule,
     replication_paused::rule,
     replication_lagging::rule,
+    server_start_refused::rule,
+    server_stale_lock_file::rule,
+    server_crash_loop::rule,
+    server_backend_crashed::rule,
+    memory_oom::rule,
+    memory_growth::rule,
+    host_cpu_saturated::rule,
+    disk_data_full::rule,
+    disk_data_filling::rule,
+    disk_wal_full::rule,
+    disk_wal_filling::rule,
+    data_corruption::rule,
+    access_rejected::rule,
     muster_blind::rule,
 ];
 
@@ -95,12 +121,21 @@ pub(crate) const ALL: &[Rule] = &[
 #[must_use]
 pub fn catalogue() -> Vec<RuleInfo> {
     vec![
+        access_rejected::INFO,
         connections_leak::INFO,
         connections_saturated::INFO,
+        data_corruption::INFO,
+        disk_data_filling::INFO,
+        disk_data_full::INFO,
+        disk_wal_filling::INFO,
+        disk_wal_full::INFO,
+        host_cpu_saturated::INFO,
         locks_blocking_chain::INFO,
         locks_ddl_queue::INFO,
         locks_deadlocks::INFO,
         locks_idle_in_transaction::INFO,
+        memory_growth::INFO,
+        memory_oom::INFO,
         muster_blind::INFO,
         pool_exhausted::INFO,
         pool_slow_server::INFO,
@@ -108,7 +143,11 @@ pub fn catalogue() -> Vec<RuleInfo> {
         replication_broken::INFO,
         replication_lagging::INFO,
         replication_paused::INFO,
+        server_backend_crashed::INFO,
+        server_crash_loop::INFO,
         server_down::INFO,
+        server_stale_lock_file::INFO,
+        server_start_refused::INFO,
     ]
 }
 

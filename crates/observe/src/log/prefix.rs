@@ -15,8 +15,8 @@ pub const DEFAULT: &str = "%m [%p] ";
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
     Literal(String),
-    /// `%x`, with or without padding.
-    Escape(char),
+    /// `%x`, and whether blanks make it as wide as others.
+    Escape(char, bool),
     /// `%q`: what follows is left out by processes without a session.
     Stop,
 }
@@ -68,8 +68,10 @@ impl Prefix {
                 literal.push(c);
                 continue;
             }
+            let mut padded = false;
             while chars.peek().is_some_and(|c| c.is_ascii_digit() || *c == '-') {
                 chars.next();
+                padded = true;
             }
             match chars.next() {
                 Some('%') => literal.push('%'),
@@ -80,7 +82,7 @@ impl Prefix {
                     pieces.push(if escape == 'q' {
                         Piece::Stop
                     } else {
-                        Piece::Escape(escape)
+                        Piece::Escape(escape, padded)
                     });
                 }
                 None => {}
@@ -92,6 +94,16 @@ impl Prefix {
         Self { pieces, zone }
     }
 
+    /// What processes without a session write: the pattern up to `%q`.
+    #[must_use]
+    pub fn short(&self) -> Option<Self> {
+        let stop = self.pieces.iter().position(|p| *p == Piece::Stop)?;
+        Some(Self {
+            pieces: self.pieces[..stop].to_vec(),
+            zone: self.zone.clone(),
+        })
+    }
+
     /// The fields of a line and what comes after them; `None` when the line was not written by this pattern.
     #[must_use]
     pub fn read<'l>(&self, line: &'l str) -> Option<(Fields, &'l str)> {
@@ -101,19 +113,17 @@ impl Prefix {
             match piece {
                 Piece::Literal(text) => match rest.strip_prefix(text.as_str()) {
                     Some(after) => rest = after,
-                    // Padded fields leave blanks before a literal.
-                    None => match rest.trim_start_matches(' ').strip_prefix(text.as_str()) {
-                        Some(after) => rest = after,
-                        None => return self.without_session(i, fields, rest),
-                    },
+                    None => return self.without_session(i, fields, rest),
                 },
                 Piece::Stop => {}
-                Piece::Escape(escape) => {
+                Piece::Escape(escape, padded) => {
                     let next = match self.pieces.get(i + 1) {
                         Some(Piece::Literal(text)) => Some(text.as_str()),
                         _ => None,
                     };
-                    match self.field(*escape, next, rest, &mut fields) {
+                    let from = if *padded { rest.trim_start_matches(' ') } else { rest };
+                    match self.field(*escape, next, from, &mut fields) {
+                        Some(after) if *padded => rest = unpadded(after, next),
                         Some(after) => rest = after,
                         None => return self.without_session(i, fields, rest),
                     }
@@ -164,6 +174,14 @@ impl Prefix {
         }
         Some(after)
     }
+}
+
+/// What comes after the blanks of a padded field, but for the one that the next literal begins with.
+fn unpadded<'l>(text: &'l str, next: Option<&str>) -> &'l str {
+    let bare = text.trim_start_matches(' ');
+    let blanks = text.len() - bare.len();
+    let kept = usize::from(blanks > 0 && next.is_some_and(|n| n.starts_with(' ')));
+    &text[blanks - kept..]
 }
 
 fn digits(text: &str, also: &str) -> usize {

@@ -21,8 +21,7 @@ enum Part {
 /// Reads lines.
 #[derive(Debug)]
 pub struct Reader {
-    prefix: Prefix,
-    default: Prefix,
+    prefixes: Vec<Prefix>,
     zone: Zone,
     pending: Option<(Entry, Part)>,
 }
@@ -31,9 +30,10 @@ impl Reader {
     /// With the pattern of the server.
     #[must_use]
     pub fn new(prefix: Prefix, zone: Zone) -> Self {
+        let short = prefix.short();
+        let default = Prefix::new(DEFAULT, zone.clone());
         Self {
-            prefix,
-            default: Prefix::new(DEFAULT, zone.clone()),
+            prefixes: [Some(prefix), short, Some(default)].into_iter().flatten().collect(),
             zone,
             pending: None,
         }
@@ -85,7 +85,7 @@ impl Reader {
 
     /// The prefix, the word that says what the line is, and its text.
     fn begin<'l>(&self, line: &'l str) -> Option<(Fields, &'l str, &'l str)> {
-        for prefix in [&self.prefix, &self.default] {
+        for prefix in &self.prefixes {
             if let Some((fields, rest)) = prefix.read(line)
                 && let Some((word, text)) = word(rest)
             {
@@ -173,6 +173,14 @@ mod tests {
         assert!(entries[0].hint.as_ref().is_some_and(|h| h.contains("PID 8")));
         assert_eq!((entries[1].message.as_str(), entries[1].at.is_some()), ("x:  y", true));
         assert_eq!(entries[2].level, LogLevel::Fatal);
+    }
+
+    #[test]
+    fn words_of_a_message_are_no_fields_of_its_prefix() {
+        let line = "2026-11-20 03:04:05 UTC <7> LOG:  connection authorized: user=a@b x";
+        let (entries, strange) = read("%t <%p> %q%u@%d ", &[line]);
+        assert_eq!((entries.len(), strange), (1, 0));
+        assert_eq!((entries[0].pid, entries[0].user.as_deref()), (Some(7), None));
     }
 
     #[test]

@@ -331,3 +331,5 @@ pub(super) fn watched(s: &Snapshot, seconds: usize) -> Vec<String> {
 pub(super) fn kinds(j: &Judgement) -> Vec<&str> {
     j.findings.iter().map(|f| f.kind.as_str()).collect()
 }
+
+pub(super) mod host;
