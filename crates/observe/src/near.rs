@@ -90,13 +90,15 @@ impl Near {
         }
         if late {
             self.gaps.retain(|g| g.reason != LATE);
-            self.gaps.push(gap(host::INFO.name, &server.address, LATE.to_owned(), None));
+            self.gaps
+                .push(gap(host::INFO.name, &server.address, LATE.to_owned(), None));
             view.host.get_or_insert_default();
         }
     }
 }
 
-const LATE: &str = "files of the host do not answer: a storage that hangs, or a network file system that is gone";
+const LATE: &str =
+    "files of the host do not answer: a storage that hangs, or a network file system that is gone";
 
 fn gap(collector: &str, target: &str, reason: String, remedy: Option<String>) -> Gap {
     Gap {
@@ -109,7 +111,10 @@ fn gap(collector: &str, target: &str, reason: String, remedy: Option<String>) ->
 
 impl Looker {
     fn gaps(&self, target: &str) -> Vec<Gap> {
-        let all = self.gaps.iter().flat_map(|(c, lacks)| lacks.iter().map(move |l| (c, l)));
+        let all = self
+            .gaps
+            .iter()
+            .flat_map(|(c, lacks)| lacks.iter().map(move |l| (c, l)));
         all.map(|(c, (reason, remedy))| gap(c, target, reason.clone(), remedy.clone()))
             .collect()
     }
@@ -118,7 +123,11 @@ impl Looker {
         let part = |value| Some(Part { taken_at: now, value });
         if self.view.name.is_empty() {
             let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-            self.view.name = if name.trim().is_empty() { "this host".to_owned() } else { name.trim().to_owned() };
+            self.view.name = if name.trim().is_empty() {
+                "this host".to_owned()
+            } else {
+                name.trim().to_owned()
+            };
         }
         let data: Option<PathBuf> = config
             .data_dir
@@ -130,9 +139,8 @@ impl Looker {
         }
         self.gaps.insert(log::INFO.name, lacks);
 
-        let due = |at: Option<Time>, every: Span| {
-            at.is_none_or(|t| now.since(t).millis() + 50 >= every.millis())
-        };
+        let due =
+            |at: Option<Time>, every: Span| at.is_none_or(|t| now.since(t).millis() + 50 >= every.millis());
         if !due(self.view.load.as_ref().map(|p| p.taken_at), HOST_EVERY) {
             return;
         }
@@ -146,7 +154,10 @@ impl Looker {
             match host::postmaster(&data) {
                 Ok(found) => {
                     postmaster = found.pid.filter(|_| found.serves == Some(true));
-                    self.view.postmaster = Some(Part { taken_at: now, value: found });
+                    self.view.postmaster = Some(Part {
+                        taken_at: now,
+                        value: found,
+                    });
                 }
                 Err(lack) => lacks.push(lack),
             }
@@ -167,7 +178,10 @@ impl Looker {
         } else {
             lacks.push((
                 "the data folder is not known".to_owned(),
-                Some("name it as `host.data_dir`, or GRANT pg_read_all_settings to the observing role".to_owned()),
+                Some(
+                    "name it as `host.data_dir`, or GRANT pg_read_all_settings to the observing role"
+                        .to_owned(),
+                ),
             ));
         }
         let memory_at = self.view.memory.as_ref().map(|p| p.taken_at);

@@ -44,6 +44,23 @@ const EXPLAINS: &[(&str, &str, Where)] = &[
     ("data.corruption", "server.start_refused", Where::Same),
     ("data.corruption", "server.crash_loop", Where::Same),
     ("access.rejected", "app.error_rate", Where::Cluster),
+    ("server.down", "access.rejected", Where::Same),
+    ("access.rules_invalid", "access.rejected", Where::Same),
+    ("access.privilege_lost", "access.rejected", Where::Same),
+    ("wal.slot_retention", "disk.data_filling", Where::Same),
+    ("wal.slot_retention", "disk.data_full", Where::Same),
+    ("wal.slot_retention", "disk.wal_filling", Where::Same),
+    ("wal.slot_retention", "disk.wal_full", Where::Same),
+    ("wal.archive_failing", "disk.data_filling", Where::Same),
+    ("wal.archive_failing", "disk.data_full", Where::Same),
+    ("wal.archive_failing", "disk.wal_filling", Where::Same),
+    ("wal.archive_failing", "disk.wal_full", Where::Same),
+    ("query.temp_spill", "disk.data_filling", Where::Same),
+    ("query.temp_spill", "disk.data_full", Where::Same),
+    ("table.growth", "disk.data_filling", Where::Same),
+    ("query.regression", "host.cpu_saturated", Where::Same),
+    ("query.missing_index", "host.cpu_saturated", Where::Same),
+    ("query.runaway", "host.cpu_saturated", Where::Same),
 ];
 
 /// Where the symptom must be.
@@ -185,7 +202,9 @@ fn severity(snapshot: &Snapshot, cause: &Finding) -> IncidentSeverity {
     let down = snapshot
         .server(&cause.target)
         .is_some_and(|s| matches!(s.reach, Reach::Down { .. }));
-    let host = ["server.", "disk.", "memory."].iter().any(|area| cause.kind.starts_with(area));
+    let host = ["server.", "disk.", "memory."]
+        .iter()
+        .any(|area| cause.kind.starts_with(area));
     match cause.kind.as_str() {
         "server.down" if primary => IncidentSeverity::P0,
         "data.corruption" => IncidentSeverity::P0,

@@ -97,6 +97,12 @@ impl Context<'_> {
         now.since(since)
     }
 
+    /// Whether a condition held at the last look: what was found goes on until it is clearly over.
+    pub(crate) fn held_before(&self, condition: &str) -> bool {
+        let known = self.previous.held.get(condition);
+        known.is_some_and(|h| self.now().since(h.last) <= Span::from_secs(5))
+    }
+
     /// A part of a server, when it was read and is not old. Otherwise the rule lacks it: unknown is never healthy. A server
     /// that does not answer is `server.down`'s business and lacks nothing here.
     pub(crate) fn part<'s, T>(

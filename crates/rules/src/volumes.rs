@@ -14,6 +14,9 @@ use crate::hosts::{hosted, size};
 use crate::judge::Context;
 use crate::rules::{evidence, finding};
 
+/// So many per cent less than where it began end a finding: a volume that wavers at its threshold does not come and go.
+const ROOM: f64 = 1.0;
+
 /// What is wrong with a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -22,10 +25,13 @@ enum State {
     Filling,
 }
 
+/// A server, its disks, and the one of them.
+type User<'s> = (&'s ServerView, &'s Disks, &'s Volume);
+
 /// Reports the volumes whose verdict is `kind`.
 pub(crate) fn rule(c: &mut Context<'_>, kind: &'static str) {
     let wal = kind.starts_with("disk.wal_");
-    let mut seen: BTreeMap<(String, u64), Vec<(&ServerView, &Disks, &Volume)>> = BTreeMap::new();
+    let mut seen: BTreeMap<(String, u64), Vec<User<'_>>> = BTreeMap::new();
     for (server, host) in hosted(c) {
         let Some(disks) = c.near(kind, server, &host.disks, "the volumes of its host") else {
             continue;
@@ -33,7 +39,11 @@ pub(crate) fn rule(c: &mut Context<'_>, kind: &'static str) {
         if wal && !disks.wal_seen {
             c.lacks(kind, &server.address, "the volume of pg_wal: not read");
         }
-        for v in disks.volumes.iter().filter(|v| of_wal(v) == wal && (wal || of_data(v))) {
+        for v in disks
+            .volumes
+            .iter()
+            .filter(|v| of_wal(v) == wal && (wal || of_data(v)))
+        {
             seen.entry((host.name.clone(), v.device))
                 .or_default()
                 .push((server, disks, v));
@@ -54,17 +64,18 @@ fn of_data(v: &Volume) -> bool {
     v.holds(Holding::Data) || v.holds(Holding::Tablespace) || v.holds(Holding::Temp)
 }
 
-fn judge(c: &mut Context<'_>, kind: &'static str, users: &[(&ServerView, &Disks, &Volume)]) {
+fn judge(c: &mut Context<'_>, kind: &'static str, users: &[User<'_>]) {
     let Some((server, disks, v)) = users.first() else {
         return;
     };
-    let Some(state) = state(c, disks, v) else {
+    let condition = |kind: &str| format!("{kind}|{}|{}", server.address, v.device);
+    let Some(state) = state(c, disks, v, &|kind| c.held_before(&condition(kind))) else {
         return;
     };
     if (state == State::Full) != kind.ends_with("_full") {
         return;
     }
-    let held = c.held(&format!("{kind}|{}|{}", server.address, v.device));
+    let held = c.held(&condition(kind));
     let severe = state != State::Filling;
     let mut what: Vec<&str> = v.holds.iter().map(|h| word(h.what)).collect();
     what.dedup();
@@ -93,11 +104,19 @@ fn judge(c: &mut Context<'_>, kind: &'static str, users: &[(&ServerView, &Disks,
     eaters.sort_by_key(|h| std::cmp::Reverse(h.bytes));
     if let Some(most) = eaters.first() {
         let at_least = if most.complete { "" } else { "at least " };
-        summary += &format!("; most is {} ({at_least}{})", word(most.what), size(most.bytes.unwrap_or(0)));
+        summary += &format!(
+            "; most is {} ({at_least}{})",
+            word(most.what),
+            size(most.bytes.unwrap_or(0))
+        );
     }
     let mut f = finding(
         kind,
-        if severe { Severity::Critical } else { Severity::Warning },
+        if severe {
+            Severity::Critical
+        } else {
+            Severity::Warning
+        },
         &server.address,
         Subject::new("volume", &v.mount),
         c.now().minus(held),
@@ -110,7 +129,8 @@ fn judge(c: &mut Context<'_>, kind: &'static str, users: &[(&ServerView, &Disks,
         "servers": users.iter().map(|(s, _, _)| s.address.clone()).collect::<Vec<_>>(),
     }));
     if !severe && v.slope.is_some_and(|s| s.per_hour > 0.0 && !s.steady) {
-        f.ruled_out.push("a time at which it is full: it grew in one burst, which is no trend".to_owned());
+        f.ruled_out
+            .push("a time at which it is full: it grew in one burst, which is no trend".to_owned());
     }
     c.findings.push(f);
 }
@@ -118,23 +138,26 @@ fn judge(c: &mut Context<'_>, kind: &'static str, users: &[(&ServerView, &Disks,
 /// When it is full if it goes on, within `eta`, and how much an hour that is. A look of minutes is no trend.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn soon(c: &Context<'_>, v: &Volume, eta: Span) -> Option<(Span, u64)> {
-    let slope = v.slope.filter(|s| s.over >= c.span("disk.data_filling", "over"))?;
+    let slope = v
+        .slope
+        .filter(|s| s.over >= c.span("disk.data_filling", "over"))?;
     let left = v.full_in().filter(|t| *t < eta)?;
     Some((left, slope.per_hour as u64))
 }
 
-fn state(c: &Context<'_>, disks: &Disks, v: &Volume) -> Option<State> {
+/// `found` says whether a kind was found at the last look: then it is over only when there is some room again.
+fn state(c: &Context<'_>, disks: &Disks, v: &Volume, found: &dyn Fn(&str) -> bool) -> Option<State> {
     let (filling, full) = if of_wal(v) {
         ("disk.wal_filling", "disk.wal_full")
     } else {
         ("disk.data_filling", "disk.data_full")
     };
-    let used = v.used_percent();
+    let used = |kind: &str| v.used_percent() + if found(kind) { ROOM } else { 0.0 };
     let segments = c.number(full, "segments");
     #[allow(clippy::cast_precision_loss)]
     let (free, size, segment) = (v.free as f64, v.size.max(1) as f64, disks.segment as f64);
     let no_wal = v.holds(Holding::Wal) && segment > 0.0 && free < segments * segment;
-    if used >= c.number(full, "critical") || no_wal {
+    if used(full) >= c.number(full, "critical") || no_wal {
         return Some(State::Full);
     }
     if soon(c, v, c.span(filling, "eta")).is_some() {
@@ -142,7 +165,7 @@ fn state(c: &Context<'_>, disks: &Disks, v: &Volume) -> Option<State> {
     }
     let little = free < c.number(filling, "free") * 1024.0 * 1024.0 * 1024.0
         && free * 100.0 / size < c.number(filling, "free_percent");
-    (used >= c.number(filling, "warning") || little).then_some(State::Filling)
+    (used(filling) >= c.number(filling, "warning") || little).then_some(State::Filling)
 }
 
 fn word(what: Holding) -> &'static str {

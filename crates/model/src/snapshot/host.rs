@@ -81,7 +81,11 @@ impl Volume {
 
     /// When it will be full, if it goes on like this.
     #[must_use]
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss
+    )]
     pub fn full_in(&self) -> Option<Span> {
         let slope = self.slope.filter(|s| s.steady && s.per_hour > 0.0)?;
         let hours = self.free as f64 / slope.per_hour;

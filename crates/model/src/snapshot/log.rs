@@ -365,7 +365,9 @@ mod tests {
         let failing = [Starting, CrashRecovery, StartFailed];
         assert_eq!(crashes(&[failing, failing].concat()), 2);
         assert_eq!(crashes(&[Reinitializing, CrashRecovery, StartFailed]), 1);
-        let later = log(&[Reinitializing]).crashes(Time::from_millis(700_000), Span::from_mins(10)).len();
+        let later = log(&[Reinitializing])
+            .crashes(Time::from_millis(700_000), Span::from_mins(10))
+            .len();
         assert_eq!(later, 0);
     }
 

@@ -58,7 +58,10 @@ impl Memory {
     /// Load.
     pub(crate) fn load(&mut self, now: Time) -> Result<Load, Lack> {
         let (Some(cpu), Some(load)) = (kernel::cpu(&proc("stat")), kernel::load(&proc("loadavg"))) else {
-            return Err(("/proc/stat and /proc/loadavg do not say how busy this host is".to_owned(), None));
+            return Err((
+                "/proc/stat and /proc/loadavg do not say how busy this host is".to_owned(),
+                None,
+            ));
         };
         let counted = self.cpu.take(now, cpu, |a, b| b.all < a.all);
         let share = |of: fn(&kernel::Cpu) -> u64| {
@@ -72,7 +75,11 @@ impl Memory {
             running: cpu.running,
             busy: share(|c| c.busy),
             stolen: share(|c| c.stolen),
-            pressure: kernel::pressure(&proc("pressure/cpu"), &proc("pressure/io"), &proc("pressure/memory")),
+            pressure: kernel::pressure(
+                &proc("pressure/cpu"),
+                &proc("pressure/io"),
+                &proc("pressure/memory"),
+            ),
             booted_at: cpu.booted,
         })
     }
@@ -82,10 +89,15 @@ impl Memory {
         let info = proc("meminfo");
         let of = |name: &str| kernel::kilobytes(&info, name);
         let (Some(total), Some(available)) = (of("MemTotal"), of("MemAvailable")) else {
-            return Err(("/proc/meminfo does not say how much memory this host has".to_owned(), None));
+            return Err((
+                "/proc/meminfo does not say how much memory this host has".to_owned(),
+                None,
+            ));
         };
         let kills = kernel::oom_kills(&proc("vmstat")).map(|n| self.kills.take(now, n, |a, b| b < a));
-        let sizes = postmaster.map(|pid| processes::sizes(pid, &mut self.processes, now)).unwrap_or_default();
+        let sizes = postmaster
+            .map(|pid| processes::sizes(pid, &mut self.processes, now))
+            .unwrap_or_default();
         Ok(HostMemory {
             total: postmaster.and_then(limit).map_or(total, |l| l.min(total)),
             available,
@@ -102,7 +114,8 @@ impl Memory {
 pub(crate) fn postmaster(data: &Path) -> Result<Postmaster, Lack> {
     processes::postmaster(data).map_err(|e| {
         let file = data.join("postmaster.pid");
-        let remedy = "let Muster's user read it: the group of the data folder, and `initdb --allow-group-access`";
+        let remedy =
+            "let Muster's user read it: the group of the data folder, and `initdb --allow-group-access`";
         (format!("{}: {e}", file.display()), Some(remedy.to_owned()))
     })
 }

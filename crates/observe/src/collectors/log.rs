@@ -106,7 +106,8 @@ impl Memory {
         }
         for place in places {
             if !self.followers.iter().any(|f| *f.place() == place) {
-                self.followers.push(Follower::new(place, &pattern, zone.clone(), rotated));
+                self.followers
+                    .push(Follower::new(place, &pattern, zone.clone(), rotated));
             }
         }
         let mut files = Vec::new();
@@ -120,8 +121,14 @@ impl Memory {
                     let file = f.file();
                     if file.skipped > before {
                         let more = (file.skipped - before) / 1024;
-                        let reason = format!("{}: {more} kB were written faster than they are read, and skipped", file.path);
-                        lacks.push((reason, Some("log less, or raise what is logged to errors".to_owned())));
+                        let reason = format!(
+                            "{}: {more} kB were written faster than they are read, and skipped",
+                            file.path
+                        );
+                        lacks.push((
+                            reason,
+                            Some("log less, or raise what is logged to errors".to_owned()),
+                        ));
                     }
                     files.push(file);
                 }
@@ -147,11 +154,14 @@ impl Memory {
 /// Messages in another language are known by their SQLSTATE at best.
 fn foreign(settings: &LogSettings) -> Option<Lack> {
     let language = settings.messages.as_str();
-    let english = ["", "C", "POSIX"].contains(&language) || language.starts_with("en") || language.starts_with("C.");
+    let english =
+        ["", "C", "POSIX"].contains(&language) || language.starts_with("en") || language.starts_with("C.");
     (!english).then(|| {
         (
-            format!("the log is written in the language of `{language}`; most of its messages are not understood"),
-            Some("ALTER SYSTEM SET lc_messages = 'C'; SELECT pg_reload_conf();".to_owned()),
+            format!(
+                "the log is written in the language of `{language}`; most of its messages are not understood"
+            ),
+            Some("set `lc_messages = 'C'` in postgresql.conf and reload".to_owned()),
         )
     })
 }

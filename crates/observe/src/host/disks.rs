@@ -41,7 +41,12 @@ pub(crate) struct Where {
 ///
 /// # Errors
 /// When not even the data folder's volume can be read.
-pub(crate) fn read(at: &Where, memory: &mut Memory, now: Time, add_up: bool) -> io::Result<(Disks, Vec<String>)> {
+pub(crate) fn read(
+    at: &Where,
+    memory: &mut Memory,
+    now: Time,
+    add_up: bool,
+) -> io::Result<(Disks, Vec<String>)> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let mut problems = Vec::new();
     let mut folders = vec![(Holding::Data, at.data.clone())];
@@ -91,7 +96,9 @@ pub(crate) fn read(at: &Where, memory: &mut Memory, now: Time, add_up: bool) -> 
         volume.holds.push(folder);
         volumes.push(volume);
     }
-    memory.used.retain(|device, _| volumes.iter().any(|v| v.device == *device));
+    memory
+        .used
+        .retain(|device, _| volumes.iter().any(|v| v.device == *device));
     for v in &mut volumes {
         let history = memory.used.entry(v.device).or_default();
         v.slope = remember(history, now, v.size.saturating_sub(v.free));
@@ -143,7 +150,11 @@ fn sum(folders: &[(Holding, PathBuf)], memory: &mut Memory) {
     memory.sums.clear();
     // The data folder last: it is the largest, and the others say more.
     for (_, path) in folders.iter().rev() {
-        let others: Vec<&Path> = folders.iter().map(|(_, p)| p.as_path()).filter(|p| p != path).collect();
+        let others: Vec<&Path> = folders
+            .iter()
+            .map(|(_, p)| p.as_path())
+            .filter(|p| p != path)
+            .collect();
         let mut bytes = 0;
         let complete = walk(path, &others, &mut bytes, &mut left, 0);
         memory.sums.insert(path.clone(), (bytes, complete));
@@ -220,7 +231,8 @@ mod tests {
         fs::create_dir_all(data.join("log")).expect("dir");
         fs::create_dir(&wal).expect("dir");
         symlink(&wal, data.join("pg_wal")).expect("link");
-        let write = |path: PathBuf, kilobytes: usize| fs::write(path, vec![1; kilobytes * 1024]).expect("write");
+        let write =
+            |path: PathBuf, kilobytes: usize| fs::write(path, vec![1; kilobytes * 1024]).expect("write");
         write(data.join("base/1"), 64);
         write(data.join("base/pgsql_tmp/x"), 32);
         write(data.join("log/x.log"), 16);
@@ -233,10 +245,19 @@ mod tests {
         let mut memory = Memory::default();
         let (disks, problems) = read(&at, &mut memory, Time::from_millis(0), true).expect("read");
         assert_eq!(problems, [""; 0]);
-        assert!(disks.wal_seen && disks.volumes.len() == 1, "one device, one volume: {disks:?}");
+        assert!(
+            disks.wal_seen && disks.volumes.len() == 1,
+            "one device, one volume: {disks:?}"
+        );
         let v = &disks.volumes[0];
         assert!(v.size > v.free && v.free > 0 && !v.mount.is_empty());
-        let held = |what: Holding| v.holds.iter().find(|h| h.what == what).and_then(|h| h.bytes).expect("sum");
+        let held = |what: Holding| {
+            v.holds
+                .iter()
+                .find(|h| h.what == what)
+                .and_then(|h| h.bytes)
+                .expect("sum")
+        };
         assert_eq!((held(Holding::Wal) / 1024, held(Holding::Log) / 1024), (128, 16));
         assert_eq!((held(Holding::Temp) / 1024, held(Holding::Data) / 1024), (32, 64));
         assert!(v.holds.iter().all(|h| h.complete));
@@ -252,14 +273,24 @@ mod tests {
             let mut history = VecDeque::new();
             let mut last = None;
             for s in 0..=600u64 {
-                last = remember(&mut history, Time::from_millis(i64::try_from(s).expect("fits") * 1000), used(s));
+                last = remember(
+                    &mut history,
+                    Time::from_millis(i64::try_from(s).expect("fits") * 1000),
+                    used(s),
+                );
             }
             assert!(history.len() <= 61);
             last.expect("slope")
         };
         let steady = fill(&|s| 1_000_000 + s * 1000);
-        assert!(steady.steady && (steady.per_hour - 3_600_000.0).abs() < 1.0, "{steady:?}");
-        assert!(!fill(&|s| if s > 500 { 9_000_000 } else { 1_000_000 }).steady, "a file was copied");
+        assert!(
+            steady.steady && (steady.per_hour - 3_600_000.0).abs() < 1.0,
+            "{steady:?}"
+        );
+        assert!(
+            !fill(&|s| if s > 500 { 9_000_000 } else { 1_000_000 }).steady,
+            "a file was copied"
+        );
         assert!(!fill(&|s| if s > 50 { 9_000_000 } else { 1_000_000 }).steady);
         assert!(!fill(&|s| 9_000_000 - s).steady, "it empties");
     }

@@ -48,14 +48,20 @@ pub(crate) fn load(text: &str) -> Option<f64> {
 
 /// A line `Name:   123 kB` of `/proc/meminfo` or `/proc/PID/status`, in bytes.
 pub(crate) fn kilobytes(text: &str, name: &str) -> Option<u64> {
-    let line = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'))?;
+    let line = text
+        .lines()
+        .find_map(|l| l.strip_prefix(name)?.strip_prefix(':'))?;
     let number: u64 = line.split_whitespace().next()?.parse().ok()?;
     number.checked_mul(1024)
 }
 
 /// `oom_kill` of `/proc/vmstat`.
 pub(crate) fn oom_kills(text: &str) -> Option<u64> {
-    text.lines().find_map(|l| l.strip_prefix("oom_kill "))?.trim().parse().ok()
+    text.lines()
+        .find_map(|l| l.strip_prefix("oom_kill "))?
+        .trim()
+        .parse()
+        .ok()
 }
 
 /// The averages of a minute in the three files of `/proc/pressure`.
@@ -88,7 +94,11 @@ pub(crate) fn mount(text: &str, path: &str) -> Option<String> {
     };
     text.lines()
         .filter_map(|l| l.split(' ').nth(4))
-        .map(|p| p.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\"))
+        .map(|p| {
+            p.replace("\\040", " ")
+                .replace("\\011", "\t")
+                .replace("\\134", "\\")
+        })
         .filter(|p| under(p))
         .max_by_key(String::len)
 }
@@ -101,9 +111,15 @@ mod tests {
     fn the_kernels_texts_are_read() {
         let stat = "cpu  100 0 50 800 40 5 5 10 7 0\ncpu0 1 2 3\ncpu1 1 2 3\nintr 5\nbtime 1795000000\nprocs_running 3\n";
         let cpu = cpu(stat).expect("cpu");
-        assert_eq!((cpu.busy, cpu.stolen, cpu.all, cpu.cores, cpu.running), (160, 10, 1010, 2, 3));
+        assert_eq!(
+            (cpu.busy, cpu.stolen, cpu.all, cpu.cores, cpu.running),
+            (160, 10, 1010, 2, 3)
+        );
         assert_eq!(load("0.50 0.40 0.30 1/200 4711\n"), Some(0.5));
-        assert_eq!(kilobytes("MemTotal:  8000 kB\nMemAvailable:   100 kB\n", "MemAvailable"), Some(102_400));
+        assert_eq!(
+            kilobytes("MemTotal:  8000 kB\nMemAvailable:   100 kB\n", "MemAvailable"),
+            Some(102_400)
+        );
         assert_eq!(kilobytes("RssAnon:\t 12 kB\n", "Rss"), None);
         assert_eq!(oom_kills("oom_kill_disable 0\noom_kill 4\n"), Some(4));
         let some = "some avg10=1.00 avg60=2.50 avg300=3.00 total=9\n";

@@ -64,7 +64,10 @@ fn serves(pid: i32, data: &Path) -> Option<bool> {
     let Ok(stat) = fs::read_to_string(folder.join("stat")) else {
         return Some(false);
     };
-    let name = stat.split_once('(').and_then(|(_, r)| r.rsplit_once(") ")).map(|(n, rest)| (n, rest.starts_with('Z')));
+    let name = stat
+        .split_once('(')
+        .and_then(|(_, r)| r.rsplit_once(") "))
+        .map(|(n, rest)| (n, rest.starts_with('Z')));
     let (name, dead) = name?;
     if dead || !(name.starts_with("postgres") || name.starts_with("postmaster")) {
         return Some(false);
@@ -153,24 +156,26 @@ fn growth(history: &mut VecDeque<(Time, u64)>, now: Time, own: u64) -> (Option<f
     }
     let first = history.front().copied();
     let over = first.map_or(Span::ZERO, |(t, _)| now.since(t));
-    let per_hour = first.filter(|_| history.len() >= 3 && over >= APART).map(|(start, was)| {
-        let at = |share: u64| {
-            let wanted = over.millis() * share / 3;
-            history
-                .iter()
-                .min_by_key(|(t, _)| t.since(start).millis().abs_diff(wanted))
-                .copied()
-                .unwrap_or((start, was))
-        };
-        let points = [(start, was), at(1), at(2), (now, own)];
-        points
-            .windows(2)
-            .map(|w| {
-                let hours = w[1].0.since(w[0].0).millis().max(1) as f64 / 3_600_000.0;
-                (w[1].1 as f64 - w[0].1 as f64) / hours
-            })
-            .fold(f64::INFINITY, f64::min)
-    });
+    let per_hour = first
+        .filter(|_| history.len() >= 3 && over >= APART)
+        .map(|(start, was)| {
+            let at = |share: u64| {
+                let wanted = over.millis() * share / 3;
+                history
+                    .iter()
+                    .min_by_key(|(t, _)| t.since(start).millis().abs_diff(wanted))
+                    .copied()
+                    .unwrap_or((start, was))
+            };
+            let points = [(start, was), at(1), at(2), (now, own)];
+            points
+                .windows(2)
+                .map(|w| {
+                    let hours = w[1].0.since(w[0].0).millis().max(1) as f64 / 3_600_000.0;
+                    (w[1].1 as f64 - w[0].1 as f64) / hours
+                })
+                .fold(f64::INFINITY, f64::min)
+        });
     if history.back().is_none_or(|(t, _)| now.since(*t) >= APART) {
         history.push_back((now, own));
     }
@@ -193,7 +198,10 @@ mod tests {
             last
         };
         let (leak, over) = grow(&|m| 100_000_000 + m * 1_000_000);
-        assert!((leak.expect("slope") - 60_000_000.0).abs() < 2_000_000.0, "{leak:?}");
+        assert!(
+            (leak.expect("slope") - 60_000_000.0).abs() < 2_000_000.0,
+            "{leak:?}"
+        );
         assert!(over >= Span::from_mins(180), "{over:?}");
         let (filled, _) = grow(&|m| if m < 30 { 1_000_000 } else { 400_000_000 });
         assert!(filled.expect("slope") < 1.0, "{filled:?}");
@@ -207,7 +215,11 @@ mod tests {
         let own = i32::try_from(std::process::id()).expect("pid");
         fs::write(dir.path().join("postmaster.pid"), format!("{own}\n/x\n")).expect("write");
         let said = postmaster(dir.path()).expect("read");
-        assert_eq!((said.pid, said.serves), (Some(own), Some(false)), "we are no PostgreSQL");
+        assert_eq!(
+            (said.pid, said.serves),
+            (Some(own), Some(false)),
+            "we are no PostgreSQL"
+        );
         fs::write(dir.path().join("postmaster.pid"), "999999999\n").expect("write");
         assert_eq!(postmaster(dir.path()).expect("read").serves, Some(false));
     }
@@ -225,6 +237,9 @@ mod tests {
         let all = sizes(own, &mut memory, Time::from_millis(0));
         let _ = child.kill();
         let _ = child.wait();
-        assert!(all.count >= 1 && all.shown.iter().any(|b| b.pid == pid && b.resident >= b.own), "{all:?}");
+        assert!(
+            all.count >= 1 && all.shown.iter().any(|b| b.pid == pid && b.resident >= b.own),
+            "{all:?}"
+        );
     }
 }

@@ -37,7 +37,10 @@ impl Reader {
     /// Takes a line; whether it belongs to a record.
     pub fn line(&mut self, line: &str, out: &mut Vec<Entry>) -> bool {
         if self.lost {
-            let begins = self.zone.read(line).is_some_and(|(_, n)| line[n..].starts_with(','));
+            let begins = self
+                .zone
+                .read(line)
+                .is_some_and(|(_, n)| line[n..].starts_with(','));
             if !begins {
                 return false;
             }

@@ -171,9 +171,15 @@ mod tests {
         let other = read(&entry(&two(7, 5, 2))).expect("read");
         assert_eq!(one.cycle, other.cycle);
         assert_eq!(one.relations, ["notes"]);
-        assert_eq!((one.processes.len(), one.cycle[0].on.as_str()), (2, "transaction"));
+        assert_eq!(
+            (one.processes.len(), one.cycle[0].on.as_str()),
+            (2, "transaction")
+        );
         let said = format!("{one:?}");
-        assert!(said.contains("set title = ?") && said.contains("set views = ?") && !said.contains("secret"), "{said}");
+        assert!(
+            said.contains("set title = ?") && said.contains("set views = ?") && !said.contains("secret"),
+            "{said}"
+        );
 
         let turned = two(18, 19, 1).replace("set title", "set body");
         assert_ne!(read(&entry(&turned)).expect("read").cycle, one.cycle);

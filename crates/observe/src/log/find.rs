@@ -63,7 +63,11 @@ pub fn find(
 ) -> Result<Vec<Place>, Nowhere> {
     let mut out: Vec<Place> = Vec::new();
     if let Some(path) = named {
-        let file = if path.is_dir() { newest(path) } else { Some(path.to_owned()) };
+        let file = if path.is_dir() {
+            newest(path)
+        } else {
+            Some(path.to_owned())
+        };
         out.extend(file.map(|path| Place {
             format: by_name(&path),
             path,
@@ -72,7 +76,9 @@ pub fn find(
     let collects = settings.is_none_or(|s| s.collector);
     let mut denied = None;
     if let Some(data) = data.filter(|_| collects) {
-        let folder = settings.and_then(|s| s.directory.as_deref()).map(|d| data.join(d));
+        let folder = settings
+            .and_then(|s| s.directory.as_deref())
+            .map(|d| data.join(d));
         let own = match fs::read_to_string(data.join("current_logfiles")) {
             Ok(text) => current(data, &text),
             Err(e) => {
@@ -151,7 +157,10 @@ fn by_name(path: &Path) -> LogFormat {
 fn newest(folder: &Path) -> Option<PathBuf> {
     let files = fs::read_dir(folder).ok()?.take(MOST).flatten().filter_map(|e| {
         let meta = e.metadata().ok().filter(fs::Metadata::is_file)?;
-        let packed = e.path().extension().is_some_and(|x| x == "gz" || x == "zst" || x == "xz");
+        let packed = e
+            .path()
+            .extension()
+            .is_some_and(|x| x == "gz" || x == "zst" || x == "xz");
         (!packed).then_some(())?;
         Some((meta.modified().ok()?, e.path()))
     });
@@ -168,12 +177,23 @@ mod tests {
         let data = dir.path();
         let own = data.join("log/x.json");
         fs::create_dir(data.join("log")).expect("dir");
-        fs::write(data.join("current_logfiles"), "stderr log/x.log\njsonlog log/x.json\n").expect("write");
+        fs::write(
+            data.join("current_logfiles"),
+            "stderr log/x.log\njsonlog log/x.json\n",
+        )
+        .expect("write");
         let named = data.join("stderr.log");
         let found = find(Some(data), Some(&named), None).expect("found");
         let formats: Vec<_> = found.iter().map(|p| (p.path.clone(), p.format)).collect();
-        assert_eq!(formats, [(named.clone(), LogFormat::Stderr), (own.clone(), LogFormat::Json)]);
-        assert_eq!(find(Some(data), Some(&own), None).expect("found").len(), 1, "one file, once");
+        assert_eq!(
+            formats,
+            [(named.clone(), LogFormat::Stderr), (own.clone(), LogFormat::Json)]
+        );
+        assert_eq!(
+            find(Some(data), Some(&own), None).expect("found").len(),
+            1,
+            "one file, once"
+        );
 
         let off = LogSettings {
             destination: "stderr".into(),
@@ -182,7 +202,10 @@ mod tests {
         let found = find(Some(data), Some(&named), Some(&off)).expect("found");
         assert_eq!(found.len(), 1, "a file of former times is not followed");
         let why = find(Some(data), None, Some(&off)).expect_err("nowhere");
-        assert!(why.reason.contains("standard error") && why.remedy.contains("host.log"), "{why:?}");
+        assert!(
+            why.reason.contains("standard error") && why.remedy.contains("host.log"),
+            "{why:?}"
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ const LINE: usize = 1024 * 1024;
 
 #[derive(Debug)]
 enum Reader {
-    Stderr(stderr::Reader),
+    Stderr(Box<stderr::Reader>),
     Csv(csv::Reader),
     Json(json::Reader),
 }
@@ -35,7 +35,10 @@ impl Parser {
     #[must_use]
     pub fn new(format: LogFormat, pattern: &str, zone: Zone) -> Self {
         let reader = match format {
-            LogFormat::Stderr => Reader::Stderr(stderr::Reader::new(Prefix::new(pattern, zone.clone()), zone)),
+            LogFormat::Stderr => Reader::Stderr(Box::new(stderr::Reader::new(
+                Prefix::new(pattern, zone.clone()),
+                zone,
+            ))),
             LogFormat::Csv => Reader::Csv(csv::Reader::new(zone)),
             LogFormat::Json => Reader::Json(json::Reader::new(zone)),
         };
@@ -51,7 +54,7 @@ impl Parser {
     pub fn retune(&mut self, pattern: &str, zone: Zone, out: &mut Vec<Entry>) {
         self.end(out);
         if let Reader::Stderr(r) = &mut self.reader {
-            *r = stderr::Reader::new(Prefix::new(pattern, zone.clone()), zone);
+            **r = stderr::Reader::new(Prefix::new(pattern, zone.clone()), zone);
         }
     }
 
@@ -155,7 +158,11 @@ mod tests {
         assert_eq!((stderr.len(), strange), (3, 1));
         let e = &stderr[1];
         assert_eq!(e.message, "deadlock detected");
-        assert!(e.detail.as_ref().is_some_and(|d| d.contains("process 8.\nProcess 8 waits")));
+        assert!(
+            e.detail
+                .as_ref()
+                .is_some_and(|d| d.contains("process 8.\nProcess 8 waits"))
+        );
         assert_eq!(e.statement.as_deref(), Some("update t\nset a = 1"));
         assert!(e.context.as_ref().is_some_and(|c| c.ends_with("\"n\u{e4}\"")));
         let (csv, strange) = all(LogFormat::Csv, &[CSV.as_bytes()]);
@@ -163,16 +170,25 @@ mod tests {
         assert_eq!(csv[0].message, "deadlock \"detected\"");
         assert_eq!(csv[0].detail.as_deref(), Some("line one\nline two"));
         assert_eq!(csv[0].client.as_deref(), Some("10.0.0.7"));
-        assert_eq!((csv[0].user.as_deref(), csv[0].sqlstate.as_deref()), (Some("app"), Some("40P01")));
+        assert_eq!(
+            (csv[0].user.as_deref(), csv[0].sqlstate.as_deref()),
+            (Some("app"), Some("40P01"))
+        );
         let (json, strange) = all(LogFormat::Json, &[JSON.as_bytes()]);
         assert_eq!((json.len(), strange), (2, 0));
-        assert_eq!((json[0].pid, json[0].client.as_deref()), (Some(7), Some("10.0.0.7")));
+        assert_eq!(
+            (json[0].pid, json[0].client.as_deref()),
+            (Some(7), Some("10.0.0.7"))
+        );
     }
 
     #[test]
     fn a_line_without_an_end_is_dropped_and_the_next_one_is_read() {
         let long = vec![b'x'; LINE + 5];
-        let (entries, strange) = all(LogFormat::Stderr, &[&long, b"\n2026-11-20 03:04:07 UTC [1] LOG:  ok\n"]);
+        let (entries, strange) = all(
+            LogFormat::Stderr,
+            &[&long, b"\n2026-11-20 03:04:07 UTC [1] LOG:  ok\n"],
+        );
         assert_eq!((entries.len(), strange), (1, 1));
     }
 

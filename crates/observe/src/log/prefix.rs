@@ -121,7 +121,11 @@ impl Prefix {
                         Some(Piece::Literal(text)) => Some(text.as_str()),
                         _ => None,
                     };
-                    let from = if *padded { rest.trim_start_matches(' ') } else { rest };
+                    let from = if *padded {
+                        rest.trim_start_matches(' ')
+                    } else {
+                        rest
+                    };
                     match self.field(*escape, next, from, &mut fields) {
                         Some(after) if *padded => rest = unpadded(after, next),
                         Some(after) => rest = after,
@@ -138,7 +142,13 @@ impl Prefix {
         self.pieces[..at].contains(&Piece::Stop).then_some((fields, rest))
     }
 
-    fn field<'l>(&self, escape: char, next: Option<&str>, rest: &'l str, out: &mut Fields) -> Option<&'l str> {
+    fn field<'l>(
+        &self,
+        escape: char,
+        next: Option<&str>,
+        rest: &'l str,
+        out: &mut Fields,
+    ) -> Option<&'l str> {
         match escape {
             'm' | 't' => {
                 let (at, long) = self.zone.read(rest)?;
@@ -150,7 +160,9 @@ impl Prefix {
                 return Some(&rest[long..]);
             }
             'e' if next.is_none() => {
-                let code = rest.get(..5).filter(|c| c.bytes().all(|b| b.is_ascii_alphanumeric()))?;
+                let code = rest
+                    .get(..5)
+                    .filter(|c| c.bytes().all(|b| b.is_ascii_alphanumeric()))?;
                 out.sqlstate = Some(code.to_owned());
                 return Some(&rest[5..]);
             }
@@ -211,11 +223,17 @@ mod tests {
     fn fields_come_out_of_the_patterns_that_people_use() {
         let (f, rest) = read(DEFAULT, "2026-11-20 03:04:05.678 UTC [4711] LOG:  ok").expect("default");
         assert_eq!((f.pid, rest.as_str()), (Some(4711), "LOG:  ok"));
-        assert_eq!(f.at.map(|t| t.to_string()).as_deref(), Some("2026-11-20T03:04:05.678000Z"));
+        assert_eq!(
+            f.at.map(|t| t.to_string()).as_deref(),
+            Some("2026-11-20T03:04:05.678000Z")
+        );
 
         let debian = "%m [%p] %q%u@%d ";
         let (f, rest) = read(debian, "2026-11-20 03:04:05 UTC [7] app@shop ERROR:  x").expect("debian");
-        assert_eq!((f.user.as_deref(), f.database.as_deref()), (Some("app"), Some("shop")));
+        assert_eq!(
+            (f.user.as_deref(), f.database.as_deref()),
+            (Some("app"), Some("shop"))
+        );
         assert_eq!(rest, "ERROR:  x");
         let (f, rest) = read(debian, "2026-11-20 03:04:05 UTC [7] LOG:  checkpoint").expect("no session");
         assert_eq!((f.user, rest.as_str()), (None, "LOG:  checkpoint"));
@@ -233,7 +251,10 @@ mod tests {
 
         let (f, rest) = read("%n %-8p %e ", "1795312345.678 4711     28P01 FATAL:  x").expect("padded");
         assert_eq!((f.sqlstate.as_deref(), f.pid), (Some("28P01"), Some(4711)));
-        assert_eq!((f.at, rest.as_str()), (Some(Time::from_millis(1_795_312_345_678)), "FATAL:  x"));
+        assert_eq!(
+            (f.at, rest.as_str()),
+            (Some(Time::from_millis(1_795_312_345_678)), "FATAL:  x")
+        );
         assert_eq!(read(DEFAULT, "LOG:  without"), None);
     }
 }

@@ -33,7 +33,10 @@ impl Reader {
         let short = prefix.short();
         let default = Prefix::new(DEFAULT, zone.clone());
         Self {
-            prefixes: [Some(prefix), short, Some(default)].into_iter().flatten().collect(),
+            prefixes: [Some(prefix), short, Some(default)]
+                .into_iter()
+                .flatten()
+                .collect(),
             zone,
             pending: None,
         }
@@ -41,13 +44,13 @@ impl Reader {
 
     /// Takes a line; whether it belongs to an entry.
     pub fn line(&mut self, line: &str, out: &mut Vec<Entry>) -> bool {
-        if line.starts_with('\t') {
+        if let Some(more) = line.strip_prefix('\t') {
             let Some((entry, part)) = &mut self.pending else {
                 return false;
             };
             if let Some(field) = field(entry, *part) {
                 grow(field, "\n");
-                grow(field, &line[1..]);
+                grow(field, more);
             }
             return true;
         }
@@ -93,14 +96,12 @@ impl Reader {
             }
         }
         // Some other pattern: the first level in the line, and the time if it begins with one.
-        let at = line
-            .match_indices(":  ")
-            .find_map(|(end, _)| {
-                let start = line[..end].rfind(|c: char| !c.is_ascii_alphanumeric()).map_or(0, |i| {
-                    i + line[i..].chars().next().map_or(1, char::len_utf8)
-                });
-                word(&line[start..]).map(|_| start)
-            })?;
+        let at = line.match_indices(":  ").find_map(|(end, _)| {
+            let start = line[..end]
+                .rfind(|c: char| !c.is_ascii_alphanumeric())
+                .map_or(0, |i| i + line[i..].chars().next().map_or(1, char::len_utf8));
+            word(&line[start..]).map(|_| start)
+        })?;
         let (word, text) = word(&line[at..])?;
         let fields = Fields {
             at: self.zone.read(line).and_then(|(t, _)| t),
@@ -111,9 +112,9 @@ impl Reader {
 
     /// What a program says before it has a log: `postgres: could not find …`, and that it does not run as root.
     fn plain(&mut self, line: &str, out: &mut Vec<Entry>) -> bool {
-        let said = line
-            .strip_prefix("postgres: ")
-            .or_else(|| (line.starts_with("\"root\" execution") || line.starts_with("postgres ")).then_some(line));
+        let said = line.strip_prefix("postgres: ").or_else(|| {
+            (line.starts_with("\"root\" execution") || line.starts_with("postgres ")).then_some(line)
+        });
         let Some(text) = said else {
             return false;
         };
@@ -171,7 +172,10 @@ mod tests {
         assert_eq!((entries.len(), strange), (3, 0));
         assert_eq!(entries[0].pid, Some(9), "by the default pattern");
         assert!(entries[0].hint.as_ref().is_some_and(|h| h.contains("PID 8")));
-        assert_eq!((entries[1].message.as_str(), entries[1].at.is_some()), ("x:  y", true));
+        assert_eq!(
+            (entries[1].message.as_str(), entries[1].at.is_some()),
+            ("x:  y", true)
+        );
         assert_eq!(entries[2].level, LogLevel::Fatal);
     }
 

@@ -63,7 +63,11 @@ impl Window {
 
     fn within(&self, now: Time, window: Span) -> u64 {
         let oldest = now.minus(window).millis().div_euclid(1000);
-        self.seconds.iter().filter(|(s, _)| *s > oldest).map(|(_, n)| n).sum()
+        self.seconds
+            .iter()
+            .filter(|(s, _)| *s > oldest)
+            .map(|(_, n)| n)
+            .sum()
     }
 
     fn counts(&self, now: Time) -> LogCount {
@@ -161,7 +165,11 @@ impl Tally {
         };
         let key = (event.database.clone(), report.cycle);
         if self.shapes.len() >= SHAPES && !self.shapes.contains_key(&key) {
-            let oldest = self.shapes.iter().min_by_key(|(_, s)| s.last).map(|(k, _)| k.clone());
+            let oldest = self
+                .shapes
+                .iter()
+                .min_by_key(|(_, s)| s.last)
+                .map(|(k, _)| k.clone());
             if let Some(oldest) = oldest {
                 self.shapes.remove(&oldest);
             }
@@ -187,7 +195,11 @@ impl Tally {
         for window in self.classes.values_mut().chain([&mut self.durations]) {
             window.forget(now);
         }
-        for window in self.rejected.values_mut().chain(self.shapes.values_mut().map(|s| &mut s.seen)) {
+        for window in self
+            .rejected
+            .values_mut()
+            .chain(self.shapes.values_mut().map(|s| &mut s.seen))
+        {
             window.forget(now);
         }
         self.rejected.retain(|_, w| !w.seconds.is_empty());
@@ -236,9 +248,12 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
-    use muster_model::snapshot::LogLevel;
+    use muster_model::snapshot::{LogFormat, LogLevel};
+    use proptest::prelude::*;
 
     use super::*;
+    use crate::log::Parser;
+    use crate::log::when::Zone;
 
     fn entry(level: LogLevel, message: &str, at: i64) -> Entry {
         let mut e = Entry::new(level);
@@ -253,7 +268,11 @@ mod tests {
         let mut tally = Tally::default();
         let now = Time::from_millis(1_000_000);
         let refused = "password authentication failed for user \"app\"";
-        tally.take(&entry(LogLevel::Log, "connection received: host=10.0.0.7 port=5", 1), now, true);
+        tally.take(
+            &entry(LogLevel::Log, "connection received: host=10.0.0.7 port=5", 1),
+            now,
+            true,
+        );
         for at in [100, 500, 800, 960, 990] {
             tally.take(&entry(LogLevel::Fatal, refused, at), now, true);
         }
@@ -265,9 +284,18 @@ mod tests {
         assert_eq!((c.minute, c.five_minutes, c.ten_minutes, c.ever), (2, 3, 4, 6));
         assert_eq!(c.last, Some(Time::from_millis(990_000)));
         let r = &log.rejections[0];
-        assert_eq!((r.user.as_deref(), r.client.as_deref(), r.minute), (Some("app"), Some("10.0.0.7"), 2));
+        assert_eq!(
+            (r.user.as_deref(), r.client.as_deref(), r.minute),
+            (Some("app"), Some("10.0.0.7"), 2)
+        );
         let later = tally.show(Time::from_millis(2_000_000));
-        assert_eq!((later.count(LogClass::Authentication).ten_minutes, later.rejections.len()), (0, 0));
+        assert_eq!(
+            (
+                later.count(LogClass::Authentication).ten_minutes,
+                later.rejections.len()
+            ),
+            (0, 0)
+        );
     }
 
     #[test]
@@ -276,7 +304,11 @@ mod tests {
         let now = Time::from_millis(9_000_000);
         for i in 0..5000i64 {
             tally.take(&entry(LogLevel::Panic, "kaputt", i), now, true);
-            tally.take(&entry(LogLevel::Fatal, &format!("role \"u{i}\" does not exist"), 8_999), now, true);
+            tally.take(
+                &entry(LogLevel::Fatal, &format!("role \"u{i}\" does not exist"), 8_999),
+                now,
+                true,
+            );
             tally.take(&entry(LogLevel::Log, "duration: 1 ms", i), now, true);
             let mut d = entry(LogLevel::Error, "deadlock detected", i);
             d.detail = Some(format!(
@@ -288,6 +320,44 @@ mod tests {
         assert!(log.events.len() <= 25 && log.deadlocks.len() <= SHAPES);
         assert!(log.rejections.len() <= REJECTED && log.durations.newest.len() == DURATIONS);
         assert_eq!(log.count(LogClass::Deadlock).ever, 5000);
-        assert_eq!(log.count(LogClass::Authentication).minute, 5000, "counted although not all are named");
+        assert_eq!(
+            log.count(LogClass::Authentication).minute,
+            5000,
+            "counted although not all are named"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_message_is_survived(
+            words in proptest::collection::vec(
+                prop_oneof![
+                    Just("Process 1 waits for X on tuple (0,1) of relation 5; blocked by process 1.".to_owned()),
+                    Just("invalid page in block ".to_owned()),
+                    Just("in file \"".to_owned()),
+                    Just("invalid value for parameter \"x\": ".to_owned()),
+                    Just(" (PID 7) was terminated by signal ".to_owned()),
+                    Just("duration: 1.5 ms  plan:".to_owned()),
+                    Just("deadlock detected\n2026-11-20 03:04:05 UTC [1] DETAIL:  ".to_owned()),
+                    Just("no pg_hba.conf entry for host \"".to_owned()),
+                    "[ -~\u{e4}\t]{0,12}",
+                ],
+                0..8,
+            ),
+        ) {
+            let mut parser = Parser::new(LogFormat::Stderr, crate::log::prefix::DEFAULT, Zone::named("UTC"));
+            let mut tally = Tally::default();
+            let mut out = Vec::new();
+            for level in ["LOG", "ERROR", "FATAL"] {
+                let line = format!("2026-11-20 03:04:05 UTC [1] {level}:  {}\n", words.concat());
+                parser.feed(line.as_bytes(), &mut out);
+            }
+            parser.end(&mut out);
+            for entry in &out {
+                tally.take(entry, Time::from_millis(0), true);
+            }
+            let log = tally.show(Time::from_millis(0));
+            prop_assert!(log.events.iter().all(|e| e.message.chars().count() <= 301));
+        }
     }
 }

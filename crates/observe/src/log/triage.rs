@@ -47,17 +47,41 @@ const TEXTS: &[(C, At, Text)] = &[
     (C::Corruption, Any, Has("could not read block", " in file ")),
     (C::Corruption, Any, Begins("missing chunk number ")),
     (C::Corruption, Any, Begins("unexpected chunk number ")),
-    (C::Corruption, Any, Begins("could not access status of transaction ")),
+    (
+        C::Corruption,
+        Any,
+        Begins("could not access status of transaction "),
+    ),
     (C::Corruption, Any, Has("found xmin ", " from before ")),
     (C::Corruption, Any, Has("found multixact ", " from before ")),
-    (C::Corruption, Any, Has("index \"", "contains unexpected zero page")),
+    (
+        C::Corruption,
+        Any,
+        Has("index \"", "contains unexpected zero page"),
+    ),
     (C::Corruption, Any, Has("index \"", "contains corrupted page")),
     (C::Deadlock, Any, Begins("deadlock detected")),
     (C::LockWait, Server, Has("process ", " still waiting for ")),
-    (C::Reinitializing, Server, Begins("all server processes terminated; reinitializing")),
-    (C::CrashRecovery, Server, Begins("database system was interrupted")),
-    (C::CrashRecovery, Server, Begins("database system shutdown was interrupted")),
-    (C::CrashRecovery, Server, Begins("database system was not properly shut down")),
+    (
+        C::Reinitializing,
+        Server,
+        Begins("all server processes terminated; reinitializing"),
+    ),
+    (
+        C::CrashRecovery,
+        Server,
+        Begins("database system was interrupted"),
+    ),
+    (
+        C::CrashRecovery,
+        Server,
+        Begins("database system shutdown was interrupted"),
+    ),
+    (
+        C::CrashRecovery,
+        Server,
+        Begins("database system was not properly shut down"),
+    ),
     (C::StartFailed, Server, Has("", "due to startup process failure")),
     (C::Starting, Server, Begins("starting PostgreSQL ")),
     (C::Ready, Server, Begins("database system is ready to accept ")),
@@ -71,13 +95,37 @@ const TEXTS: &[(C, At, Text)] = &[
     (C::LockFile, Server, Begins("pre-existing shared memory block")),
     (C::Port, Server, Has("could not bind ", "")),
     (C::Port, Server, Begins("could not create any TCP/IP sockets")),
-    (C::Port, Server, Begins("could not create any Unix-domain sockets")),
-    (C::Version, Server, Begins("database files are incompatible with server")),
-    (C::Permission, Server, Has("data directory \"", "\" has invalid permissions")),
-    (C::Permission, Server, Has("data directory \"", "\" has wrong ownership")),
+    (
+        C::Port,
+        Server,
+        Begins("could not create any Unix-domain sockets"),
+    ),
+    (
+        C::Version,
+        Server,
+        Begins("database files are incompatible with server"),
+    ),
+    (
+        C::Permission,
+        Server,
+        Has("data directory \"", "\" has invalid permissions"),
+    ),
+    (
+        C::Permission,
+        Server,
+        Has("data directory \"", "\" has wrong ownership"),
+    ),
     (C::Permission, Server, Has("could not ", ": Permission denied")),
-    (C::Permission, Server, Begins("\"root\" execution of the PostgreSQL server")),
-    (C::Permission, Server, Has("private key file \"", "has group or world access")),
+    (
+        C::Permission,
+        Server,
+        Begins("\"root\" execution of the PostgreSQL server"),
+    ),
+    (
+        C::Permission,
+        Server,
+        Has("private key file \"", "has group or world access"),
+    ),
     (C::Config, Server, Begins("unrecognized configuration parameter ")),
     (C::Config, Server, Begins("invalid value for parameter ")),
     (C::Config, Server, Has("parameter \"", "requires a ")),
@@ -85,20 +133,48 @@ const TEXTS: &[(C, At, Text)] = &[
     (C::Config, Server, Has("configuration file \"", "contains errors")),
     (C::Config, Server, Begins("could not load ")),
     (C::Config, Server, Has("could not open configuration file \"", "")),
-    (C::Config, Server, Begins("could not access the server configuration file")),
-    (C::Config, Server, Has("could not access file \"", "No such file or directory")),
+    (
+        C::Config,
+        Server,
+        Begins("could not access the server configuration file"),
+    ),
+    (
+        C::Config,
+        Server,
+        Has("could not access file \"", "No such file or directory"),
+    ),
     (C::Config, Server, Begins("invalid authentication method ")),
     (C::Config, Server, Begins("hot standby is not possible because ")),
-    (C::Config, Server, Begins("recovery aborted because of insufficient parameter settings")),
+    (
+        C::Config,
+        Server,
+        Begins("recovery aborted because of insufficient parameter settings"),
+    ),
     (C::SlotsFull, Any, Begins("sorry, too many clients already")),
-    (C::SlotsFull, Any, Begins("remaining connection slots are reserved")),
+    (
+        C::SlotsFull,
+        Any,
+        Begins("remaining connection slots are reserved"),
+    ),
     (C::SlotsFull, Any, Begins("too many connections for ")),
-    (C::SlotsFull, Any, Begins("number of requested standby connections exceeds")),
-    (C::Authentication, End, Has("", "authentication failed for user \"")),
+    (
+        C::SlotsFull,
+        Any,
+        Begins("number of requested standby connections exceeds"),
+    ),
+    (
+        C::Authentication,
+        End,
+        Has("", "authentication failed for user \""),
+    ),
     (C::Authentication, End, Begins("no pg_hba.conf entry for ")),
     (C::Authentication, End, Begins("pg_hba.conf rejects ")),
     (C::Authentication, End, Has("role \"", "\" does not exist")),
-    (C::Authentication, End, Has("role \"", "\" is not permitted to log in")),
+    (
+        C::Authentication,
+        End,
+        Has("role \"", "\" is not permitted to log in"),
+    ),
     (C::Authentication, End, Begins("permission denied for database ")),
     (C::Archive, Server, Begins("archive command ")),
     (C::Archive, Server, Begins("archiving write-ahead log file \"")),
@@ -159,7 +235,14 @@ pub fn class(entry: &Entry) -> Option<LogClass> {
     if entry.level < LogLevel::Log || state == "57P03" || m.starts_with("the database system is ") {
         return None;
     }
-    let statements = ["statement: ", "execute ", "parse ", "bind ", "fastpath ", "AUDIT: "];
+    let statements = [
+        "statement: ",
+        "execute ",
+        "parse ",
+        "bind ",
+        "fastpath ",
+        "AUDIT: ",
+    ];
     if entry.level == LogLevel::Log && statements.iter().any(|s| m.starts_with(s)) {
         return None;
     }
@@ -243,22 +326,35 @@ fn name(entry: &Entry, event: &mut LogEvent) {
     let after = |text: &str, words: &str| text.split_once(words).and_then(|(_, r)| number::<u64>(r));
     let mut put = |key: &str, value: Option<String>| {
         if let Some(value) = value {
-            event.named.insert(key.to_owned(), value.chars().take(LONGEST).collect());
+            event
+                .named
+                .insert(key.to_owned(), value.chars().take(LONGEST).collect());
         }
     };
     let text = |n: Option<u64>| n.map(|n| n.to_string());
     match event.class {
         C::Corruption => {
-            let block = [" in block ", "could not read block ", "could not read blocks ", " at block "];
+            let block = [
+                " in block ",
+                "could not read block ",
+                "could not read blocks ",
+                " at block ",
+            ];
             put("block", text(block.iter().find_map(|w| after(m, w))));
             let relation = m.split_once(" of relation ").and_then(|(_, r)| {
                 let end = |c: char| c == '"' || c.is_whitespace() || c == ';';
                 some(r.trim_start_matches('"').split(end).next()?)
             });
             let toast = m.rsplit_once(" in pg_toast_").and_then(|(_, r)| number::<u64>(r));
-            put("relation", relation.or_else(|| toast.map(|n| format!("pg_toast_{n}"))));
+            put(
+                "relation",
+                relation.or_else(|| toast.map(|n| format!("pg_toast_{n}"))),
+            );
             put("file", quoted(m, "in file "));
-            put("index", m.starts_with("index ").then(|| quoted(m, "index ")).flatten());
+            put(
+                "index",
+                m.starts_with("index ").then(|| quoted(m, "index ")).flatten(),
+            );
         }
         C::Killed | C::Crashed => {
             let (pid, signal) = ended(m).unzip();
@@ -270,11 +366,18 @@ fn name(entry: &Entry, event: &mut LogEvent) {
         }
         C::LockFile => {
             put("process", text(after(hint, "(PID ")));
-            let how = if m.starts_with("pre-existing") { "shared_memory" } else { "lock_file" };
+            let how = if m.starts_with("pre-existing") {
+                "shared_memory"
+            } else {
+                "lock_file"
+            };
             put("how", Some(how.to_owned()));
         }
         C::Port => {
-            put("port", text(after(hint, "running on port ").or_else(|| after(m, ".s.PGSQL."))));
+            put(
+                "port",
+                text(after(hint, "running on port ").or_else(|| after(m, ".s.PGSQL."))),
+            );
             put("process", text(after(hint, "(PID ")));
         }
         C::Config => {
@@ -324,7 +427,11 @@ fn clean(message: &str, class: LogClass) -> String {
             .map_or(line, |(before, _)| before),
         _ => line,
     };
-    let closed = if class == C::Config && bare.matches('"').count() % 2 == 1 { "\"" } else { "" };
+    let closed = if class == C::Config && bare.matches('"').count() % 2 == 1 {
+        "\""
+    } else {
+        ""
+    };
     bare.chars().take(LONGEST).collect::<String>() + closed
 }
 
@@ -336,7 +443,8 @@ fn duration(text: &str, at: Time, entry: &Entry) -> Option<StatementDuration> {
     let sql = if rest.is_empty() {
         None
     } else if let Some(plan) = rest.strip_prefix("plan:") {
-        plan.split_once("Query Text: ").map(|(_, q)| q.lines().next().unwrap_or(""))
+        plan.split_once("Query Text: ")
+            .map(|(_, q)| q.lines().next().unwrap_or(""))
     } else if rest.starts_with("statement: ") || rest.starts_with("execute ") {
         rest.split_once(": ").map(|(_, sql)| sql)
     } else {
@@ -377,38 +485,138 @@ mod tests {
     #[test]
     fn what_the_server_says_has_its_class_and_its_names() {
         for (line, class, names) in [
-            ("ERROR: invalid page in block 12 of relation base/5/16397", C::Corruption, "block=12 relation=base/5/16397"),
-            ("ERROR: invalid page in block 12 of relation \"base/5/16397\"", C::Corruption, "block=12 relation=base/5/16397"),
-            ("WARNING: page verification failed, calculated checksum 1 but expected 2", C::Corruption, ""),
-            ("ERROR: could not read block 5 in file \"base/5/7\": read only 0 of 8192 bytes", C::Corruption, "block=5 file=base/5/7"),
-            ("ERROR: missing chunk number 0 for toast value 12 in pg_toast_16389", C::Corruption, "relation=pg_toast_16389"),
-            ("ERROR: index \"i\" contains unexpected zero page at block 3", C::Corruption, "block=3 index=i"),
+            (
+                "ERROR: invalid page in block 12 of relation base/5/16397",
+                C::Corruption,
+                "block=12 relation=base/5/16397",
+            ),
+            (
+                "ERROR: invalid page in block 12 of relation \"base/5/16397\"",
+                C::Corruption,
+                "block=12 relation=base/5/16397",
+            ),
+            (
+                "WARNING: page verification failed, calculated checksum 1 but expected 2",
+                C::Corruption,
+                "",
+            ),
+            (
+                "ERROR: could not read block 5 in file \"base/5/7\": read only 0 of 8192 bytes",
+                C::Corruption,
+                "block=5 file=base/5/7",
+            ),
+            (
+                "ERROR: missing chunk number 0 for toast value 12 in pg_toast_16389",
+                C::Corruption,
+                "relation=pg_toast_16389",
+            ),
+            (
+                "ERROR: index \"i\" contains unexpected zero page at block 3",
+                C::Corruption,
+                "block=3 index=i",
+            ),
             ("ERROR: kaputt|||XX002", C::Corruption, ""),
-            ("PANIC: could not write to file \"pg_wal/xlogtemp.7\": No space left on device", C::Disk, "file=pg_wal/xlogtemp.7"),
-            ("LOG: server process (PID 47) was terminated by signal 9: Killed||Failed process was running: select 'x'", C::Killed,
-             "process=47 signal=9 statement=select ? what=server process"),
-            ("LOG: client backend (PID 47) was terminated by signal 11: Segmentation fault", C::Crashed, "process=47 signal=11 what=client backend"),
-            ("LOG: all server processes terminated; reinitializing", C::Reinitializing, ""),
-            ("LOG: database system was interrupted; last known up at 2026-01-01 00:00:00 UTC", C::CrashRecovery, ""),
-            ("LOG: aborting startup due to startup process failure", C::StartFailed, ""),
-            ("LOG: shutting down due to startup process failure", C::StartFailed, ""),
-            ("LOG: starting PostgreSQL 15.18 (Debian) on x86_64", C::Starting, "version=15.18"),
-            ("LOG: database system is ready to accept read-only connections", C::Ready, ""),
-            ("LOG: received immediate shutdown request", C::Stopping, "how=immediate"),
-            ("FATAL: lock file \"postmaster.pid\" already exists|Is another postmaster (PID 8) running in data directory \"/x\"?", C::LockFile,
-             "how=lock_file process=8"),
-            ("FATAL: pre-existing shared memory block (key 1, ID 2) is still in use", C::LockFile, "how=shared_memory"),
-            ("FATAL: lock file \"/tmp/.s.PGSQL.5432.lock\" already exists|Is another postmaster (PID 8) using socket file", C::Port, "port=5432 process=8"),
-            ("LOG: could not bind IPv4 address \"127.0.0.1\": Address already in use|Is another postmaster already running on port 5433?", C::Port, "port=5433"),
-            ("FATAL: data directory \"/x\" has invalid permissions", C::Permission, "file=/x"),
-            ("FATAL: could not open file \"/x/y\": Permission denied", C::Permission, "file=/x/y"),
-            ("FATAL: database files are incompatible with server||The data directory was initialized by PostgreSQL version 15, which is not compatible with this version 18.6.", C::Version,
-             "data=15 server=18"),
-            ("LOG: unrecognized configuration parameter \"shard_buffers\" in file \"/x/postgresql.conf\" line 3", C::Config,
-             "file=/x/postgresql.conf line=3 setting=shard_buffers"),
-            ("FATAL: could not access file \"pg_stat_statments\": No such file or directory", C::Config, "file=pg_stat_statments"),
+            (
+                "PANIC: could not write to file \"pg_wal/xlogtemp.7\": No space left on device",
+                C::Disk,
+                "file=pg_wal/xlogtemp.7",
+            ),
+            (
+                "LOG: server process (PID 47) was terminated by signal 9: Killed||Failed process was running: select 'x'",
+                C::Killed,
+                "process=47 signal=9 statement=select ? what=server process",
+            ),
+            (
+                "LOG: client backend (PID 47) was terminated by signal 11: Segmentation fault",
+                C::Crashed,
+                "process=47 signal=11 what=client backend",
+            ),
+            (
+                "LOG: all server processes terminated; reinitializing",
+                C::Reinitializing,
+                "",
+            ),
+            (
+                "LOG: database system was interrupted; last known up at 2026-01-01 00:00:00 UTC",
+                C::CrashRecovery,
+                "",
+            ),
+            (
+                "LOG: aborting startup due to startup process failure",
+                C::StartFailed,
+                "",
+            ),
+            (
+                "LOG: shutting down due to startup process failure",
+                C::StartFailed,
+                "",
+            ),
+            (
+                "LOG: starting PostgreSQL 15.18 (Debian) on x86_64",
+                C::Starting,
+                "version=15.18",
+            ),
+            (
+                "LOG: database system is ready to accept read-only connections",
+                C::Ready,
+                "",
+            ),
+            (
+                "LOG: received immediate shutdown request",
+                C::Stopping,
+                "how=immediate",
+            ),
+            (
+                "FATAL: lock file \"postmaster.pid\" already exists|Is another postmaster (PID 8) running in data directory \"/x\"?",
+                C::LockFile,
+                "how=lock_file process=8",
+            ),
+            (
+                "FATAL: pre-existing shared memory block (key 1, ID 2) is still in use",
+                C::LockFile,
+                "how=shared_memory",
+            ),
+            (
+                "FATAL: lock file \"/tmp/.s.PGSQL.5432.lock\" already exists|Is another postmaster (PID 8) using socket file",
+                C::Port,
+                "port=5432 process=8",
+            ),
+            (
+                "LOG: could not bind IPv4 address \"127.0.0.1\": Address already in use|Is another postmaster already running on port 5433?",
+                C::Port,
+                "port=5433",
+            ),
+            (
+                "FATAL: data directory \"/x\" has invalid permissions",
+                C::Permission,
+                "file=/x",
+            ),
+            (
+                "FATAL: could not open file \"/x/y\": Permission denied",
+                C::Permission,
+                "file=/x/y",
+            ),
+            (
+                "FATAL: database files are incompatible with server||The data directory was initialized by PostgreSQL version 15, which is not compatible with this version 18.6.",
+                C::Version,
+                "data=15 server=18",
+            ),
+            (
+                "LOG: unrecognized configuration parameter \"shard_buffers\" in file \"/x/postgresql.conf\" line 3",
+                C::Config,
+                "file=/x/postgresql.conf line=3 setting=shard_buffers",
+            ),
+            (
+                "FATAL: could not access file \"pg_stat_statments\": No such file or directory",
+                C::Config,
+                "file=pg_stat_statments",
+            ),
             ("FATAL: sorry, too many clients already", C::SlotsFull, ""),
-            ("LOG: archive command failed with exit code 1||The failed archive command was: scp secret", C::Archive, ""),
+            (
+                "LOG: archive command failed with exit code 1||The failed archive command was: scp secret",
+                C::Archive,
+                "",
+            ),
             ("ERROR: out of memory", C::OutOfMemory, ""),
         ] {
             let e = event(line);
@@ -421,14 +629,33 @@ mod tests {
     #[test]
     fn who_was_turned_away_is_named() {
         for (line, user, client, why) in [
-            ("FATAL: password authentication failed for user \"app\"", "app", None, "password"),
-            ("FATAL: no pg_hba.conf entry for host \"10.0.0.7\", user \"app\", database \"shop\", no encryption", "app", Some("10.0.0.7"), "no rule"),
-            ("FATAL: no pg_hba.conf entry for replication connection from host \"10.0.0.7\", user \"r\", SSL encryption", "r", Some("10.0.0.7"), "no rule"),
+            (
+                "FATAL: password authentication failed for user \"app\"",
+                "app",
+                None,
+                "password",
+            ),
+            (
+                "FATAL: no pg_hba.conf entry for host \"10.0.0.7\", user \"app\", database \"shop\", no encryption",
+                "app",
+                Some("10.0.0.7"),
+                "no rule",
+            ),
+            (
+                "FATAL: no pg_hba.conf entry for replication connection from host \"10.0.0.7\", user \"r\", SSL encryption",
+                "r",
+                Some("10.0.0.7"),
+                "no rule",
+            ),
             ("FATAL: role \"bob\" does not exist", "bob", None, "role"),
         ] {
             let e = event(line);
             assert_eq!(e.class, C::Authentication, "{line}");
-            assert_eq!((e.user.as_deref(), e.client.as_deref()), (Some(user), client), "{line}");
+            assert_eq!(
+                (e.user.as_deref(), e.client.as_deref()),
+                (Some(user), client),
+                "{line}"
+            );
             assert_eq!(e.named["why"], why);
         }
     }
@@ -453,7 +680,10 @@ mod tests {
             let e = event(line);
             assert_eq!((e.class, e.message.as_str()), (C::Error, ""), "{line}");
         }
-        assert_eq!(read("LOG: background worker \"logical replication worker\" (PID 5) exited with exit code 1"), None);
+        assert_eq!(
+            read("LOG: background worker \"logical replication worker\" (PID 5) exited with exit code 1"),
+            None
+        );
     }
 
     #[test]
@@ -462,7 +692,9 @@ mod tests {
         assert_eq!(e.message, "invalid value for parameter \"primary_conninfo\"");
         let e = event("LOG: syntax error in file \"/x/postgresql.conf\" line 4, near token \"geheim\"");
         assert_eq!(e.message, "syntax error in file \"/x/postgresql.conf\" line 4");
-        let e = event("LOG: archive command failed with exit code 1||The failed archive command was: curl -u geheim");
+        let e = event(
+            "LOG: archive command failed with exit code 1||The failed archive command was: curl -u geheim",
+        );
         assert!(!format!("{e:?}").contains("geheim"), "{e:?}");
     }
 
@@ -473,9 +705,18 @@ mod tests {
             _ => None,
         };
         let sql = || Some("select * from t where a = ?".to_owned());
-        assert_eq!(read("LOG: duration: 12.345 ms  statement: select * from t where a = 'x'"), Some((12.345, sql())));
-        assert_eq!(read("LOG: duration: 0.5 ms  execute <unnamed>: select * from t where a = 7"), Some((0.5, sql())));
-        assert_eq!(read("LOG: duration: 9 ms  plan:\nQuery Text: select * from t where a = 7\nSeq Scan"), Some((9.0, sql())));
+        assert_eq!(
+            read("LOG: duration: 12.345 ms  statement: select * from t where a = 'x'"),
+            Some((12.345, sql()))
+        );
+        assert_eq!(
+            read("LOG: duration: 0.5 ms  execute <unnamed>: select * from t where a = 7"),
+            Some((0.5, sql()))
+        );
+        assert_eq!(
+            read("LOG: duration: 9 ms  plan:\nQuery Text: select * from t where a = 7\nSeq Scan"),
+            Some((9.0, sql()))
+        );
         assert_eq!(read("LOG: duration: 3.5 ms"), Some((3.5, None)));
         assert_eq!(read("LOG: duration: 3.5 ms  parse x: select 1"), None);
         assert_eq!(read("LOG: duration: long ms"), None);

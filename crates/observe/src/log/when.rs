@@ -40,14 +40,23 @@ impl Zone {
         let rest = &text[end..];
         let word = rest.strip_prefix(' ').map_or("", |r| {
             let signed = r.starts_with(['+', '-']);
-            let part = |b: &u8| if signed { matches!(b, b'+' | b'-' | b':' | b'0'..=b'9') } else { b.is_ascii_alphabetic() };
+            let part = |b: &u8| {
+                if signed {
+                    matches!(b, b'+' | b'-' | b':' | b'0'..=b'9')
+                } else {
+                    b.is_ascii_alphabetic()
+                }
+            };
             &r[..r.bytes().take_while(part).count()]
         });
         let zoned = zone_word(word);
         if zoned {
             end += 1 + word.len();
         }
-        Some((civil.and_then(|c| self.place(c, if zoned { word } else { "" })), end))
+        Some((
+            civil.and_then(|c| self.place(c, if zoned { word } else { "" })),
+            end,
+        ))
     }
 
     fn place(&self, civil: jiff::civil::DateTime, word: &str) -> Option<Time> {
@@ -90,12 +99,32 @@ mod tests {
         let read = |zone: &Zone, text: &str| zone.read(text).map(|(t, n)| (t.map(|t| t.to_string()), n));
         let at = |text: &str| Some(text.to_owned());
         for (zone, text, expected) in [
-            (&berlin, "2026-11-20 03:04:05.678 UTC [1]", Some((at("2026-11-20T03:04:05.678000Z"), 27))),
-            (&berlin, "2026-11-20 03:04:05 CET x", Some((at("2026-11-20T02:04:05.000000Z"), 23))),
-            (&berlin, "2026-07-20 03:04:05 CEST", Some((at("2026-07-20T01:04:05.000000Z"), 24))),
-            (&berlin, "2026-07-20 03:04:05 -03:30", Some((at("2026-07-20T06:34:05.000000Z"), 26))),
+            (
+                &berlin,
+                "2026-11-20 03:04:05.678 UTC [1]",
+                Some((at("2026-11-20T03:04:05.678000Z"), 27)),
+            ),
+            (
+                &berlin,
+                "2026-11-20 03:04:05 CET x",
+                Some((at("2026-11-20T02:04:05.000000Z"), 23)),
+            ),
+            (
+                &berlin,
+                "2026-07-20 03:04:05 CEST",
+                Some((at("2026-07-20T01:04:05.000000Z"), 24)),
+            ),
+            (
+                &berlin,
+                "2026-07-20 03:04:05 -03:30",
+                Some((at("2026-07-20T06:34:05.000000Z"), 26)),
+            ),
             (&Zone::default(), "2026-07-20 03:04:05 CEST", Some((None, 24))),
-            (&Zone::default(), "2026-07-20 03:04:05 +02", Some((at("2026-07-20T01:04:05.000000Z"), 23))),
+            (
+                &Zone::default(),
+                "2026-07-20 03:04:05 +02",
+                Some((at("2026-07-20T01:04:05.000000Z"), 23)),
+            ),
             (&berlin, "2026-13-40 03:04:05 CET", Some((None, 23))),
             (&berlin, "yesterday", None),
             (&berlin, "2026-07-20 03:0\u{e4}:05", None),

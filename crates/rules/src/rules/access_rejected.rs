@@ -48,16 +48,27 @@ pub(super) fn rule(c: &mut Context<'_>) {
         let held = c.held(&format!("{}|{}", INFO.kind, server.address));
         let most = log.rejections.first().map(|r| {
             let user = r.user.as_deref().unwrap_or("an unnamed user");
-            let from = r.client.as_ref().map(|h| format!(" from {h}")).unwrap_or_default();
+            let from = r
+                .client
+                .as_ref()
+                .map(|h| format!(" from {h}"))
+                .unwrap_or_default();
             format!("; most as {user}{from} ({}, {})", r.why, r.minute)
         });
         let mut f = finding(
             INFO.kind,
-            if severe { Severity::Critical } else { Severity::Warning },
+            if severe {
+                Severity::Critical
+            } else {
+                Severity::Warning
+            },
             &server.address,
             Subject::new("server", &server.name),
             c.now().minus(held.max(Span::from_secs(1))),
-            format!("{many} logins were refused in the last minute{}", most.unwrap_or_default()),
+            format!(
+                "{many} logins were refused in the last minute{}",
+                most.unwrap_or_default()
+            ),
         );
         f.incident = severe;
         f.evidence = evidence(json!({
@@ -79,11 +90,21 @@ mod tests {
     fn more_than_ten_a_minute_warn_and_more_than_a_hundred_are_an_incident() {
         assert_eq!(kinds(&judged(&refused(10))), [""; 0]);
         let j = judged(&refused(11));
-        assert_eq!((j.findings[0].severity, j.findings[0].incident), (Severity::Warning, false));
-        assert!(j.findings[0].summary.ends_with("most as app from 10.0.0.7 (password, 11)"));
+        assert_eq!(
+            (j.findings[0].severity, j.findings[0].incident),
+            (Severity::Warning, false)
+        );
+        assert!(
+            j.findings[0]
+                .summary
+                .ends_with("most as app from 10.0.0.7 (password, 11)")
+        );
         assert_eq!(judged(&refused(100)).findings[0].severity, Severity::Warning);
         let j = judged(&refused(101));
-        assert_eq!((j.findings[0].severity, j.findings[0].incident), (Severity::Critical, true));
+        assert_eq!(
+            (j.findings[0].severity, j.findings[0].incident),
+            (Severity::Critical, true)
+        );
         let j = judged(&hosted(|h| h.log = None));
         assert!(j.unknown.iter().any(|u| u.kind == "access.rejected"));
     }

@@ -24,7 +24,12 @@ pub(super) const INFO: RuleInfo = RuleInfo {
         default: "1h",
         about: "so long a failure is spoken of",
     }],
-    specimen: || vec![sample::counting(muster_model::snapshot::DatabaseCounters::default(), |c| c.checksum_failures = 1)],
+    specimen: || {
+        vec![sample::counting(
+            muster_model::snapshot::DatabaseCounters::default(),
+            |c| c.checksum_failures = 1,
+        )]
+    },
     lookalike: || {
         let old = muster_model::snapshot::DatabaseCounters {
             checksum_failures: 7,
@@ -42,7 +47,11 @@ fn place(e: &LogEvent) -> Option<String> {
         return Some(format!("index {index}{block}"));
     }
     let what = name("relation").or_else(|| name("file"))?;
-    let database = e.database.as_ref().map(|d| format!(" of database {d}")).unwrap_or_default();
+    let database = e
+        .database
+        .as_ref()
+        .map(|d| format!(" of database {d}"))
+        .unwrap_or_default();
     Some(format!("{what}{block}{database}"))
 }
 
@@ -57,7 +66,10 @@ pub(super) fn rule(c: &mut Context<'_>) {
             .into_iter()
             .flatten()
             .filter_map(|t| {
-                let grown = t.counted.in_five_minutes(|n| n.checksum_failures).map_or(0, |g| g.by);
+                let grown = t
+                    .counted
+                    .in_five_minutes(|n| n.checksum_failures)
+                    .map_or(0, |g| g.by);
                 let last = t.last_checksum_failure.filter(|at| now.since(*at) <= within);
                 let first = last.or_else(|| (grown > 0).then_some(t.counted.at))?;
                 Some((t, grown, first))
@@ -68,7 +80,10 @@ pub(super) fn rule(c: &mut Context<'_>) {
             .flat_map(|l| l.within(&[LogClass::Corruption], now, within))
             .filter(|e| e.dated)
             .collect();
-        let times = failed.iter().map(|(_, _, at)| *at).chain(events.iter().map(|e| e.at));
+        let times = failed
+            .iter()
+            .map(|(_, _, at)| *at)
+            .chain(events.iter().map(|e| e.at));
         let Some(since) = times.min() else {
             continue;
         };
@@ -77,8 +92,15 @@ pub(super) fn rule(c: &mut Context<'_>) {
         places.dedup();
         let mut text = match (failed.first(), events.last()) {
             (Some((t, _, _)), _) => {
-                let name = if t.database.is_empty() { "shared relations" } else { &t.database };
-                format!("{} pages with a wrong checksum in {name}", t.counted.now.checksum_failures)
+                let name = if t.database.is_empty() {
+                    "shared relations"
+                } else {
+                    &t.database
+                };
+                format!(
+                    "{} pages with a wrong checksum in {name}",
+                    t.counted.now.checksum_failures
+                )
             }
             (None, Some(e)) => format!("the server's log says: {}", e.message),
             (None, None) => continue,
@@ -86,7 +108,11 @@ pub(super) fn rule(c: &mut Context<'_>) {
         if !places.is_empty() {
             let more = places.len().saturating_sub(3);
             let named = places[..places.len().min(3)].join(", ");
-            let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let rest = if more > 0 {
+                format!(" and {more} more")
+            } else {
+                String::new()
+            };
             text += &format!("; damaged: {named}{rest}");
         }
         let mut f = finding(
@@ -120,10 +146,19 @@ mod tests {
 
     #[test]
     fn a_counter_that_grows_or_a_failure_of_this_hour_is_an_incident() {
-        let j = judged(&counting(DatabaseCounters::default(), |c| c.checksum_failures = 2));
+        let j = judged(&counting(DatabaseCounters::default(), |c| {
+            c.checksum_failures = 2;
+        }));
         let f = &j.findings[0];
-        assert_eq!((f.kind.as_str(), f.severity, f.incident), ("data.corruption", Severity::Critical, true));
-        assert!(f.summary.starts_with("2 pages with a wrong checksum in app"), "{}", f.summary);
+        assert_eq!(
+            (f.kind.as_str(), f.severity, f.incident),
+            ("data.corruption", Severity::Critical, true)
+        );
+        assert!(
+            f.summary.starts_with("2 pages with a wrong checksum in app"),
+            "{}",
+            f.summary
+        );
         let old = DatabaseCounters {
             checksum_failures: 7,
             ..DatabaseCounters::default()
@@ -142,10 +177,24 @@ mod tests {
     fn the_log_names_relation_and_block() {
         let names = [("block", "12"), ("relation", "base/5/16397")];
         let text = "invalid page in block 12 of relation base/5/16397";
-        let s = hosted(|h| says(h, vec![event(100, LogClass::Corruption, LogLevel::Error, text, &names)]));
+        let s = hosted(|h| {
+            says(
+                h,
+                vec![event(100, LogClass::Corruption, LogLevel::Error, text, &names)],
+            );
+        });
         let j = judged(&s);
-        assert!(j.findings[0].summary.ends_with("damaged: base/5/16397 block 12"), "{}", j.findings[0].summary);
-        let old = hosted(|h| says(h, vec![event(3700, LogClass::Corruption, LogLevel::Error, text, &names)]));
+        assert!(
+            j.findings[0].summary.ends_with("damaged: base/5/16397 block 12"),
+            "{}",
+            j.findings[0].summary
+        );
+        let old = hosted(|h| {
+            says(
+                h,
+                vec![event(3700, LogClass::Corruption, LogLevel::Error, text, &names)],
+            );
+        });
         assert_eq!(kinds(&judged(&old)), [""; 0]);
     }
 
@@ -154,6 +203,9 @@ mod tests {
         let mut s = hosted(|h| h.log = None);
         s.servers[0].traffic = None;
         let j = judged(&s);
-        assert_eq!(j.unknown.iter().filter(|u| u.kind == "data.corruption").count(), 2);
+        assert_eq!(
+            j.unknown.iter().filter(|u| u.kind == "data.corruption").count(),
+            2
+        );
     }
 }

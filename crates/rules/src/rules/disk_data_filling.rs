@@ -44,7 +44,14 @@ pub(super) const INFO: RuleInfo = RuleInfo {
             about: "growth is judged over at least so long (for WAL volumes too)",
         },
     ],
-    specimen: || vec![sample::host::disks(vec![sample::host::volume("/srv/data", 1, 86, &[Holding::Data])])],
+    specimen: || {
+        vec![sample::host::disks(vec![sample::host::volume(
+            "/srv/data",
+            1,
+            86,
+            &[Holding::Data],
+        )])]
+    },
     lookalike: || vec![sample::host::disks(vec![sample::host::growing(200.0, 20, false)])],
 };
 
@@ -58,23 +65,47 @@ mod tests {
     use muster_model::snapshot::Holding;
 
     use super::super::sample::host::{GB, disks, growing, hosted, volume};
-    use super::super::sample::{judged, kinds};
+    use super::super::sample::{judged, kinds, looks};
 
     #[test]
     fn eighty_five_per_cent_or_little_room_warns() {
         let one = |v| disks(vec![v]);
-        assert_eq!(kinds(&judged(&one(volume("/d", 1, 84, &[Holding::Data])))), [""; 0]);
+        assert_eq!(
+            kinds(&judged(&one(volume("/d", 1, 84, &[Holding::Data])))),
+            [""; 0]
+        );
         let j = judged(&one(volume("/d", 1, 85, &[Holding::Data])));
-        assert_eq!((kinds(&j), j.findings[0].severity), (vec!["disk.data_filling"], Severity::Warning));
+        assert_eq!(
+            (kinds(&j), j.findings[0].severity),
+            (vec!["disk.data_filling"], Severity::Warning)
+        );
         assert!(!j.findings[0].incident);
         let mut small = volume("/d", 1, 0, &[Holding::Data]);
         (small.size, small.free) = (50 * GB, 9 * GB);
-        assert_eq!(kinds(&judged(&one(small.clone()))), ["disk.data_filling"], "9 of 50 GB are free");
+        assert_eq!(
+            kinds(&judged(&one(small.clone()))),
+            ["disk.data_filling"],
+            "9 of 50 GB are free"
+        );
         (small.size, small.free) = (40 * GB, 9 * GB);
         assert_eq!(kinds(&judged(&one(small))), [""; 0], "22 % are free");
         let mut files = volume("/d", 1, 10, &[Holding::Data]);
         files.inodes = Some((100, 1000));
-        assert_eq!(kinds(&judged(&one(files))), ["disk.data_filling"], "files run out before bytes");
+        assert_eq!(
+            kinds(&judged(&one(files))),
+            ["disk.data_filling"],
+            "files run out before bytes"
+        );
+    }
+
+    #[test]
+    fn it_does_not_come_and_go_at_its_threshold() {
+        let at = |used| disks(vec![volume("/d", 1, used, &[Holding::Data])]);
+        let last = |percents: &[u64]| kinds(&looks(percents.iter().map(|p| at(*p)))).len();
+        assert_eq!((last(&[85, 84]), last(&[85, 83]), last(&[85, 83, 84])), (1, 0, 0));
+        // From full to filling, and no further.
+        assert_eq!(kinds(&looks([95, 94].map(at))), ["disk.data_full"]);
+        assert_eq!(kinds(&looks([95, 93].map(at))), ["disk.data_filling"]);
     }
 
     #[test]
@@ -88,8 +119,13 @@ mod tests {
         assert_eq!(said(49.0, 10, true), None);
         assert_eq!(said(51.0, 9, true), None, "too short a look");
         assert_eq!(said(51.0, 30, false), None, "a burst");
-        let text = judged(&disks(vec![growing(100.0, 10, true)])).findings[0].summary.clone();
-        assert!(text.contains("200 GB free") && text.contains("100 GB an hour it is full in 2h"), "{text}");
+        let text = judged(&disks(vec![growing(100.0, 10, true)])).findings[0]
+            .summary
+            .clone();
+        assert!(
+            text.contains("200 GB free") && text.contains("100 GB an hour it is full in 2h"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -105,15 +141,32 @@ mod tests {
         assert_eq!(j.findings.len(), 1);
         assert!(j.findings[0].summary.contains("too"), "{}", j.findings[0].summary);
         let log = volume("/l", 3, 99, &[Holding::Log]);
-        assert_eq!(kinds(&judged(&disks(vec![log]))), [""; 0], "a server without a log goes on");
+        assert_eq!(
+            kinds(&judged(&disks(vec![log]))),
+            [""; 0],
+            "a server without a log goes on"
+        );
     }
 
     #[test]
     fn an_enrolled_host_that_was_not_read_is_unknown_and_one_that_is_not_enrolled_lacks_nothing() {
         let j = judged(&hosted(|h| h.disks = None));
-        let mut unknown: Vec<_> = j.unknown.iter().map(|u| u.kind.as_str()).filter(|k| k.starts_with("disk.")).collect();
+        let mut unknown: Vec<_> = j
+            .unknown
+            .iter()
+            .map(|u| u.kind.as_str())
+            .filter(|k| k.starts_with("disk."))
+            .collect();
         unknown.sort_unstable();
-        assert_eq!(unknown, ["disk.data_filling", "disk.data_full", "disk.wal_filling", "disk.wal_full"]);
+        assert_eq!(
+            unknown,
+            [
+                "disk.data_filling",
+                "disk.data_full",
+                "disk.wal_filling",
+                "disk.wal_full"
+            ]
+        );
         let j = judged(&super::sample::healthy());
         assert!(!j.unknown.iter().any(|u| u.kind.starts_with("disk.")));
     }

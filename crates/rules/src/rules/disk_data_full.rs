@@ -28,8 +28,22 @@ pub(super) const INFO: RuleInfo = RuleInfo {
             about: "WAL segments that still fit, where WAL lies on the volume too",
         },
     ],
-    specimen: || vec![sample::host::disks(vec![sample::host::volume("/srv/data", 1, 96, &[Holding::Data])])],
-    lookalike: || vec![sample::host::disks(vec![sample::host::volume("/srv/data", 1, 94, &[Holding::Data])])],
+    specimen: || {
+        vec![sample::host::disks(vec![sample::host::volume(
+            "/srv/data",
+            1,
+            96,
+            &[Holding::Data],
+        )])]
+    },
+    lookalike: || {
+        vec![sample::host::disks(vec![sample::host::volume(
+            "/srv/data",
+            1,
+            94,
+            &[Holding::Data],
+        )])]
+    },
 };
 
 pub(super) fn rule(c: &mut Context<'_>) {
@@ -46,11 +60,18 @@ mod tests {
     #[test]
     fn ninety_five_per_cent_is_full_and_not_filling_too() {
         let j = judged(&disks(vec![volume("/d", 1, 95, &[Holding::Data])]));
-        assert_eq!((kinds(&j), j.findings[0].incident), (vec!["disk.data_full"], true));
+        assert_eq!(
+            (kinds(&j), j.findings[0].incident),
+            (vec!["disk.data_full"], true)
+        );
         let mut shared = volume("/d", 1, 50, &[Holding::Data, Holding::Wal]);
         shared.free = 159 << 20;
         shared.size = 2 * shared.free;
-        assert_eq!(kinds(&judged(&disks(vec![shared.clone()]))), ["disk.data_full"], "9 segments fit");
+        assert_eq!(
+            kinds(&judged(&disks(vec![shared.clone()]))),
+            ["disk.data_full"],
+            "9 segments fit"
+        );
         shared.holds.pop();
         assert_eq!(kinds(&judged(&disks(vec![shared]))), [""; 0], "no WAL here");
     }

@@ -39,7 +39,14 @@ pub(super) const INFO: RuleInfo = RuleInfo {
             about: "full within: an incident",
         },
     ],
-    specimen: || vec![sample::host::disks(vec![sample::host::volume("/srv/wal", 2, 86, &[Holding::Wal])])],
+    specimen: || {
+        vec![sample::host::disks(vec![sample::host::volume(
+            "/srv/wal",
+            2,
+            86,
+            &[Holding::Wal],
+        )])]
+    },
     lookalike: || {
         vec![sample::host::disks(vec![sample::host::volume(
             "/srv/data",
@@ -63,11 +70,20 @@ mod tests {
 
     #[test]
     fn a_volume_of_its_own_is_judged_as_wal() {
-        let two = |wal| disks(vec![volume("/d", 1, 10, &[Holding::Data]), volume("/w", 2, wal, &[Holding::Wal])]);
+        let two = |wal| {
+            disks(vec![
+                volume("/d", 1, 10, &[Holding::Data]),
+                volume("/w", 2, wal, &[Holding::Wal]),
+            ])
+        };
         assert_eq!(kinds(&judged(&two(84))), [""; 0]);
         let j = judged(&two(85));
         assert_eq!(kinds(&j), ["disk.wal_filling"]);
-        assert!(j.findings[0].summary.contains("/w (WAL of shop/a)"), "{}", j.findings[0].summary);
+        assert!(
+            j.findings[0].summary.contains("/w (WAL of shop/a)"),
+            "{}",
+            j.findings[0].summary
+        );
     }
 
     #[test]

@@ -28,7 +28,14 @@ pub(super) const INFO: RuleInfo = RuleInfo {
             about: "WAL segments that still fit",
         },
     ],
-    specimen: || vec![sample::host::disks(vec![sample::host::volume("/srv/wal", 2, 96, &[Holding::Wal])])],
+    specimen: || {
+        vec![sample::host::disks(vec![sample::host::volume(
+            "/srv/wal",
+            2,
+            96,
+            &[Holding::Wal],
+        )])]
+    },
     lookalike: || {
         vec![sample::host::disks(vec![sample::host::volume(
             "/srv/data",
@@ -55,7 +62,10 @@ mod tests {
         let with_free = |free: u64| {
             let mut v = volume("/w", 2, 0, &[Holding::Wal]);
             (v.size, v.free) = (free * 2, free);
-            kinds(&judged(&disks(vec![v]))).iter().map(|k| (*k).to_owned()).collect::<Vec<_>>()
+            kinds(&judged(&disks(vec![v])))
+                .iter()
+                .map(|k| (*k).to_owned())
+                .collect::<Vec<_>>()
         };
         assert_eq!(with_free(160 << 20), [""; 0]);
         assert_eq!(with_free((160 << 20) - 1), ["disk.wal_full"]);

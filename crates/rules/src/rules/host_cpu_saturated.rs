@@ -13,7 +13,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     title: "The host's CPUs are saturated",
     about: "For 60 s the CPUs were 90 % busy, the load of a minute was at least 1.5 for each core, and something waited for a CPU 20 % of the \
             time (where the kernel measures pressure). Critical at a load of 4 for each core.",
-    ignores: "A load that waits for storage: the load average counts it, the CPUs are idle. A full use of all cores with nobody waiting.",
+    ignores: "A load that waits for storage: the load average counts it, the CPUs are idle. A full use of all cores with nobody waiting. The \
+              first minutes of a server, whose caches are cold.",
     advice: "Look at who runs: a plan that turned bad, more sessions than cores, another program on the host.",
     needs: &["host"],
     keys: &[
@@ -56,6 +57,9 @@ pub(super) fn rule(c: &mut Context<'_>) {
         let Some(load) = c.near(INFO.kind, server, &host.load, "the load of its host") else {
             continue;
         };
+        if c.warming(server) {
+            continue;
+        }
         let each = load.load / f64::from(load.cores.max(1));
         let waits = load.pressure.is_none_or(|p| p.cpu >= pressure);
         if each < warning || load.busy.is_none_or(|b| b < busy) || !waits {
@@ -79,7 +83,11 @@ pub(super) fn rule(c: &mut Context<'_>) {
         }
         let mut f = finding(
             INFO.kind,
-            if severe { Severity::Critical } else { Severity::Warning },
+            if severe {
+                Severity::Critical
+            } else {
+                Severity::Warning
+            },
             &server.address,
             Subject::new("host", &host.name),
             c.now().minus(held),
@@ -87,7 +95,8 @@ pub(super) fn rule(c: &mut Context<'_>) {
         );
         f.evidence = evidence(json!({"load": load, "per_core": each, "held_ms": held.millis()}));
         if load.pressure.is_none() {
-            f.ruled_out.push("nothing by pressure: this kernel does not measure it".to_owned());
+            f.ruled_out
+                .push("nothing by pressure: this kernel does not measure it".to_owned());
         }
         c.findings.push(f);
     }
@@ -106,7 +115,11 @@ mod tests {
         assert_eq!(watched(&bad, 59), [""; 0]);
         assert_eq!(watched(&bad, 60), ["host.cpu_saturated"]);
         assert_eq!(watched(&loaded(6.0, 90.0, None), 60), ["host.cpu_saturated"]);
-        for quiet in [loaded(5.9, 99.0, Some(60.0)), loaded(40.0, 89.0, Some(60.0)), loaded(6.0, 99.0, Some(19.0))] {
+        for quiet in [
+            loaded(5.9, 99.0, Some(60.0)),
+            loaded(40.0, 89.0, Some(60.0)),
+            loaded(6.0, 99.0, Some(19.0)),
+        ] {
             assert_eq!(watched(&quiet, 70), [""; 0]);
         }
     }
@@ -114,7 +127,10 @@ mod tests {
     #[test]
     fn four_for_each_core_is_critical_and_no_incident_by_itself() {
         let last = looks(std::iter::repeat_n(loaded(16.0, 99.0, Some(90.0)), 62));
-        assert_eq!((last.findings[0].severity, last.findings[0].incident), (Severity::Critical, false));
+        assert_eq!(
+            (last.findings[0].severity, last.findings[0].incident),
+            (Severity::Critical, false)
+        );
         let j = judged(&hosted(|h| h.load = None));
         assert!(j.unknown.iter().any(|u| u.kind == "host.cpu_saturated"));
     }

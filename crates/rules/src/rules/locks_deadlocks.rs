@@ -127,8 +127,16 @@ mod tests {
             }),
             ..HostView::default()
         });
-        let f = judged(&s).findings.into_iter().find(|f| f.kind == "locks.deadlocks").expect("found");
-        assert!(f.summary.ends_with("in notes: `update a` and `update b`"), "{}", f.summary);
+        let f = judged(&s)
+            .findings
+            .into_iter()
+            .find(|f| f.kind == "locks.deadlocks")
+            .expect("found");
+        assert!(
+            f.summary.ends_with("in notes: `update a` and `update b`"),
+            "{}",
+            f.summary
+        );
         assert_eq!(f.evidence["shapes"].as_array().map(Vec::len), Some(1));
     }
 

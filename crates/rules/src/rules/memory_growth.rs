@@ -46,7 +46,11 @@ pub(super) const INFO: RuleInfo = RuleInfo {
 
 const MB: f64 = 1024.0 * 1024.0;
 
-#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)]
 pub(super) fn rule(c: &mut Context<'_>) {
     let (growth, lasting) = (c.number(INFO.kind, "growth") * MB, c.span(INFO.kind, "for"));
     let (share, least) = (c.number(INFO.kind, "share"), c.number(INFO.kind, "available"));
@@ -63,14 +67,21 @@ pub(super) fn rule(c: &mut Context<'_>) {
         };
         let owner = |pid: i32| {
             let sessions = server.activity.as_ref().map(|a| &a.value.sessions)?;
-            sessions.iter().find(|s| s.pid == pid).map(muster_model::snapshot::Session::owner)
+            sessions
+                .iter()
+                .find(|s| s.pid == pid)
+                .map(muster_model::snapshot::Session::owner)
         };
         let left = memory.available as f64 * 100.0 / total;
         let severe = left < least;
         let whose = owner(most.pid).map(|o| format!(" of {o}")).unwrap_or_default();
         let mut text = format!("process {}{whose} has {} for itself", most.pid, size(most.own));
         if let Some(per_hour) = most.per_hour.filter(|_| grows(most)) {
-            text += &format!(", {} more every hour for {}", size(per_hour as u64), most.over.human());
+            text += &format!(
+                ", {} more every hour for {}",
+                size(per_hour as u64),
+                most.over.human()
+            );
         }
         if bad.len() > 1 {
             text += &format!("; {} processes are like it", bad.len() - 1);
@@ -78,7 +89,11 @@ pub(super) fn rule(c: &mut Context<'_>) {
         text += &format!("; {} of {} are left", size(memory.available), size(memory.total));
         let mut f = finding(
             INFO.kind,
-            if severe { Severity::Critical } else { Severity::Warning },
+            if severe {
+                Severity::Critical
+            } else {
+                Severity::Warning
+            },
             &server.address,
             Subject::new("server", &server.name),
             c.now().minus(most.over),
@@ -120,7 +135,11 @@ mod tests {
         }
         let j = judged(&s);
         assert_eq!(j.findings[0].severity, Severity::Warning);
-        assert!(j.findings[0].summary.contains("4711 of app/notes has 600 MB"), "{}", j.findings[0].summary);
+        assert!(
+            j.findings[0].summary.contains("4711 of app/notes has 600 MB"),
+            "{}",
+            j.findings[0].summary
+        );
         if let Some(m) = s.servers[0].host.as_mut().and_then(|h| h.memory.as_mut()) {
             m.value.available = m.value.total / 20;
         }

@@ -32,16 +32,22 @@ pub(super) const INFO: RuleInfo = RuleInfo {
             }
         })]
     },
-    lookalike: || vec![sample::host::hosted(|h| sample::host::says(h, sample::host::killed(20, "9")))],
+    lookalike: || {
+        vec![sample::host::hosted(|h| {
+            sample::host::says(h, sample::host::killed(20, "9"));
+        })]
+    },
 };
 
 /// A process that ended by a signal so that all sessions were ended.
-pub(super) fn deadly<'l>(log: &'l ServerLog, now: Time, within: Span) -> Option<&'l LogEvent> {
+pub(super) fn deadly(log: &ServerLog, now: Time, within: Span) -> Option<&LogEvent> {
     let place = log.events.iter().rposition(|e| {
         matches!(e.class, LogClass::Killed | LogClass::Crashed) && e.dated && now.since(e.at) <= within
     })?;
     // A helper process (an archiver, a worker) may die alone.
-    let anew = log.events[place..].iter().any(|e| e.class == LogClass::Reinitializing);
+    let anew = log.events[place..]
+        .iter()
+        .any(|e| e.class == LogClass::Reinitializing);
     anew.then(|| &log.events[place])
 }
 
@@ -60,7 +66,9 @@ pub(super) fn rule(c: &mut Context<'_>) {
     for (server, host) in hosted(c) {
         let memory = c.near(INFO.kind, server, &host.memory, "memory of its host");
         let log = c.near(INFO.kind, server, &host.log, "the server's log");
-        let dead = log.and_then(|l| deadly(l, c.now(), within)).filter(|e| e.class == LogClass::Killed);
+        let dead = log
+            .and_then(|l| deadly(l, c.now(), within))
+            .filter(|e| e.class == LogClass::Killed);
         let grown = kernel_killed(host, dead.map(|e| e.at));
         let (severity, since, summary) = match (dead, grown) {
             (Some(e), n) if n != Some(0) => {
@@ -75,7 +83,9 @@ pub(super) fn rule(c: &mut Context<'_>) {
                 (Severity::Critical, e.at, text)
             }
             (None, Some(n)) if n > 0 => {
-                let text = format!("the kernel killed {n} processes of the host for want of memory; none of them was the server's");
+                let text = format!(
+                    "the kernel killed {n} processes of the host for want of memory; none of them was the server's"
+                );
                 (Severity::Warning, c.now().minus(within), text)
             }
             _ => continue,
@@ -116,14 +126,20 @@ mod tests {
             }
         });
         let all = judged(&s).findings;
-        all.into_iter().map(|f| (f.kind, f.severity, f.incident)).collect()
+        all.into_iter()
+            .map(|f| (f.kind, f.severity, f.incident))
+            .collect()
     }
 
     #[test]
     fn the_kernels_counter_tells_a_kill_by_hand_from_one_for_want_of_memory() {
         let oom = || "memory.oom".to_owned();
         assert_eq!(case(true, Some(1)), [(oom(), Severity::Critical, true)]);
-        assert_eq!(case(true, None), [(oom(), Severity::Critical, true)], "cannot be told");
+        assert_eq!(
+            case(true, None),
+            [(oom(), Severity::Critical, true)],
+            "cannot be told"
+        );
         assert_eq!(case(false, Some(2)), [(oom(), Severity::Warning, false)]);
         assert_eq!(case(false, Some(0)), []);
         let by_hand = case(true, Some(0));

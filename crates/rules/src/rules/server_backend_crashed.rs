@@ -17,15 +17,19 @@ pub(super) const INFO: RuleInfo = RuleInfo {
             every client lost its session, and the server went through crash recovery. Signals such as 11 or 6 are a fault in the server or \
             an extension, and an incident; signal 9 while the kernel counts no out-of-memory kill is a person or a supervisor.",
     ignores: "Helpers that die alone, workers that give up with an exit code, and kills for want of memory (`memory.oom`).",
-    advice: "Read the statement that ran, look for a core file, compare versions of extensions. Never end a server process with kill -9: \
-             use pg_terminate_backend.",
+    advice: "Read the statement that ran, look for a core file, compare versions of extensions. Never end a session with \
+             kill -9: `muster session terminate` ends one without the others.",
     needs: &["log"],
     keys: &[KeyInfo {
         key: "within",
         default: "5m",
         about: "so long it is spoken of",
     }],
-    specimen: || vec![sample::host::hosted(|h| sample::host::says(h, sample::host::killed(20, "11")))],
+    specimen: || {
+        vec![sample::host::hosted(|h| {
+            sample::host::says(h, sample::host::killed(20, "11"));
+        })]
+    },
     lookalike: || {
         vec![sample::host::hosted(|h| {
             let mut events = sample::host::killed(20, "11");
@@ -56,7 +60,11 @@ pub(super) fn rule(c: &mut Context<'_>) {
         };
         let mut f = finding(
             INFO.kind,
-            if killed { Severity::Warning } else { Severity::Critical },
+            if killed {
+                Severity::Warning
+            } else {
+                Severity::Critical
+            },
             &server.address,
             Subject::new("server", &server.name),
             e.at,
@@ -91,9 +99,16 @@ mod tests {
         let said = |signal| judged(&hosted(|h| says(h, killed(20, signal)))).findings;
         let fault = said("11");
         assert_eq!((fault[0].severity, fault[0].incident), (Severity::Critical, true));
-        assert!(fault[0].summary.contains("4711 was ended by signal 11"), "{}", fault[0].summary);
+        assert!(
+            fault[0].summary.contains("4711 was ended by signal 11"),
+            "{}",
+            fault[0].summary
+        );
         let by_hand = said("9");
-        assert_eq!((by_hand[0].severity, by_hand[0].incident), (Severity::Warning, false));
+        assert_eq!(
+            (by_hand[0].severity, by_hand[0].incident),
+            (Severity::Warning, false)
+        );
         assert!(by_hand[0].ruled_out[0].contains("memory.oom"));
     }
 

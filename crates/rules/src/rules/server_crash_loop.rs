@@ -35,9 +35,21 @@ pub(super) const INFO: RuleInfo = RuleInfo {
             let stop = |ago| {
                 use muster_model::snapshot::LogLevel::Log;
                 [
-                    sample::host::event(ago, LogClass::Stopping, Log, "received immediate shutdown request", &[]),
+                    sample::host::event(
+                        ago,
+                        LogClass::Stopping,
+                        Log,
+                        "received immediate shutdown request",
+                        &[],
+                    ),
                     sample::host::event(ago - 1, LogClass::Starting, Log, "starting PostgreSQL", &[]),
-                    sample::host::event(ago - 2, LogClass::CrashRecovery, Log, "database system was interrupted", &[]),
+                    sample::host::event(
+                        ago - 2,
+                        LogClass::CrashRecovery,
+                        Log,
+                        "database system was interrupted",
+                        &[],
+                    ),
                     sample::host::event(ago - 3, LogClass::Ready, Log, "database system is ready", &[]),
                 ]
             };
@@ -47,7 +59,10 @@ pub(super) const INFO: RuleInfo = RuleInfo {
 };
 
 fn crashes(n: i64) -> Vec<LogEvent> {
-    (0..n).rev().flat_map(|i| sample::host::killed(20 + i * 60, "11")).collect()
+    (0..n)
+        .rev()
+        .flat_map(|i| sample::host::killed(20 + i * 60, "11"))
+        .collect()
 }
 
 pub(super) fn rule(c: &mut Context<'_>) {
@@ -70,14 +85,21 @@ pub(super) fn rule(c: &mut Context<'_>) {
             LogClass::Corruption,
         ];
         let last = log.within(&causes, c.now(), within).next_back();
-        let why = last.map(|e| format!("; the last one: {}", e.message)).unwrap_or_default();
+        let why = last
+            .map(|e| format!("; the last one: {}", e.message))
+            .unwrap_or_default();
         let mut f = finding(
             INFO.kind,
             Severity::Critical,
             &server.address,
             Subject::new("server", &server.name),
             first.at,
-            format!("{} crashed {} times in {}{why}", server.address, crashes.len(), within.human()),
+            format!(
+                "{} crashed {} times in {}{why}",
+                server.address,
+                crashes.len(),
+                within.human()
+            ),
         );
         f.incident = true;
         f.evidence = evidence(json!({
@@ -102,7 +124,11 @@ mod tests {
         };
         assert!(found(2).is_none());
         let f = found(3).expect("found");
-        assert!(f.incident && f.summary.contains("crashed 3 times in 10m"), "{}", f.summary);
+        assert!(
+            f.incident && f.summary.contains("crashed 3 times in 10m"),
+            "{}",
+            f.summary
+        );
         let j = judged(&hosted(|h| h.log = None));
         assert!(j.unknown.iter().any(|u| u.kind == "server.crash_loop"));
     }

@@ -28,13 +28,16 @@ fn locked(serves: Option<bool>) -> muster_model::Snapshot {
     sample::host::down(|h| {
         let names = [("process", "4711"), ("how", "lock_file")];
         let text = "lock file \"postmaster.pid\" already exists";
-        sample::host::says(h, vec![sample::host::event(
-            5,
-            LogClass::LockFile,
-            muster_model::snapshot::LogLevel::Fatal,
-            text,
-            &names,
-        )]);
+        sample::host::says(
+            h,
+            vec![sample::host::event(
+                5,
+                LogClass::LockFile,
+                muster_model::snapshot::LogLevel::Fatal,
+                text,
+                &names,
+            )],
+        );
         if let Some(p) = &mut h.postmaster {
             p.value.serves = serves;
         }
@@ -59,7 +62,9 @@ pub(super) fn rule(c: &mut Context<'_>) {
         if !memory && postmaster.serves == Some(true) {
             continue;
         }
-        let pid = postmaster.pid.map_or_else(|| "no process".to_owned(), |p| format!("process {p}"));
+        let pid = postmaster
+            .pid
+            .map_or_else(|| "no process".to_owned(), |p| format!("process {p}"));
         let (text, proof) = match (memory, postmaster.serves) {
             (true, _) => (
                 "shared memory of an earlier server is still in use: server processes without their postmaster still run".to_owned(),
@@ -98,7 +103,9 @@ mod tests {
 
     fn said(s: &muster_model::Snapshot) -> Option<String> {
         let all = judged(s).findings;
-        all.into_iter().find(|f| f.kind == "server.stale_lock_file").map(|f| f.summary)
+        all.into_iter()
+            .find(|f| f.kind == "server.stale_lock_file")
+            .map(|f| f.summary)
     }
 
     #[test]

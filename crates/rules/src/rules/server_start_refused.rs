@@ -24,8 +24,20 @@ pub(super) const INFO: RuleInfo = RuleInfo {
         vec![sample::host::down(|h| {
             let mut events = refused();
             events.extend([
-                sample::host::event(50, LogClass::Ready, LogLevel::Log, "database system is ready", &[]),
-                sample::host::event(9, LogClass::Stopping, LogLevel::Log, "received fast shutdown request", &[]),
+                sample::host::event(
+                    50,
+                    LogClass::Ready,
+                    LogLevel::Log,
+                    "database system is ready",
+                    &[],
+                ),
+                sample::host::event(
+                    9,
+                    LogClass::Stopping,
+                    LogLevel::Log,
+                    "received fast shutdown request",
+                    &[],
+                ),
             ]);
             sample::host::says(h, events);
         })]
@@ -35,11 +47,27 @@ pub(super) const INFO: RuleInfo = RuleInfo {
 fn refused() -> Vec<LogEvent> {
     use sample::host::event;
     vec![
-        event(90, LogClass::Stopping, LogLevel::Log, "received fast shutdown request", &[]),
-        event(60, LogClass::Config, LogLevel::Log, "unrecognized configuration parameter \"shard_buffers\"", &[
-            ("setting", "shard_buffers"),
-        ]),
-        event(60, LogClass::Config, LogLevel::Fatal, "configuration file \"x.conf\" contains errors", &[]),
+        event(
+            90,
+            LogClass::Stopping,
+            LogLevel::Log,
+            "received fast shutdown request",
+            &[],
+        ),
+        event(
+            60,
+            LogClass::Config,
+            LogLevel::Log,
+            "unrecognized configuration parameter \"shard_buffers\"",
+            &[("setting", "shard_buffers")],
+        ),
+        event(
+            60,
+            LogClass::Config,
+            LogLevel::Fatal,
+            "configuration file \"x.conf\" contains errors",
+            &[],
+        ),
     ]
 }
 
@@ -69,7 +97,11 @@ pub(super) fn reason(log: &ServerLog) -> Option<&LogEvent> {
         .rev()
         .take_while(|e| e.class == end.class && end.at.since(e.at).millis() <= 5000)
         .find(|e| !e.named.is_empty());
-    Some(exact.filter(|_| end.named.is_empty() || end.class == LogClass::Config).unwrap_or(end))
+    Some(
+        exact
+            .filter(|_| end.named.is_empty() || end.class == LogClass::Config)
+            .unwrap_or(end),
+    )
 }
 
 fn word(class: LogClass) -> &'static str {
@@ -103,38 +135,63 @@ pub(super) fn rule(c: &mut Context<'_>) {
             &server.address,
             Subject::new("server", &server.name),
             since.min(e.at),
-            format!("{} does not start ({}): {}{place}", server.address, word(e.class), e.message),
+            format!(
+                "{} does not start ({}): {}{place}",
+                server.address,
+                word(e.class),
+                e.message
+            ),
         );
         f.incident = true;
         f.evidence = evidence(json!({
             "why": e.class, "message": e.message, "named": e.named, "at": e.at, "dated": e.dated,
         }));
-        f.ruled_out.push("a stop that somebody asked for: the log has none after the last start".to_owned());
+        f.ruled_out
+            .push("a stop that somebody asked for: the log has none after the last start".to_owned());
         c.findings.push(f);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use muster_model::snapshot::{LogClass, LogLevel};
+    use muster_model::IncidentSeverity;
+    use muster_model::snapshot::{Holding, LogClass, LogLevel};
 
-    use super::super::sample::host::{down, event, hosted, says};
+    use super::super::sample::host::{down, event, hosted, says, volume};
     use super::super::sample::judged;
     use super::refused;
+    use crate::correlate::correlate;
 
     fn said(events: Vec<muster_model::snapshot::LogEvent>) -> Option<String> {
         let all = judged(&down(|h| says(h, events))).findings;
-        all.into_iter().find(|f| f.kind == "server.start_refused").map(|f| f.summary)
+        all.into_iter()
+            .find(|f| f.kind == "server.start_refused")
+            .map(|f| f.summary)
     }
 
     #[test]
     fn the_most_exact_reason_is_named() {
         let text = said(refused()).expect("found");
-        assert!(text.contains("(configuration): unrecognized configuration parameter \"shard_buffers\""), "{text}");
+        assert!(
+            text.contains("(configuration): unrecognized configuration parameter \"shard_buffers\""),
+            "{text}"
+        );
         let version = vec![
             event(9, LogClass::Starting, LogLevel::Log, "starting", &[]),
-            event(9, LogClass::Version, LogLevel::Fatal, "database files are incompatible with server", &[("data", "15")]),
-            event(9, LogClass::Stopped, LogLevel::Log, "database system is shut down", &[]),
+            event(
+                9,
+                LogClass::Version,
+                LogLevel::Fatal,
+                "database files are incompatible with server",
+                &[("data", "15")],
+            ),
+            event(
+                9,
+                LogClass::Stopped,
+                LogLevel::Log,
+                "database system is shut down",
+                &[],
+            ),
         ];
         assert!(said(version).is_some_and(|t| t.contains("(version)")));
     }
@@ -144,12 +201,59 @@ mod tests {
         let up = judged(&hosted(|h| says(h, refused())));
         assert!(!up.findings.iter().any(|f| f.kind == "server.start_refused"));
         let mut stopped = refused();
-        stopped.push(event(5, LogClass::Stopping, LogLevel::Log, "received fast shutdown request", &[]));
+        stopped.push(event(
+            5,
+            LogClass::Stopping,
+            LogLevel::Log,
+            "received fast shutdown request",
+            &[],
+        ));
         assert_eq!(said(stopped), None);
         let locked = vec![event(5, LogClass::LockFile, LogLevel::Fatal, "lock file", &[])];
         assert_eq!(said(locked), None);
-        let reload = vec![event(5, LogClass::Config, LogLevel::Log, "invalid value", &[("setting", "x")])];
+        let reload = vec![event(
+            5,
+            LogClass::Config,
+            LogLevel::Log,
+            "invalid value",
+            &[("setting", "x")],
+        )];
         assert_eq!(said(reload), None, "a running server said so");
+    }
+
+    #[test]
+    fn what_keeps_a_primary_from_starting_is_the_one_cause_and_as_bad_as_its_absence() {
+        let roots = |s: &muster_model::Snapshot| {
+            let found = correlate(s, &judged(s).findings);
+            let all = found.roots.into_iter();
+            all.map(|r| (r.cause.kind, r.severity, r.opens, r.symptoms.len()))
+                .collect::<Vec<_>>()
+        };
+        let s = down(|h| says(h, refused()));
+        assert_eq!(
+            roots(&s),
+            [("server.start_refused".to_owned(), IncidentSeverity::P0, true, 1)]
+        );
+        let full = down(|h| {
+            let text = "could not write to file \"pg_wal/xlogtemp.7\": No space left on device";
+            says(
+                h,
+                vec![event(
+                    9,
+                    LogClass::Disk,
+                    LogLevel::Fatal,
+                    text,
+                    &[("file", "pg_wal/xlogtemp.7")],
+                )],
+            );
+            if let Some(d) = &mut h.disks {
+                d.value.volumes[1] = volume("/srv/wal", 2, 100, &[Holding::Wal]);
+            }
+        });
+        assert_eq!(
+            roots(&full),
+            [("disk.wal_full".to_owned(), IncidentSeverity::P0, true, 2)]
+        );
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use muster_model::snapshot::{
-    BackendMemory, Before, Counted, Disks, Folder, Holding, HostMemory, HostView, LogClass, LogCount, LogEvent,
-    LogLevel, Load, Part, Postmaster, Pressure, Reach, Rejection, Rung, ServerLog, Slope, Volume,
+    BackendMemory, Before, Counted, Disks, Folder, Holding, HostMemory, HostView, Load, LogClass, LogCount,
+    LogEvent, LogLevel, Part, Postmaster, Pressure, Reach, Rejection, Rung, ServerLog, Slope, Volume,
 };
 use muster_model::{Snapshot, Span, Time};
 
@@ -137,7 +137,13 @@ pub(crate) fn growing(per_hour: f64, minutes: u64, steady: bool) -> Volume {
 }
 
 /// An event of so many seconds ago.
-pub(crate) fn event(ago: i64, class: LogClass, level: LogLevel, message: &str, named: &[(&str, &str)]) -> LogEvent {
+pub(crate) fn event(
+    ago: i64,
+    class: LogClass,
+    level: LogLevel,
+    message: &str,
+    named: &[(&str, &str)],
+) -> LogEvent {
     LogEvent {
         at: Time::from_millis(NOW - ago * 1000),
         dated: true,
@@ -149,7 +155,10 @@ pub(crate) fn event(ago: i64, class: LogClass, level: LogLevel, message: &str, n
         database: None,
         client: None,
         message: message.into(),
-        named: named.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>(),
+        named: named
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect::<BTreeMap<_, _>>(),
     }
 }
 
@@ -162,14 +171,40 @@ pub(crate) fn says(host: &mut HostView, events: Vec<LogEvent>) {
 
 /// A backend ended by a signal, and what comes of it.
 pub(crate) fn killed(ago: i64, signal: &str) -> Vec<LogEvent> {
-    let class = if signal == "9" { LogClass::Killed } else { LogClass::Crashed };
-    let names = [("process", "4711"), ("signal", signal), ("what", "server process")];
+    let class = if signal == "9" {
+        LogClass::Killed
+    } else {
+        LogClass::Crashed
+    };
+    let names = [
+        ("process", "4711"),
+        ("signal", signal),
+        ("what", "server process"),
+    ];
     let anew = "all server processes terminated; reinitializing";
     vec![
-        event(ago, class, LogLevel::Log, "server process (PID 4711) was terminated", &names),
+        event(
+            ago,
+            class,
+            LogLevel::Log,
+            "server process (PID 4711) was terminated",
+            &names,
+        ),
         event(ago, LogClass::Reinitializing, LogLevel::Log, anew, &[]),
-        event(ago, LogClass::CrashRecovery, LogLevel::Log, "database system was interrupted", &[]),
-        event(ago - 1, LogClass::Ready, LogLevel::Log, "database system is ready", &[]),
+        event(
+            ago,
+            LogClass::CrashRecovery,
+            LogLevel::Log,
+            "database system was interrupted",
+            &[],
+        ),
+        event(
+            ago - 1,
+            LogClass::Ready,
+            LogLevel::Log,
+            "database system is ready",
+            &[],
+        ),
     ]
 }
 
