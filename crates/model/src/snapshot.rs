@@ -14,9 +14,11 @@ pub mod conflicts;
 pub mod counted;
 pub mod database;
 pub mod files;
+pub mod host;
 pub mod indexes;
 pub mod limiter;
 pub mod limits;
+pub mod log;
 pub mod login;
 pub mod migrations;
 pub mod partitions;
@@ -48,8 +50,15 @@ pub mod wal;
 pub use app::{AppHealth, AppMemory, AppPool, AppRequests, AppView};
 pub use conflicts::{ConflictCounters, Conflicts};
 pub use files::{BadLine, Files, ScopedSetting};
+pub use host::{
+    BackendMemory, Disks, Folder, Holding, HostMemory, HostView, Load, Postmaster, Pressure, Slope, Volume,
+};
 pub use limiter::{LimiterView, Principal};
 pub use limits::{ConnectionLimit, LimitOf};
+pub use log::{
+    DeadlockShape, DeadlockWait, Durations, LogClass, LogCount, LogEvent, LogFile, LogFormat, LogLevel,
+    Rejection, ServerLog, StatementDuration,
+};
 pub use login::{Certificate, LoginView, OwnCost};
 pub use pooler::{
     Pool, PoolClient, PoolCounters, PoolDatabase, PoolServer, PoolTraffic, PoolerView, StuckPool,

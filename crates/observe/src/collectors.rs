@@ -8,10 +8,12 @@ pub mod collations;
 pub mod conflicts;
 pub mod databases;
 pub mod files;
+pub mod host;
 pub mod identity;
 pub mod indexes;
 pub mod limits;
 pub mod locks;
+pub mod log;
 pub mod login;
 pub mod migrations;
 pub mod partitions;
@@ -71,6 +73,8 @@ pub fn all() -> Vec<CollectorInfo> {
         waits::INFO,
         statements::INFO,
         scans::INFO,
+        log::INFO,
+        host::INFO,
         cache::INFO,
         app::INFO,
         limits::INFO,

@@ -16,6 +16,7 @@ use crate::collectors::{
 };
 use crate::expense;
 use crate::lane::{self, Slow};
+use crate::near::Near;
 use crate::row::Offset;
 
 /// How often collectors run.
@@ -76,6 +77,7 @@ struct ServerMemory {
     slow: Slow,
     slow_gaps: Vec<Gap>,
     round: Option<JoinHandle<Slow>>,
+    near: Near,
 }
 
 impl ServerMemory {
@@ -162,6 +164,7 @@ impl Observer {
             }
             snapshot.gaps.extend(known.gaps.clone());
             snapshot.gaps.extend(known.slow_gaps.clone());
+            snapshot.gaps.extend_from_slice(known.near.gaps());
             memory.insert(address, known);
         }
         drop(memory);
@@ -236,6 +239,7 @@ impl Observer {
             }
         }
         view.cost = Some(known.spent.sum_up(now, server.meter()));
+        known.near.look(server, &mut view, now).await;
         known.view = Some(view);
         (server.address.clone(), known)
     }

@@ -27,6 +27,19 @@ pub struct ServerConfig {
     pub observe: Login,
     /// To act with; absent means propose only.
     pub act: Option<Login>,
+    /// Its host, where files and processes may be looked at.
+    pub host: Option<HostConfig>,
+}
+
+/// The host of a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostConfig {
+    /// Whether it is the host that Muster runs on. What is elsewhere is not looked at.
+    pub local: bool,
+    /// The data folder; absent means to ask the server, which needs `pg_read_all_settings` and a server that is up.
+    pub data_dir: Option<PathBuf>,
+    /// A log file beside the one that the server itself names: where its standard error goes.
+    pub log: Option<PathBuf>,
 }
 
 /// A PgBouncer.

@@ -20,7 +20,9 @@ use std::sync::Arc;
 
 pub use app::{App, HealthAnswer};
 pub use cache::Cache;
-pub use config::{AppConfig, CacheConfig, ClusterConfig, Limits, Login, PoolerConfig, ServerConfig};
+pub use config::{
+    AppConfig, CacheConfig, ClusterConfig, HostConfig, Limits, Login, PoolerConfig, ServerConfig,
+};
 pub use error::ReachError;
 pub use meter::Meter;
 pub use pooler::{Pooler, Show};

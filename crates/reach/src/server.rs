@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
-use crate::config::{Limits, Login, ServerConfig};
+use crate::config::{HostConfig, Limits, Login, ServerConfig};
 use crate::error::{ReachError, Trouble};
 use crate::login;
 use crate::meter::Meter;
@@ -31,6 +31,8 @@ pub struct Server {
     pub address: String,
     /// `host:port`.
     pub endpoint: String,
+    /// Its host, where the config enrols one.
+    pub host: Option<HostConfig>,
     observe: Login,
     act: Option<Login>,
     acting_user: Option<String>,
@@ -54,6 +56,7 @@ impl Server {
             address: config.address,
             acting_user,
             endpoint,
+            host: config.host,
             observe: config.observe,
             act: config.act,
             limits,

@@ -1,6 +1,6 @@
 //! Many findings, one cause: which finding explains which, as data.
 
-use muster_model::snapshot::Role;
+use muster_model::snapshot::{Reach, Role};
 use muster_model::{Finding, IncidentSeverity, Severity, Snapshot};
 
 /// `(root, symptom, where)`: the root explains the symptom.
@@ -170,6 +170,40 @@ const EXPLAINS: &[(&str, &str, Where)] = &[
     ("cache.evictions", "cache.hit_rate", Where::Same),
     ("limits.abuse", "pool.exhausted", Where::Cluster),
     ("limits.abuse", "connections.saturated", Where::Cluster),
+    ("server.start_refused", "server.down", Where::Same),
+    ("server.stale_lock_file", "server.down", Where::Same),
+    ("server.crash_loop", "server.down", Where::Same),
+    ("server.backend_crashed", "server.down", Where::Same),
+    ("server.crash_loop", "server.backend_crashed", Where::Same),
+    ("memory.oom", "server.down", Where::Same),
+    ("memory.oom", "server.crash_loop", Where::Same),
+    ("memory.growth", "memory.oom", Where::Same),
+    ("disk.data_full", "server.down", Where::Same),
+    ("disk.data_full", "server.start_refused", Where::Same),
+    ("disk.data_full", "server.crash_loop", Where::Same),
+    ("disk.wal_full", "server.down", Where::Same),
+    ("disk.wal_full", "server.start_refused", Where::Same),
+    ("disk.wal_full", "server.crash_loop", Where::Same),
+    ("data.corruption", "server.start_refused", Where::Same),
+    ("data.corruption", "server.crash_loop", Where::Same),
+    ("access.rejected", "app.error_rate", Where::Cluster),
+    ("server.down", "access.rejected", Where::Same),
+    ("access.rules_invalid", "access.rejected", Where::Same),
+    ("access.privilege_lost", "access.rejected", Where::Same),
+    ("wal.slot_retention", "disk.data_filling", Where::Same),
+    ("wal.slot_retention", "disk.data_full", Where::Same),
+    ("wal.slot_retention", "disk.wal_filling", Where::Same),
+    ("wal.slot_retention", "disk.wal_full", Where::Same),
+    ("wal.archive_failing", "disk.data_filling", Where::Same),
+    ("wal.archive_failing", "disk.data_full", Where::Same),
+    ("wal.archive_failing", "disk.wal_filling", Where::Same),
+    ("wal.archive_failing", "disk.wal_full", Where::Same),
+    ("query.temp_spill", "disk.data_filling", Where::Same),
+    ("query.temp_spill", "disk.data_full", Where::Same),
+    ("table.growth", "disk.data_filling", Where::Same),
+    ("query.regression", "host.cpu_saturated", Where::Same),
+    ("query.missing_index", "host.cpu_saturated", Where::Same),
+    ("query.runaway", "host.cpu_saturated", Where::Same),
 ];
 
 /// Where the symptom must be.
@@ -338,12 +372,22 @@ fn severity(snapshot: &Snapshot, cause: &Finding) -> IncidentSeverity {
     let primary = snapshot
         .server(&cause.target)
         .is_some_and(|s| s.role() == Some(Role::Primary));
+    // What explains that the primary does not answer is as bad as that.
+    let down = snapshot
+        .server(&cause.target)
+        .is_some_and(|s| matches!(s.reach, Reach::Down { .. }));
+    let host = ["server.", "disk.", "memory."]
+        .iter()
+        .any(|area| cause.kind.starts_with(area));
     match cause.kind.as_str() {
         "server.down" | "server.restarting" if primary => IncidentSeverity::P0,
         // Two that take writes: what one of them takes is lost.
         "server.split_brain" => IncidentSeverity::P0,
         // Commits wait for ever.
         "replication.sync_stalled" if cause.severity == Severity::Critical => IncidentSeverity::P0,
+        "server.down" if primary => IncidentSeverity::P0,
+        "data.corruption" => IncidentSeverity::P0,
+        _ if primary && down && host => IncidentSeverity::P0,
         "connections.saturated"
             if cause.evidence.get("full").and_then(serde_json::Value::as_bool) == Some(true) =>
         {

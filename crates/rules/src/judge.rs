@@ -156,6 +156,14 @@ impl Context<'_> {
         changed
     }
 
+    /// Whether a condition held at the last look: what was found goes on until it is clearly over.
+    pub(crate) fn held_before(&self, condition: &str) -> bool {
+        let known = self.previous.held.get(condition);
+        known.is_some_and(|h| {
+            self.previous.looked == Some(h.last) && self.now().since(h.last) <= Span::from_secs(5)
+        })
+    }
+
     /// A part of a server, when it was read and is not old. Otherwise the rule lacks it: unknown is never healthy. A server
     /// that does not answer is `server.down`'s business and lacks nothing here.
     pub(crate) fn part<'s, T>(
@@ -191,6 +199,17 @@ impl Context<'_> {
                 None
             }
         }
+    }
+
+    /// The same of a part that is read whether or not the server answers: on its host.
+    pub(crate) fn near<'s, T>(
+        &mut self,
+        kind: &str,
+        server: &'s ServerView,
+        part: &'s Option<Part<T>>,
+        what: &str,
+    ) -> Option<&'s T> {
+        self.fresh(kind, &server.address, part, what)
     }
 
     /// Whether a server started so recently that its rates and shares say nothing yet.

@@ -8,6 +8,7 @@ mod bloat;
 mod bloated;
 pub mod correlate;
 pub mod defaults;
+mod hosts;
 mod inside;
 pub mod judge;
 mod pools;
@@ -18,6 +19,7 @@ mod size;
 mod sizes;
 mod standbys;
 mod statements;
+mod volumes;
 
 pub use correlate::{Correlated, Root, correlate};
 pub use defaults::{check_overrides, defaults};

@@ -8,6 +8,7 @@ use crate::judge::Context;
 mod access_certificate_expiring;
 mod access_database_missing;
 mod access_privilege_lost;
+mod access_rejected;
 mod access_rules_invalid;
 mod access_unreachable;
 mod app_down;
@@ -25,6 +26,12 @@ mod connections_leak;
 mod connections_role_limit;
 mod connections_saturated;
 mod data_collation_mismatch;
+mod data_corruption;
+mod disk_data_filling;
+mod disk_data_full;
+mod disk_wal_filling;
+mod disk_wal_full;
+mod host_cpu_saturated;
 mod index_bloat;
 mod index_invalid;
 mod index_redundant;
@@ -34,6 +41,8 @@ mod locks_blocking_chain;
 mod locks_ddl_queue;
 mod locks_deadlocks;
 mod locks_idle_in_transaction;
+mod memory_growth;
+mod memory_oom;
 mod migration_behind;
 mod migration_drift;
 mod migration_failed;
@@ -67,10 +76,14 @@ mod replication_slot_lost;
 mod replication_sync_stalled;
 mod sequence_behind;
 mod sequence_exhausted;
+mod server_backend_crashed;
+mod server_crash_loop;
 mod server_down;
 mod server_restarting;
 mod server_role_changed;
 mod server_split_brain;
+mod server_stale_lock_file;
+mod server_start_refused;
 mod settings_drift;
 mod settings_harmful;
 mod settings_invalid;
@@ -210,6 +223,19 @@ pub(crate) const ALL: &[Rule] = &[
     app_error_rate::rule,
     app_pool_saturated::rule,
     app_memory::rule,
+    server_start_refused::rule,
+    server_stale_lock_file::rule,
+    server_crash_loop::rule,
+    server_backend_crashed::rule,
+    memory_oom::rule,
+    memory_growth::rule,
+    host_cpu_saturated::rule,
+    disk_data_full::rule,
+    disk_data_filling::rule,
+    disk_wal_full::rule,
+    disk_wal_filling::rule,
+    data_corruption::rule,
+    access_rejected::rule,
     muster_blind::rule,
 ];
 
@@ -233,6 +259,7 @@ pub fn catalogue() -> Vec<RuleInfo> {
         cache_persistence::INFO,
         cache_replication::INFO,
         cache_unreachable::INFO,
+        access_rejected::INFO,
         connections_leak::INFO,
         connections_role_limit::INFO,
         connections_saturated::INFO,
@@ -242,6 +269,12 @@ pub fn catalogue() -> Vec<RuleInfo> {
         index_redundant::INFO,
         limits_abuse::INFO,
         limits_degraded::INFO,
+        data_corruption::INFO,
+        disk_data_filling::INFO,
+        disk_data_full::INFO,
+        disk_wal_filling::INFO,
+        disk_wal_full::INFO,
+        host_cpu_saturated::INFO,
         locks_blocking_chain::INFO,
         locks_ddl_queue::INFO,
         locks_deadlocks::INFO,
@@ -249,6 +282,8 @@ pub fn catalogue() -> Vec<RuleInfo> {
         migration_behind::INFO,
         migration_drift::INFO,
         migration_failed::INFO,
+        memory_growth::INFO,
+        memory_oom::INFO,
         muster_blind::INFO,
         partition_default_rows::INFO,
         partition_gap::INFO,
@@ -292,6 +327,10 @@ pub fn catalogue() -> Vec<RuleInfo> {
         wal_archive_failing::INFO,
         wal_checkpoint_pressure::INFO,
         wal_slot_retention::INFO,
+        server_backend_crashed::INFO,
+        server_crash_loop::INFO,
+        server_stale_lock_file::INFO,
+        server_start_refused::INFO,
     ]
 }
 

@@ -46,6 +46,7 @@ impl Desk {
                     address: format!("shop/{}", s.name),
                     observe: login("muster", &muster, s.port, "app"),
                     act: can_act.then(|| login("muster_act", &acting, s.port, "app")),
+                    host: None,
                 })
                 .collect(),
             poolers: fleet

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Certificate, ConnectionLimit, DatabaseView, Files, LoginView, OwnCost, Part, Replication, Statements,
-    Traffic, Waits, Wal,
+    Certificate, ConnectionLimit, DatabaseView, Files, HostView, LoginView, OwnCost, Part, Replication,
+    Statements, Traffic, Waits, Wal,
 };
 use crate::time::Time;
 
@@ -277,6 +277,9 @@ pub struct ServerView {
     /// What watching it costs.
     #[serde(default)]
     pub cost: Option<OwnCost>,
+    /// What was read on its host; absent when the config enrols none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostView>,
 }
 
 impl ServerView {

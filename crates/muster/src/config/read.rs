@@ -543,6 +543,7 @@ impl Reader<'_> {
             address,
             observe,
             act,
+            host: None,
         })
     }
 

@@ -31,6 +31,7 @@ pub(crate) fn cluster(fleet: &Fleet, user: &str, password: &str) -> ClusterConfi
                 address: format!("shop/{}", s.name),
                 observe: login(format!("postgres://{user}:{password}@127.0.0.1:{}/app", s.port)),
                 act: None,
+                host: None,
             })
             .collect(),
         poolers: fleet

@@ -4,6 +4,7 @@ mod apps;
 mod cache;
 mod estate;
 mod fleet;
+mod host;
 mod pooler;
 mod readonly;
 mod statements;

@@ -37,6 +37,7 @@ pub(crate) fn server(observe: Login, act: Option<Login>, limits: &Limits) -> Clu
             address: "shop/a".into(),
             observe,
             act,
+            host: None,
         }],
         poolers: Vec::new(),
         caches: Vec::new(),

@@ -4,6 +4,7 @@ use muster_model::{Severity, Subject};
 use serde_json::json;
 
 use super::{KeyInfo, RuleInfo, evidence, finding, sample};
+use crate::hosts;
 use crate::judge::Context;
 
 /// For the reference.
@@ -11,7 +12,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     kind: "locks.deadlocks",
     title: "Deadlocks",
     about: "The server's own count of deadlocks that it broke grew in the last five minutes, by database. Each one ended a \
-            transaction of some client with SQLSTATE 40P01.",
+            transaction of some client with SQLSTATE 40P01. Where the server's log is read: who waited for whom, by shape.",
     ignores: "A reset of the statistics, and deadlocks of before: a count that stands still.",
     advice: "Lock rows in one order everywhere, take FOR NO KEY UPDATE where the key does not change, and retry on 40P01. \
              Nobody is to be ended: the server has broken the deadlock already.",
@@ -70,6 +71,10 @@ pub(super) fn rule(c: &mut Context<'_>) {
                 "database": t.database, "deadlocks": grown.by, "within_ms": grown.over.millis(),
                 "since_reset": t.counted.now.deadlocks,
             }));
+            if let Some((text, shapes)) = hosts::deadlocks(server, &t.database) {
+                f.summary += &format!("; {text}");
+                f.evidence.insert("shapes".to_owned(), shapes);
+            }
             c.findings.push(f);
         }
     }
@@ -78,6 +83,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
 #[cfg(test)]
 mod tests {
     use muster_model::Severity;
+    use muster_model::snapshot::{DeadlockShape, DeadlockWait, HostView, Part, ServerLog};
 
     use super::super::sample::{deadlocks, judged, kinds};
 
@@ -91,6 +97,47 @@ mod tests {
         );
         let five = judged(&deadlocks(5));
         assert!(five.findings[0].incident && five.findings[0].severity == Severity::Critical);
+    }
+
+    #[test]
+    fn the_log_tells_who_waited_for_whom() {
+        let mut s = deadlocks(2);
+        let wait = |sql: &str| DeadlockWait {
+            mode: "ShareLock".into(),
+            on: "transaction".into(),
+            statement: Some(sql.into()),
+        };
+        let shape = |database: &str, five_minutes| DeadlockShape {
+            database: Some(database.into()),
+            cycle: vec![wait("update a"), wait("update b")],
+            relations: vec!["notes".into()],
+            five_minutes,
+            ever: 9,
+            processes: vec![7, 8],
+            last: s.taken_at,
+        };
+        let log = ServerLog {
+            deadlocks: vec![shape("other", 5), shape("app", 2)],
+            ..ServerLog::default()
+        };
+        s.servers[0].host = Some(HostView {
+            log: Some(Part {
+                taken_at: s.taken_at,
+                value: log,
+            }),
+            ..HostView::default()
+        });
+        let f = judged(&s)
+            .findings
+            .into_iter()
+            .find(|f| f.kind == "locks.deadlocks")
+            .expect("found");
+        assert!(
+            f.summary.ends_with("in notes: `update a` and `update b`"),
+            "{}",
+            f.summary
+        );
+        assert_eq!(f.evidence["shapes"].as_array().map(Vec::len), Some(1));
     }
 
     #[test]

@@ -362,6 +362,7 @@ pub(super) fn kinds(j: &Judgement) -> Vec<&str> {
 }
 
 pub(super) mod beside;
+pub(super) mod host;
 pub(super) mod inside;
 pub(crate) mod statements;
 pub(super) mod wal;

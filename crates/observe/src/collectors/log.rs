@@ -1,0 +1,167 @@
+//! What a server's log says, read from its files on our own host.
+
+use std::path::PathBuf;
+
+use muster_model::Time;
+use muster_model::snapshot::ServerLog;
+use muster_reach::{HostConfig, PgSession, ReachError};
+
+use super::CollectorInfo;
+use crate::log::find::{LogSettings, find};
+use crate::log::follow::Follower;
+use crate::log::prefix;
+use crate::log::tally::Tally;
+use crate::log::when::Zone;
+
+/// For the reference.
+pub const INFO: CollectorInfo = CollectorInfo {
+    name: "log",
+    about: "What the server's log says: events by class, refused logins, deadlocks by shape, durations without literals. stderr with \
+            any `log_line_prefix`, `csvlog`, `jsonlog`; follows rotation; at most 1 MB a round, the rest is counted as skipped.",
+    reads: "the files of `current_logfiles` or `log_directory`, and `host.log` of the config; pg_settings for how they are written",
+    needs: "a host in the config (`host: {local: true}`), and files that Muster's user may read",
+    cadence: "1 s",
+    gap: "everything that only the log tells: why a start is refused, who is turned away, which deadlocks, corruption that only a \
+          client saw",
+};
+
+const SQL: &str = include_str!("../sql/log_settings.sql");
+
+/// How a server logs, as its settings say.
+pub(crate) async fn settings(session: &PgSession) -> Result<LogSettings, ReachError> {
+    let mut out = LogSettings::default();
+    for row in &session.query(SQL, &[]).await? {
+        let name: String = row.get("name");
+        let value: String = row.get::<_, Option<String>>("setting").unwrap_or_default();
+        match name.as_str() {
+            "log_destination" => out.destination = value,
+            "logging_collector" => out.collector = value == "on",
+            "log_directory" => out.directory = Some(value),
+            "log_line_prefix" => out.prefix = value,
+            "log_timezone" => out.timezone = value,
+            "lc_messages" => out.messages = value,
+            "log_min_duration_statement" => out.min_duration = value.parse().ok(),
+            "data_directory" => out.data_directory = Some(PathBuf::from(value)),
+            "wal_segment_size" => out.segment = value.parse().unwrap_or(0),
+            _ => {}
+        }
+    }
+    Ok(out)
+}
+
+/// What is followed, and what was seen.
+#[derive(Default)]
+pub(crate) struct Memory {
+    followers: Vec<Follower>,
+    tally: Tally,
+    since: Option<Time>,
+    tuned: Option<(String, String)>,
+}
+
+/// Something that could not be read, and what would help.
+pub(crate) type Lack = (String, Option<String>);
+
+impl Memory {
+    /// Reads what is new. `None` when nothing could be read.
+    pub(crate) fn read(
+        &mut self,
+        host: &HostConfig,
+        data: Option<&std::path::Path>,
+        settings: Option<&LogSettings>,
+        now: Time,
+    ) -> (Option<ServerLog>, Vec<Lack>) {
+        let mut lacks = Vec::new();
+        let places = match find(data, host.log.as_deref(), settings) {
+            Ok(places) => places,
+            Err(nowhere) => {
+                lacks.push((nowhere.reason, Some(nowhere.remedy)));
+                return (None, lacks);
+            }
+        };
+        let pattern = settings.map_or(prefix::DEFAULT, |s| s.prefix.as_str()).to_owned();
+        let timezone = settings.map_or("", |s| s.timezone.as_str()).to_owned();
+        let zone = Zone::named(&timezone);
+        let tuned = (pattern.clone(), timezone);
+        if self.tuned.as_ref().is_some_and(|t| *t != tuned) {
+            let mut out = Vec::new();
+            for f in &mut self.followers {
+                f.retune(&pattern, zone.clone(), &mut out);
+            }
+            for entry in &out {
+                self.tally.take(entry, now, true);
+            }
+        }
+        self.tuned = Some(tuned);
+        // Another file is named: the last words of the old one first.
+        let (kept, gone): (Vec<Follower>, Vec<Follower>) =
+            self.followers.drain(..).partition(|f| places.contains(f.place()));
+        self.followers = kept;
+        let rotated = !gone.is_empty();
+        for f in gone {
+            if let Ok((round, _)) = f.last() {
+                for entry in &round.entries {
+                    self.tally.take(entry, now, round.live);
+                }
+            }
+        }
+        for place in places {
+            if !self.followers.iter().any(|f| *f.place() == place) {
+                self.followers
+                    .push(Follower::new(place, &pattern, zone.clone(), rotated));
+            }
+        }
+        let mut files = Vec::new();
+        for f in &mut self.followers {
+            let before = f.file().skipped;
+            match f.round() {
+                Ok(round) => {
+                    for entry in &round.entries {
+                        self.tally.take(entry, now, round.live);
+                    }
+                    let file = f.file();
+                    if file.skipped > before {
+                        let more = (file.skipped - before) / 1024;
+                        let reason = format!(
+                            "{}: {more} kB were written faster than they are read, and skipped",
+                            file.path
+                        );
+                        lacks.push((
+                            reason,
+                            Some("log less, or raise what is logged to errors".to_owned()),
+                        ));
+                    }
+                    files.push(file);
+                }
+                Err(e) => {
+                    let remedy = (e.kind() == std::io::ErrorKind::PermissionDenied)
+                        .then(|| "let Muster's user read it: set `log_file_mode = 0640` and give the user that group".to_owned());
+                    lacks.push((format!("{}: {e}", f.place().path.display()), remedy));
+                }
+            }
+        }
+        lacks.extend(settings.and_then(foreign));
+        if files.is_empty() {
+            return (None, lacks);
+        }
+        let mut log = self.tally.show(now);
+        log.files = files;
+        log.since = Some(*self.since.get_or_insert(now));
+        log.durations.at_least_ms = settings.and_then(|s| s.min_duration);
+        (Some(log), lacks)
+    }
+}
+
+/// Messages in another language are known by their SQLSTATE at best.
+fn foreign(settings: &LogSettings) -> Option<Lack> {
+    let language = settings.messages.as_str();
+    let english =
+        ["", "C", "POSIX"].contains(&language) || language.starts_with("en") || language.starts_with("C.");
+    (!english).then(|| {
+        (
+            format!(
+                "the log is written in the language of `{language}`; most of its messages are not understood"
+            ),
+            Some("set `lc_messages = 'C'` in postgresql.conf and reload".to_owned()),
+        )
+    })
+}
