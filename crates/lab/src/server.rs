@@ -103,6 +103,10 @@ fn settings(fleet: &Fleet, server: &str, port: u16) -> Result<String, LabError> 
              application_name={server}'\nprimary_slot_name = 'standby_{server}'\n"
         ));
     }
+    // The last word on a name counts.
+    for (name, value) in &fleet.settings {
+        conf.push_str(&format!("{name} = '{}'\n", value.replace('\'', "''")));
+    }
     Ok(conf)
 }
 

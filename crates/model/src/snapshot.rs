@@ -10,18 +10,24 @@ use crate::time::Time;
 pub mod cache;
 pub mod counted;
 pub mod database;
+pub mod horizon;
 pub mod pooler;
 pub mod replication;
 pub mod server;
+pub mod slru;
 pub mod traffic;
+pub mod vacuum;
 
 pub use cache::CacheView;
 pub use counted::{Before, Counted, Growth};
 pub use database::DatabaseView;
+pub use horizon::{Holder, HolderKind, Horizons, Prepared};
 pub use pooler::{Pool, PoolClient, PoolDatabase, PoolServer, PoolerView};
 pub use replication::{Receiver, Replication, Sender, Slot};
 pub use server::{Activity, Identity, LockWait, Locks, Reach, Role, Rung, ServerView, Session, Settings};
+pub use slru::{Slru, SlruCounters};
 pub use traffic::{DatabaseCounters, Traffic};
+pub use vacuum::{FreezeAge, Looks, TableVacuum, VacuumQueue, VacuumRun, Vacuuming};
 
 /// Something that could not be read, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

@@ -3,12 +3,17 @@
 pub mod activity;
 pub mod cache;
 pub mod databases;
+pub mod horizons;
 pub mod identity;
 pub mod locks;
 pub mod pooler;
+pub mod prepared;
 pub mod replication;
 pub mod settings;
+pub mod slru;
 pub mod traffic;
+pub mod vacuum_queue;
+pub mod vacuuming;
 
 /// A collector, for the reference.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +44,11 @@ pub fn all() -> Vec<CollectorInfo> {
         settings::INFO,
         traffic::INFO,
         databases::INFO,
+        horizons::INFO,
+        prepared::INFO,
+        slru::INFO,
+        vacuum_queue::INFO,
+        vacuuming::INFO,
         cache::INFO,
     ]
 }

@@ -7,11 +7,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use muster_model::snapshot::{DatabaseView, Gap, ServerView};
+use muster_model::snapshot::{DatabaseView, Gap, Part, ServerView};
 use muster_model::{Span, Time};
 use muster_reach::{PgSession, ReachError, Server};
 
-use crate::collectors::databases;
+use crate::collectors::{databases, vacuum_queue};
 use crate::row::Offset;
 
 /// Databases that one round looks into; what is left out is said.
@@ -101,7 +101,6 @@ pub(crate) async fn round(server: Arc<Server>, mut slow: Slow, due: Due, now: Ti
 
 /// What every slow collector is told.
 #[derive(Clone, Copy)]
-#[allow(dead_code)]
 pub(crate) struct Look {
     /// Our clock.
     pub(crate) now: Time,
@@ -144,7 +143,13 @@ async fn of_database(server: &Server, slow: &mut Slow, look: Look, name: &str) -
 }
 
 /// Collectors that look into one database.
-#[allow(clippy::unused_async)]
-async fn inside(_session: &PgSession, _view: &mut DatabaseView, _look: Look) -> Result<(), ReachError> {
+async fn inside(session: &PgSession, view: &mut DatabaseView, look: Look) -> Result<(), ReachError> {
+    if look.due.tables {
+        let value = vacuum_queue::read(session, look.now, look.offset, view.vacuum.as_ref()).await?;
+        view.vacuum = Some(Part {
+            taken_at: look.now,
+            value,
+        });
+    }
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! Knows what to ask and how to read the answers. Refuses to judge them, and to change anything: its sessions cannot
 //! signal or alter, and no statement here does.
 
+mod apart;
 pub mod collectors;
 mod lane;
 pub mod pass;

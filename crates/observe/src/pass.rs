@@ -10,6 +10,7 @@ use muster_reach::{Cache, Cluster, Pooler, ReachError, Server};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
+use crate::apart;
 use crate::collectors::{activity, cache, identity, locks, pooler, replication, settings, traffic};
 use crate::lane::{self, Slow};
 use crate::row::Offset;
@@ -64,6 +65,7 @@ struct ServerMemory {
     offset: Offset,
     names: locks::Names,
     traffic: traffic::Memory,
+    apart: apart::Memory,
     slow: Slow,
     slow_gaps: Vec<Gap>,
     round: Option<JoinHandle<Slow>>,
@@ -199,6 +201,7 @@ impl Observer {
                 view.locks = None;
                 view.replication = None;
                 view.traffic = None;
+                known.apart.forget(&mut view);
                 known.gaps = vec![Gap {
                     collector: "activity".to_owned(),
                     target: server.address.clone(),
@@ -272,7 +275,8 @@ impl Observer {
                 value: settings::read(&session).await?,
             });
         }
-        Ok(())
+        let (memory, gaps) = (&mut known.apart, &mut known.gaps);
+        apart::read(&session, view, memory, gaps, (now, offset), self.cadence, due).await
     }
 
     /// Takes what the slow lane brought, and sets it off again when something is due; never two rounds at once.

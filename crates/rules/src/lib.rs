@@ -10,6 +10,7 @@ mod pools;
 pub mod rules;
 pub mod selftest;
 mod standbys;
+mod work;
 
 pub use correlate::{Correlated, Root, correlate};
 pub use defaults::{check_overrides, defaults};

@@ -2,11 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{Part, VacuumQueue};
+
 /// One database of a server.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct DatabaseView {
     /// Name.
     pub name: String,
+    /// What vacuum has to do here.
+    #[serde(default)]
+    pub vacuum: Option<Part<VacuumQueue>>,
 }
 
 impl DatabaseView {
@@ -15,6 +20,7 @@ impl DatabaseView {
     pub fn unread(name: &str) -> Self {
         Self {
             name: name.to_owned(),
+            ..Self::default()
         }
     }
 }

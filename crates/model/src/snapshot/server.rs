@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DatabaseView, Part, Replication, Traffic};
+use super::{DatabaseView, Horizons, Part, Prepared, Replication, Slru, Traffic, Vacuuming};
 use crate::time::Time;
 
 /// One rung of the connection ladder; the first that fails is the one to report.
@@ -229,6 +229,18 @@ pub struct ServerView {
     /// Counters by database.
     #[serde(default)]
     pub traffic: Option<Part<Vec<Traffic>>>,
+    /// What holds the horizon of vacuum back.
+    #[serde(default)]
+    pub horizons: Option<Part<Horizons>>,
+    /// Prepared transactions that nobody has decided.
+    #[serde(default)]
+    pub prepared: Option<Part<Vec<Prepared>>>,
+    /// What vacuum does, and how old the oldest rows are.
+    #[serde(default)]
+    pub vacuuming: Option<Part<Vacuuming>>,
+    /// The small caches behind transactions.
+    #[serde(default)]
+    pub slrus: Option<Part<Vec<Slru>>>,
     /// Its databases, as far as they were looked into.
     #[serde(default)]
     pub databases: Vec<DatabaseView>,
