@@ -4,7 +4,7 @@ use muster_model::snapshot::Role;
 use muster_model::{Finding, IncidentSeverity, Severity, Snapshot};
 
 /// `(root, symptom, where)`: the root explains the symptom.
-const EXPLAINS: [(&str, &str, Where); 22] = [
+const EXPLAINS: &[(&str, &str, Where)] = &[
     ("connections.leak", "pool.exhausted", Where::Same),
     ("connections.leak", "locks.idle_in_transaction", Where::Cluster),
     ("connections.leak", "connections.saturated", Where::Cluster),
@@ -27,6 +27,44 @@ const EXPLAINS: [(&str, &str, Where); 22] = [
     ("server.down", "muster.blind", Where::Same),
     ("replication.paused", "replication.lagging", Where::Same),
     ("connections.saturated", "muster.blind", Where::Same),
+    // Transactions and sessions.
+    ("locks.hot_row", "locks.blocking_chain", Where::Holder),
+    ("locks.hot_row", "pool.slow_server", Where::Cluster),
+    ("locks.hot_row", "pool.exhausted", Where::Cluster),
+    ("locks.hot_row", "connections.saturated", Where::Same),
+    ("locks.advisory_leak", "locks.blocking_chain", Where::Holder),
+    ("locks.orphaned_prepared", "locks.blocking_chain", Where::Holder),
+    ("locks.orphaned_prepared", "locks.ddl_queue", Where::Holder),
+    ("locks.blocking_chain", "transactions.long", Where::Holder),
+    ("locks.blocking_chain", "query.runaway", Where::Holder),
+    ("locks.ddl_queue", "transactions.long", Where::Holder),
+    ("locks.ddl_queue", "query.runaway", Where::Holder),
+    ("locks.idle_in_transaction", "transactions.long", Where::Subject),
+    ("query.runaway", "transactions.long", Where::Subject),
+    ("locks.subtransactions", "pool.slow_server", Where::Cluster),
+    ("locks.subtransactions", "pool.exhausted", Where::Cluster),
+    ("locks.subtransactions", "connections.saturated", Where::Same),
+    // Vacuum. What a session does is found before the horizon that it holds: an incident keeps its name.
+    ("locks.idle_in_transaction", "vacuum.xmin_holder", Where::Subject),
+    ("transactions.long", "vacuum.xmin_holder", Where::Subject),
+    ("query.runaway", "vacuum.xmin_holder", Where::Subject),
+    ("locks.orphaned_prepared", "vacuum.xmin_holder", Where::Subject),
+    ("vacuum.xmin_holder", "vacuum.freeze_pressure", Where::Same),
+    ("vacuum.xmin_holder", "vacuum.wraparound_stop", Where::Same),
+    ("vacuum.xmin_holder", "vacuum.starved", Where::Same),
+    ("vacuum.xmin_holder", "table.bloat", Where::Same),
+    ("vacuum.xmin_holder", "index.bloat", Where::Same),
+    ("vacuum.disabled", "vacuum.freeze_pressure", Where::Same),
+    ("vacuum.disabled", "vacuum.wraparound_stop", Where::Same),
+    ("vacuum.disabled", "table.bloat", Where::Same),
+    ("vacuum.disabled", "index.bloat", Where::Same),
+    ("vacuum.disabled", "query.stale_statistics", Where::Same),
+    ("vacuum.starved", "vacuum.freeze_pressure", Where::Same),
+    ("vacuum.starved", "vacuum.wraparound_stop", Where::Same),
+    ("vacuum.starved", "table.bloat", Where::Same),
+    ("vacuum.starved", "index.bloat", Where::Same),
+    ("vacuum.starved", "query.stale_statistics", Where::Same),
+    ("vacuum.wraparound_stop", "vacuum.freeze_pressure", Where::Same),
 ];
 
 /// Where the symptom must be.
@@ -40,6 +78,10 @@ enum Where {
     DownHere,
     /// Anywhere, when the primary is down.
     PrimaryDown,
+    /// At the same target, about the same subject.
+    Subject,
+    /// At the same target, where one speaks of the session (`pid`) that the other names as the `root` of its tree.
+    Holder,
 }
 
 /// A cause with what it explains.
@@ -101,10 +143,12 @@ pub fn correlate(snapshot: &Snapshot, findings: &[Finding]) -> Correlated {
             rest.push(finding.clone());
             continue;
         }
+        let reached = reached(snapshot, findings, finding);
         let symptoms: Vec<Finding> = findings
             .iter()
-            .filter(|f| reaches(snapshot, findings, finding, f))
-            .cloned()
+            .zip(reached)
+            .filter(|(_, reached)| *reached)
+            .map(|(f, _)| f.clone())
             .collect();
         let opens = finding.incident || symptoms.iter().any(|s| s.incident);
         let mut why = vec![format!("{}: {}", finding.kind, finding.summary)];
@@ -116,7 +160,7 @@ pub fn correlate(snapshot: &Snapshot, findings: &[Finding]) -> Correlated {
         why.extend(finding.ruled_out.iter().map(|r| format!("ruled out {r}")));
         let mut cause = finding.clone();
         cause.cause = true;
-        let severity = severity(snapshot, &cause);
+        let severity = severity(snapshot, &cause, &symptoms);
         roots.push(Root {
             cause,
             symptoms,
@@ -148,24 +192,44 @@ fn explains(snapshot: &Snapshot, root: &Finding, symptom: &Finding) -> bool {
             Where::Cluster => true,
             Where::DownHere => root.target == symptom.target || primary_down(root),
             Where::PrimaryDown => primary_down(root),
+            Where::Subject => root.target == symptom.target && root.subject == symptom.subject,
+            Where::Holder => root.target == symptom.target && (holds(root, symptom) || holds(symptom, root)),
         })
 }
 
-/// Directly, or through another symptom.
-fn reaches(snapshot: &Snapshot, all: &[Finding], root: &Finding, symptom: &Finding) -> bool {
-    explains(snapshot, root, symptom)
-        || all.iter().any(|m| {
-            explains(snapshot, root, m) && explains(snapshot, m, symptom) && m.key() != symptom.key()
-        })
+/// Whether `one` is about the session at the root of the tree of `other`.
+fn holds(one: &Finding, other: &Finding) -> bool {
+    let pid = one.evidence.get("pid");
+    pid.is_some() && pid == other.evidence.get("root")
+}
+
+/// Which findings a root explains, directly or through other symptoms.
+fn reached(snapshot: &Snapshot, all: &[Finding], root: &Finding) -> Vec<bool> {
+    let mut reached = vec![false; all.len()];
+    let mut open = vec![root];
+    while let Some(from) = open.pop() {
+        for (finding, seen) in all.iter().zip(&mut reached) {
+            if !*seen && finding.key() != root.key() && explains(snapshot, from, finding) {
+                *seen = true;
+                open.push(finding);
+            }
+        }
+    }
+    reached
 }
 
 /// P0: writes unavailable. P1: degraded, or redundancy lost. P2: the rest.
-fn severity(snapshot: &Snapshot, cause: &Finding) -> IncidentSeverity {
+fn severity(snapshot: &Snapshot, cause: &Finding, symptoms: &[Finding]) -> IncidentSeverity {
+    // Whatever brought it about: nobody can write.
+    if symptoms.iter().any(|s| s.kind == "vacuum.wraparound_stop") {
+        return IncidentSeverity::P0;
+    }
     let primary = snapshot
         .server(&cause.target)
         .is_some_and(|s| s.role() == Some(Role::Primary));
     match cause.kind.as_str() {
         "server.down" if primary => IncidentSeverity::P0,
+        "vacuum.wraparound_stop" => IncidentSeverity::P0,
         "connections.saturated"
             if cause.evidence.get("full").and_then(serde_json::Value::as_bool) == Some(true) =>
         {

@@ -3,8 +3,10 @@
 //! A rule is `(previous state, Snapshot, Thresholds) -> (state, findings)`. What a rule needs and does not get is
 //! `unknown`, never healthy. `now` is the Snapshot's `taken_at`.
 
+mod amount;
 pub mod correlate;
 pub mod defaults;
+mod freezing;
 pub mod judge;
 mod pools;
 pub mod rules;

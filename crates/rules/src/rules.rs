@@ -7,18 +7,29 @@ use crate::judge::Context;
 
 mod connections_leak;
 mod connections_saturated;
+mod locks_advisory_leak;
 mod locks_blocking_chain;
 mod locks_ddl_queue;
 mod locks_deadlocks;
+mod locks_hot_row;
 mod locks_idle_in_transaction;
+mod locks_orphaned_prepared;
+mod locks_subtransactions;
 mod muster_blind;
 mod pool_exhausted;
 mod pool_slow_server;
 mod pool_too_small;
+mod query_runaway;
 mod replication_broken;
 mod replication_lagging;
 mod replication_paused;
 mod server_down;
+mod transactions_long;
+mod vacuum_disabled;
+mod vacuum_freeze_pressure;
+mod vacuum_starved;
+mod vacuum_wraparound_stop;
+mod vacuum_xmin_holder;
 
 /// A threshold of a rule.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +96,17 @@ pub(crate) const ALL: &[Rule] = &[
     locks_blocking_chain::rule,
     locks_ddl_queue::rule,
     locks_deadlocks::rule,
+    locks_advisory_leak::rule,
+    locks_orphaned_prepared::rule,
+    locks_hot_row::rule,
+    locks_subtransactions::rule,
+    transactions_long::rule,
+    query_runaway::rule,
+    vacuum_xmin_holder::rule,
+    vacuum_disabled::rule,
+    vacuum_starved::rule,
+    vacuum_freeze_pressure::rule,
+    vacuum_wraparound_stop::rule,
     replication_broken::rule,
     replication_paused::rule,
     replication_lagging::rule,
@@ -97,18 +119,29 @@ pub fn catalogue() -> Vec<RuleInfo> {
     vec![
         connections_leak::INFO,
         connections_saturated::INFO,
+        locks_advisory_leak::INFO,
         locks_blocking_chain::INFO,
         locks_ddl_queue::INFO,
         locks_deadlocks::INFO,
+        locks_hot_row::INFO,
         locks_idle_in_transaction::INFO,
+        locks_orphaned_prepared::INFO,
+        locks_subtransactions::INFO,
         muster_blind::INFO,
         pool_exhausted::INFO,
         pool_slow_server::INFO,
         pool_too_small::INFO,
+        query_runaway::INFO,
         replication_broken::INFO,
         replication_lagging::INFO,
         replication_paused::INFO,
         server_down::INFO,
+        transactions_long::INFO,
+        vacuum_disabled::INFO,
+        vacuum_freeze_pressure::INFO,
+        vacuum_starved::INFO,
+        vacuum_wraparound_stop::INFO,
+        vacuum_xmin_holder::INFO,
     ]
 }
 

@@ -100,7 +100,14 @@ impl Work {
             .map(|s| (s, Self::of(s)))
             .filter(|(_, w)| w.long_by_design() && !matches!(w, Self::Own | Self::Background))
             .take(5)
-            .map(|(s, w)| format!("session {} of {}: {}, long by design", s.pid, s.owner(), w.words()))
+            .map(|(s, w)| {
+                format!(
+                    "session {} of {}: {}, long by design",
+                    s.pid,
+                    s.owner(),
+                    w.words()
+                )
+            })
             .collect()
     }
 }
@@ -149,18 +156,37 @@ mod tests {
             (of(client, "pg_dump", "COPY public.t (id) TO stdout;"), Work::Dump),
             (of(client, "pgBackRest [backup]", "SELECT ?"), Work::Dump),
             (of(client, "pg_dumpling", "SELECT ?"), Work::Client),
-            (of(client, "psql", "CREATE INDEX CONCURRENTLY i ON t (a)"), Work::IndexBuild),
-            (of(client, "psql", "create unique index concurrently i on t (a)"), Work::IndexBuild),
-            (of(client, "psql", "REINDEX (VERBOSE) TABLE CONCURRENTLY t"), Work::IndexBuild),
+            (
+                of(client, "psql", "CREATE INDEX CONCURRENTLY i ON t (a)"),
+                Work::IndexBuild,
+            ),
+            (
+                of(client, "psql", "create unique index concurrently i on t (a)"),
+                Work::IndexBuild,
+            ),
+            (
+                of(client, "psql", "REINDEX (VERBOSE) TABLE CONCURRENTLY t"),
+                Work::IndexBuild,
+            ),
             (of(client, "psql", "VACUUM (FREEZE) t"), Work::Maintenance),
             (of(client, "psql", "vacuum(freeze) t"), Work::Maintenance),
-            (of(client, "psql", "CREATE TABLE t AS SELECT * FROM u"), Work::Client),
+            (
+                of(client, "psql", "CREATE TABLE t AS SELECT * FROM u"),
+                Work::Client,
+            ),
             (of(client, "muster/observe", "SELECT ?"), Work::Own),
             (of("walsender", "b", "START_REPLICATION"), Work::Sender),
             (of("walsender", "pg_basebackup", ""), Work::Sender),
-            (of("autovacuum worker", "", "autovacuum: VACUUM ANALYZE public.t"), Work::Autovacuum),
             (
-                of("autovacuum worker", "", "autovacuum: VACUUM public.t (to prevent wraparound)"),
+                of("autovacuum worker", "", "autovacuum: VACUUM ANALYZE public.t"),
+                Work::Autovacuum,
+            ),
+            (
+                of(
+                    "autovacuum worker",
+                    "",
+                    "autovacuum: VACUUM public.t (to prevent wraparound)",
+                ),
                 Work::Wraparound,
             ),
             (of("checkpointer", "", ""), Work::Background),

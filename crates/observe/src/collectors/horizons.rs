@@ -70,7 +70,9 @@ pub(crate) async fn read(
     memory: &mut Memory,
 ) -> Result<Horizons, ReachError> {
     let rows = session.query(SQL, &[]).await?;
-    let next = rows.first().map_or(0, |r| r.get::<_, i64>("next_xid").unsigned_abs());
+    let next = rows
+        .first()
+        .map_or(0, |r| r.get::<_, i64>("next_xid").unsigned_abs());
     memory.mark(now, next);
     let mut holders = Vec::with_capacity(rows.len());
     for row in &rows {
@@ -124,9 +126,17 @@ mod tests {
         assert_eq!(memory.given(900, at(120)), (at(0), true), "before the first look");
         assert_eq!(memory.given(1000, at(120)), (at(1), false));
         assert_eq!(memory.given(1605, at(120)), (at(61), false));
-        assert_eq!(memory.given(2200, at(120)), (at(120), false), "the next one holds nothing");
+        assert_eq!(
+            memory.given(2200, at(120)),
+            (at(120), false),
+            "the next one holds nothing"
+        );
         memory.mark(at(121), 7);
-        assert_eq!(memory.given(3, at(121)), (at(121), true), "another server's trail is forgotten");
+        assert_eq!(
+            memory.given(3, at(121)),
+            (at(121), true),
+            "another server's trail is forgotten"
+        );
     }
 
     #[test]

@@ -21,9 +21,14 @@ pub const INFO: CollectorInfo = CollectorInfo {
 const SQL: &str = include_str!("../sql/prepared.sql");
 
 /// Reads it.
-pub(crate) async fn read(session: &PgSession, now: Time, offset: Offset) -> Result<Vec<Prepared>, ReachError> {
+pub(crate) async fn read(
+    session: &PgSession,
+    now: Time,
+    offset: Offset,
+) -> Result<Vec<Prepared>, ReachError> {
     let rows = session.query(SQL, &[]).await?;
-    let text = |row: &tokio_postgres::Row, column: &str| row.get::<_, Option<String>>(column).unwrap_or_default();
+    let text =
+        |row: &tokio_postgres::Row, column: &str| row.get::<_, Option<String>>(column).unwrap_or_default();
     Ok(rows
         .iter()
         .map(|row| Prepared {

@@ -38,7 +38,10 @@ fn vacuuming(s: &Snapshot) -> &Vacuuming {
 }
 
 fn holder<'a>(s: &'a Snapshot, kind: HolderKind, name: &str) -> Option<&'a Holder> {
-    horizons(s).holders.iter().find(|h| h.kind == kind && h.name == name)
+    horizons(s)
+        .holders
+        .iter()
+        .find(|h| h.kind == kind && h.name == name)
 }
 
 /// Uses up so many transaction ids.
@@ -117,7 +120,11 @@ async fn every_kind_of_holder(major: u32) {
         .iter()
         .find(|s| s.application == "muster/observe")
         .expect("own session");
-    assert_eq!(horizons(&snapshot).session(own.pid), Some(false), "looking holds nothing");
+    assert_eq!(
+        horizons(&snapshot).session(own.pid),
+        Some(false),
+        "looking holds nothing"
+    );
 
     let prepared = holder(&snapshot, HolderKind::Prepared, "order-4711").expect("it holds");
     assert!(prepared.xids >= 300 && prepared.pid.is_none(), "{prepared:?}");
@@ -252,7 +259,11 @@ async fn what_vacuum_has_to_do(major: u32) {
     );
     assert!((churned.dead_percent() - 80.0).abs() < 0.1, "{churned:?}");
     assert!(table(&snapshot, "quiet").is_none_or(|t| t.due < 1.0 && t.due_since.is_none()));
-    let names: Vec<&str> = snapshot.servers[0].databases.iter().map(|d| d.name.as_str()).collect();
+    let names: Vec<&str> = snapshot.servers[0]
+        .databases
+        .iter()
+        .map(|d| d.name.as_str())
+        .collect();
     assert_eq!(names, ["app", "postgres"], "every database is looked into");
     // What was due stays due since then.
     let since = churned.due_since.expect("due");
@@ -269,10 +280,7 @@ async fn what_vacuum_has_to_do(major: u32) {
         "{:?}",
         all.freeze
     );
-    assert_eq!(
-        (all.max_workers, all.runs.len(), all.looks.now.full),
-        (3, 0, 0)
-    );
+    assert_eq!((all.max_workers, all.runs.len(), all.looks.now.full), (3, 0, 0));
     assert!(all.looks.now.all >= 3 && all.sees_all);
     let settings = &later.servers[0].settings.as_ref().expect("settings").value.values;
     for (name, value) in [
@@ -283,8 +291,13 @@ async fn what_vacuum_has_to_do(major: u32) {
         assert_eq!(settings.get(name).map(String::as_str), Some(value), "{name}");
     }
     let slrus = &later.servers[0].slrus.as_ref().expect("slrus").value;
-    let subtransactions = slrus.iter().find(|s| s.name.to_lowercase().starts_with("subtrans"));
-    assert!(subtransactions.is_some_and(|s| s.counted.minute.is_some()), "{slrus:?}");
+    let subtransactions = slrus
+        .iter()
+        .find(|s| s.name.to_lowercase().starts_with("subtrans"));
+    assert!(
+        subtransactions.is_some_and(|s| s.counted.minute.is_some()),
+        "{slrus:?}"
+    );
 
     // A vacuum that runs is seen with its progress, and holds no horizon.
     let slow = login(&test, "a", User::Postgres).await;
@@ -299,11 +312,21 @@ async fn what_vacuum_has_to_do(major: u32) {
     let cancel = slow.cancel_token();
     let running = tokio::spawn(async move { slow.batch_execute("VACUUM kept").await });
     let seen = until("the vacuum runs", &observer, |s| {
-        vacuuming(s).runs.iter().any(|r| r.pid == pid && r.phase.is_some())
+        vacuuming(s)
+            .runs
+            .iter()
+            .any(|r| r.pid == pid && r.phase.is_some())
     })
     .await;
-    let run = vacuuming(&seen).runs.iter().find(|r| r.pid == pid).expect("it runs");
-    assert!(!run.automatic && !run.wraparound && run.pages > Some(0), "{run:?}");
+    let run = vacuuming(&seen)
+        .runs
+        .iter()
+        .find(|r| r.pid == pid)
+        .expect("it runs");
+    assert!(
+        !run.automatic && !run.wraparound && run.pages > Some(0),
+        "{run:?}"
+    );
     assert_eq!(
         (run.database.as_deref(), run.relation),
         (Some("app"), Some(kept.oid))

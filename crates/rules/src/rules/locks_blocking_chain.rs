@@ -33,7 +33,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     about: "The tree of who waits for whom, by its root. A finding at `warning`; an incident at `waiters` waiters or at \
             `critical`, once one session has been the root for `warning`: a queue that drains has another root at every \
             look. A queue behind a DDL is locks.ddl_queue instead.",
-    ignores: "Waits below `warning`; a queue that drains, whose root changes at every look.",
+    ignores: "Waits below `warning`; a queue that drains, whose root changes at every look. A row that everybody wants is \
+              locks.hot_row: then this is no incident.",
     advice: "End or cancel the root of the tree, the cheapest lever that the finding names; a waiter that blocks nobody is never the target.",
     needs: &["activity", "locks"],
     keys: KEYS,
@@ -82,7 +83,11 @@ pub(super) fn tree(c: &mut Context<'_>, ddl: bool) {
             continue;
         }
         let crowded = f64::from(waiters) >= many;
-        let incident = if steady {
+        // A row that everybody wants has a name of its own, and no session that it would help to end.
+        let hot = super::locks_hot_row::queue(c, server).is_some_and(|q| q.roots.contains(&root.pid));
+        let incident = if hot {
+            false
+        } else if steady {
             crowded || oldest >= critical
         } else {
             oldest >= critical && c.held(&format!("{kind} {} unsteady", server.address)) >= critical

@@ -56,6 +56,7 @@ pub(super) fn server(name: &str) -> ServerView {
     });
     s.locks = part(Locks::default());
     s.traffic = part(vec![]);
+    vacuum::read(&mut s);
     s
 }
 
@@ -331,3 +332,5 @@ pub(super) fn watched(s: &Snapshot, seconds: usize) -> Vec<String> {
 pub(super) fn kinds(j: &Judgement) -> Vec<&str> {
     j.findings.iter().map(|f| f.kind.as_str()).collect()
 }
+
+pub(super) mod vacuum;
