@@ -1,4 +1,4 @@
-//! Big numbers as people say them: `12.5 million`.
+//! Numbers as people say them: `12.5 million`, `1 session waits`.
 
 /// A count in words that fit a sentence.
 #[allow(clippy::cast_precision_loss)]
@@ -11,9 +11,26 @@ pub(crate) fn amount(n: u64) -> String {
     }
 }
 
+/// `1 session waits`, `5 sessions wait`.
+pub(crate) fn wait(sessions: usize) -> String {
+    if sessions == 1 {
+        "1 session waits".to_owned()
+    } else {
+        format!("{sessions} sessions wait")
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::amount;
+    use super::{amount, wait};
+
+    #[test]
+    fn one_session_waits_and_two_wait() {
+        assert_eq!(
+            (wait(1).as_str(), wait(2).as_str()),
+            ("1 session waits", "2 sessions wait")
+        );
+    }
 
     #[test]
     fn big_numbers_are_said_short() {

@@ -2,6 +2,7 @@
 
 use muster_model::snapshot::Role;
 use muster_model::{Finding, IncidentSeverity, Severity, Snapshot};
+use serde_json::Value;
 
 /// `(root, symptom, where)`: the root explains the symptom.
 const EXPLAINS: &[(&str, &str, Where)] = &[
@@ -49,6 +50,9 @@ const EXPLAINS: &[(&str, &str, Where)] = &[
     ("transactions.long", "vacuum.xmin_holder", Where::Subject),
     ("query.runaway", "vacuum.xmin_holder", Where::Subject),
     ("locks.orphaned_prepared", "vacuum.xmin_holder", Where::Subject),
+    ("locks.idle_in_transaction", "vacuum.xmin_holder", Where::Behind),
+    ("transactions.long", "vacuum.xmin_holder", Where::Behind),
+    ("query.runaway", "vacuum.xmin_holder", Where::Behind),
     ("vacuum.xmin_holder", "vacuum.freeze_pressure", Where::Same),
     ("vacuum.xmin_holder", "vacuum.wraparound_stop", Where::Same),
     ("vacuum.xmin_holder", "vacuum.starved", Where::Same),
@@ -80,6 +84,8 @@ enum Where {
     PrimaryDown,
     /// At the same target, about the same subject.
     Subject,
+    /// At the server and of the session that the symptom names as what is behind it.
+    Behind,
     /// At the same target, where one speaks of the session (`pid`) that the other names as the `root` of its tree.
     Holder,
 }
@@ -193,6 +199,10 @@ fn explains(snapshot: &Snapshot, root: &Finding, symptom: &Finding) -> bool {
             Where::DownHere => root.target == symptom.target || primary_down(root),
             Where::PrimaryDown => primary_down(root),
             Where::Subject => root.target == symptom.target && root.subject == symptom.subject,
+            Where::Behind => symptom.evidence.get("behind").is_some_and(|b| {
+                b.get("server").and_then(Value::as_str) == Some(root.target.as_str())
+                    && b.get("pid").is_some_and(|p| Some(p) == root.evidence.get("pid"))
+            }),
             Where::Holder => root.target == symptom.target && (holds(root, symptom) || holds(symptom, root)),
         })
 }
@@ -230,9 +240,7 @@ fn severity(snapshot: &Snapshot, cause: &Finding, symptoms: &[Finding]) -> Incid
     match cause.kind.as_str() {
         "server.down" if primary => IncidentSeverity::P0,
         "vacuum.wraparound_stop" => IncidentSeverity::P0,
-        "connections.saturated"
-            if cause.evidence.get("full").and_then(serde_json::Value::as_bool) == Some(true) =>
-        {
+        "connections.saturated" if cause.evidence.get("full").and_then(Value::as_bool) == Some(true) => {
             IncidentSeverity::P0
         }
         _ if cause.severity == Severity::Critical => IncidentSeverity::P1,

@@ -107,8 +107,8 @@ impl TableVacuum {
 /// What vacuum has to do in one database.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct VacuumQueue {
-    /// How many tables are due.
+    /// How many of these are due and not switched off.
     pub due: u64,
-    /// Tables that are due, switched off with dead row versions, or the oldest; the most due first, not all of them.
+    /// Tables that are due, switched off with dead row versions, or the oldest; at most 100.
     pub tables: Vec<TableVacuum>,
 }

@@ -41,7 +41,7 @@ pub(crate) async fn read(
         u64::try_from(n.unwrap_or(0)).unwrap_or(0)
     };
     let age = |row: &tokio_postgres::Row, column: &str| u64::try_from(row.get::<_, i32>(column)).unwrap_or(0);
-    let tables = rows
+    let tables: Vec<TableVacuum> = rows
         .iter()
         .map(|row| {
             let (oid, due): (u32, f64) = (row.get("oid"), row.get("due"));
@@ -60,8 +60,9 @@ pub(crate) async fn read(
             }
         })
         .collect();
+    let waits = |t: &&TableVacuum| t.enabled && !t.temporary && t.due >= 1.0;
     Ok(VacuumQueue {
-        due: rows.first().map_or(0, |row| amount(row, "all_due")),
+        due: tables.iter().filter(waits).count() as u64,
         tables,
     })
 }

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use muster_lab::fleet::{User, connect};
 use muster_lab::testing::{self, TestFleet};
-use muster_model::Snapshot;
 use muster_model::snapshot::{Holder, HolderKind, Horizons, Role, Vacuuming};
+use muster_model::{Snapshot, Span};
 use muster_observe::{Extent, Observer};
 use tokio_postgres::Client;
 
@@ -55,9 +55,9 @@ async fn burn(client: &Client, xids: u32) {
 async fn every_kind_of_holder(major: u32) {
     let mut options = testing::small(major);
     options.standbys = 1;
-    for (name, value) in [("max_prepared_transactions", "5"), ("wal_level", "logical")] {
-        options.settings.insert(name.to_owned(), value.to_owned());
-    }
+    options
+        .settings
+        .insert("wal_level".to_owned(), "logical".to_owned());
     let Some(test) = testing::fleet(options).await else {
         return;
     };
@@ -344,4 +344,35 @@ async fn what_vacuum_has_to_do_is_read_on_15() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_vacuum_has_to_do_is_read_on_18() {
     what_vacuum_has_to_do(18).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_queue_for_a_row_the_wait_begins_anew_with_every_holder() {
+    for major in [15, 18] {
+        let Some(mut test) = testing::fleet(testing::small(major)).await else {
+            return;
+        };
+        let observer = observer(&test.fleet);
+        test.inject("hot-row", &[]).await;
+        let mut holders = std::collections::BTreeSet::new();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let mut anew = false;
+        while holders.len() < 3 || !anew {
+            assert!(Instant::now() < deadline, "{holders:?}");
+            let snapshot = observer.pass(now(), Extent::Hot).await;
+            let server = &snapshot.servers[0];
+            let sessions = &server.activity.as_ref().expect("activity").value.sessions;
+            let waits = &server.locks.as_ref().expect("locks").value.waits;
+            let graph = muster_model::lock_graph::build(sessions, waits);
+            holders.extend(graph.roots.iter().filter(|r| r.waiters.len() >= 5).map(|r| r.pid));
+            // What locks.hot_row goes by: the age of the statement, not that of the wait.
+            anew |= waits.iter().any(|w| {
+                let waiter = sessions.iter().find(|s| s.pid == w.pid);
+                let began = waiter.and_then(|s| s.query_start);
+                began.zip(w.since).is_some_and(|(began, since)| {
+                    since.since(began) >= Span::from_secs(1) && w.locktype == "transactionid"
+                })
+            });
+        }
+    }
 }

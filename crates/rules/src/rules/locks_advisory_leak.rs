@@ -6,6 +6,7 @@ use muster_model::{Severity, Span, Subject};
 use serde_json::json;
 
 use super::{KeyInfo, RuleInfo, evidence, finding, sample};
+use crate::amount::wait;
 use crate::judge::Context;
 
 /// For the reference.
@@ -95,8 +96,9 @@ pub(super) fn rule(c: &mut Context<'_>) {
                 Subject::new("session", holder),
                 since,
                 format!(
-                    "{waiters} sessions wait for an advisory lock of session {holder} of {}, which has been idle for {}; the \
+                    "{} for an advisory lock of session {holder} of {}, which has been idle for {}; the \
                      longest waits {}",
+                    wait(behind.len()),
                     s.owner(),
                     idles.human(),
                     longest.human()

@@ -1,11 +1,12 @@
 //! `locks.hot_row`: many sessions queue for the same row, each for its turn.
 //!
 //! What tells it from a chain: the root. A chain has one holder that stays; a hot row has another one at every look, new
-//! waiters come as fast as old ones get their turn, and ending any session frees nobody for long.
+//! waiters come as fast as old ones get their turn, and ending any session frees nobody for long. How long somebody has
+//! waited is told by the age of the statement: the wait itself begins anew with every holder.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_model::snapshot::ServerView;
+use muster_model::snapshot::{ServerView, Session};
 use muster_model::{Severity, Span, Subject, lock_graph};
 use serde_json::json;
 
@@ -33,7 +34,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
         KeyInfo {
             key: "warning",
             default: "1s",
-            about: "longest wait",
+            about: "longest wait: the age of a statement that waits",
         },
         KeyInfo {
             key: "critical",
@@ -42,19 +43,19 @@ pub(super) const INFO: RuleInfo = RuleInfo {
         },
         KeyInfo {
             key: "steady",
-            default: "5s",
+            default: "3s",
             about: "a session that holds the row for so long is the root of a chain",
         },
         KeyInfo {
             key: "for",
-            default: "10s",
+            default: "6s",
             about: "for so long the holder changes",
         },
     ],
-    specimen: || pictures(14, 8, Span::from_secs(4)),
+    specimen: || pictures(9, 8, Span::from_secs(4)),
     lookalike: || {
-        let chain = sample::vacuum::row_queue(1, 8, Span::from_secs(4));
-        let moved = (0..14).map(|i| sample::vacuum::moved(chain.clone(), i));
+        let chain = sample::vacuum::row_chain(8, Span::from_secs(4));
+        let moved = (0..9).map(|i| sample::vacuum::moved(chain.clone(), i));
         sample::over_time(moved)
     },
 };
@@ -65,6 +66,8 @@ pub(super) struct Queue {
     pub(super) roots: BTreeSet<i32>,
     waiters: usize,
     relation: Option<String>,
+    owner: String,
+    statement: Option<String>,
     oldest: Span,
     lasts: Span,
 }
@@ -86,16 +89,23 @@ pub(super) fn rule(c: &mut Context<'_>) {
         } else {
             Severity::Warning
         };
-        let table = queue.relation.as_deref().unwrap_or("a table");
+        let row = match (&queue.relation, &queue.statement) {
+            (Some(table), _) => format!("a row of {table}"),
+            (None, Some(statement)) => {
+                format!("one row ({})", statement.chars().take(80).collect::<String>())
+            }
+            (None, None) => "one row".to_owned(),
+        };
         let mut f = finding(
             INFO.kind,
             severity,
             &server.address,
-            Subject::new("table", queue.relation.as_deref().unwrap_or("?")),
+            // The table is not told at every look; who queues is.
+            Subject::new("owner", &queue.owner),
             c.now().minus(queue.lasts),
             format!(
-                "{} sessions queue for a row of {table} and get it one after the other, the longest waits {}; another session \
-                 holds it at every look, so ending one frees nobody for long",
+                "{} sessions queue for {row} and get it one after the other, the longest waits {}; another session holds it at \
+                 every look, so ending one frees nobody for long",
                 queue.waiters,
                 queue.oldest.human()
             ),
@@ -108,7 +118,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
         )];
         f.evidence = evidence(json!({
             "pid": queue.roots.first(), "roots": queue.roots, "waiters": queue.waiters, "relation": queue.relation,
-            "oldest_wait_ms": queue.oldest.millis(), "lasts_ms": queue.lasts.millis(),
+            "owner": queue.owner, "statement": queue.statement, "oldest_wait_ms": queue.oldest.millis(), "lasts_ms": queue.lasts.millis(),
         }));
         c.findings.push(f);
     }
@@ -139,7 +149,13 @@ pub(super) fn queue(c: &mut Context<'_>, server: &ServerView) -> Option<Queue> {
         if behind.is_empty() {
             continue;
         }
-        let held = c.held(&format!("{} {} root {}", INFO.kind, server.address, root.pid));
+        // The same session in another transaction is another holder.
+        let began = root.session.as_ref().and_then(|s| s.xact_start);
+        let turn = began.map_or(0, muster_model::Time::micros);
+        let held = c.held(&format!(
+            "{} {} root {}@{turn}",
+            INFO.kind, server.address, root.pid
+        ));
         if held < steady {
             roots.insert(root.pid);
             turns.extend(behind);
@@ -153,29 +169,40 @@ pub(super) fn queue(c: &mut Context<'_>, server: &ServerView) -> Option<Queue> {
     }
     let lasts = c.held(&format!("{} {} changes", INFO.kind, server.address));
     let began = now.minus(lasts);
-    // A wait that has just begun has no time yet.
-    let since: Vec<_> = turns.iter().map(|p| rows[p].since.unwrap_or(now)).collect();
+    let sessions: Vec<&Session> = activity
+        .value
+        .sessions
+        .iter()
+        .filter(|s| turns.contains(&s.pid))
+        .collect();
+    let since: Vec<_> = sessions
+        .iter()
+        .map(|s| s.query_start.or(rows[&s.pid].since).unwrap_or(now))
+        .collect();
     let came = since.iter().filter(|t| **t >= began).count();
     let oldest = since.iter().min().map_or(Span::ZERO, |t| now.since(*t));
     let crowded = f64::from(u32::try_from(turns.len()).unwrap_or(u32::MAX)) >= many;
     if !crowded || lasts < lasting || oldest < warning || came * 2 < turns.len() {
         return None;
     }
-    let mut tables: BTreeMap<&str, usize> = BTreeMap::new();
-    for name in turns.iter().filter_map(|p| rows[p].relation.as_deref()) {
-        *tables.entry(name).or_default() += 1;
-    }
-    let relation = tables
-        .into_iter()
-        .max_by_key(|(_, n)| *n)
-        .map(|(name, _)| name.to_owned());
     Some(Queue {
         roots,
         waiters: turns.len(),
-        relation,
+        relation: most(turns.iter().filter_map(|p| rows[p].relation.clone())),
+        owner: most(sessions.iter().map(|s| s.owner())).unwrap_or_default(),
+        statement: most(sessions.iter().filter_map(|s| s.query.clone())),
         oldest,
         lasts,
     })
+}
+
+/// What is named most often.
+fn most(names: impl Iterator<Item = String>) -> Option<String> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for name in names {
+        *counts.entry(name).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|(_, n)| *n).map(|(name, _)| name)
 }
 
 /// A hot row, seen every second: another holder at every look, and waiters as long as ever.
@@ -192,7 +219,7 @@ mod tests {
     use muster_model::{Severity, Snapshot, Span};
 
     use super::super::sample::looks;
-    use super::super::sample::vacuum::{moved, row_queue};
+    use super::super::sample::vacuum::{moved, row_chain, row_queue};
     use crate::correlate;
     use crate::judge::Judgement;
 
@@ -218,11 +245,11 @@ mod tests {
 
     #[test]
     fn a_queue_whose_holder_changes_is_a_hot_row_and_the_chain_is_its_symptom() {
-        let pictures = hot(12, 1, 8, Span::from_secs(4));
+        let pictures = hot(7, 1, 8, Span::from_secs(4));
         let j = looks(pictures.clone());
         assert_eq!(said(&j), Some((Severity::Warning, false)));
         assert_eq!(chain(&j), Some(false), "no incident of a chain");
-        let told = correlate(&pictures[11], &j.findings);
+        let told = correlate(&pictures[6], &j.findings);
         assert_eq!(told.roots.len(), 1, "{told:?}");
         assert_eq!(told.roots[0].cause.kind, "locks.hot_row");
         assert!(!told.roots[0].opens);
@@ -234,13 +261,13 @@ mod tests {
             f.summary
         );
         // Long waits are an incident: of the row, and of nothing else.
-        let j = looks(hot(12, 1, 8, Span::from_secs(10)));
+        let j = looks(hot(7, 1, 8, Span::from_secs(12)));
         assert_eq!(
             (said(&j), chain(&j)),
             (Some((Severity::Critical, true)), Some(false))
         );
         // Holders that keep it for some seconds each.
-        let j = looks(hot(12, 3, 8, Span::from_secs(4)));
+        let j = looks(hot(9, 3, 8, Span::from_secs(4)));
         assert_eq!(
             (said(&j), chain(&j)),
             (Some((Severity::Warning, false)), Some(false))
@@ -249,28 +276,26 @@ mod tests {
 
     #[test]
     fn at_the_edges_it_is_silent() {
-        assert_eq!(
-            said(&looks(hot(10, 1, 8, Span::from_secs(4)))),
-            None,
-            "not yet for 10 s"
-        );
-        assert_eq!(said(&looks(hot(12, 1, 4, Span::from_secs(4)))), None, "four wait");
-        assert_eq!(
-            said(&looks(hot(12, 1, 8, Span::from_millis(900)))),
-            None,
-            "short waits"
-        );
+        let found = |looked, stays, waiters, oldest_ms| {
+            said(&looks(hot(looked, stays, waiters, Span::from_millis(oldest_ms))))
+        };
+        assert!(found(7, 1, 8, 4000).is_some());
+        assert_eq!(found(6, 1, 8, 4000), None, "not yet for 6 s");
+        assert_eq!(found(12, 4, 8, 4000), None, "each holds it for long");
+        assert_eq!(found(9, 1, 4, 4000), None, "four wait");
+        assert_eq!(found(9, 1, 8, 900), None, "short waits");
     }
 
     #[test]
     fn a_chain_and_a_queue_that_drains_are_no_hot_row() {
-        let j = looks(hot(14, 14, 8, Span::from_secs(14)));
+        let j = looks((0..9).map(|i| moved(row_chain(8, Span::from_secs(9)), i)));
         assert_eq!((said(&j), chain(&j)), (None, Some(true)));
         // Its holder is gone; the waiters get their turn, and nobody new comes.
         let drains = (0..14).map(|i| row_queue(10 + i, 20 - i, Span::from_secs(60)));
         let drains = drains.map(|mut s| {
-            for w in &mut s.servers[0].locks.as_mut().expect("locks").value.waits {
-                w.since = w.since.map(|t| t.minus(Span::from_secs(60)));
+            let sessions = &mut s.servers[0].activity.as_mut().expect("activity").value.sessions;
+            for waiter in sessions.iter_mut().skip(1) {
+                waiter.query_start = waiter.query_start.map(|t| t.minus(Span::from_secs(60)));
             }
             s
         });

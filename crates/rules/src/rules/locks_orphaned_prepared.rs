@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use muster_model::snapshot::{Prepared, Role};
-use muster_model::{Severity, Span, Subject};
+use muster_model::{Severity, Span, Subject, lock_graph};
 use serde_json::json;
 
 use super::{KeyInfo, RuleInfo, evidence, finding, sample};
-use crate::amount::amount;
+use crate::amount::{amount, wait};
 use crate::judge::Context;
 
 /// For the reference.
@@ -56,12 +56,10 @@ pub(super) fn rule(c: &mut Context<'_>) {
             continue;
         };
         // Who blocks is told for whole sessions: a prepared transaction goes by pid 0.
-        let waiters = server
-            .activity
-            .iter()
-            .flat_map(|a| &a.value.sessions)
-            .filter(|s| s.blocked_by.contains(&0))
-            .count();
+        let sessions = server.activity.as_ref().map(|a| a.value.sessions.as_slice());
+        let graph = lock_graph::build(sessions.unwrap_or_default(), &[]);
+        let root = graph.roots.iter().find(|r| r.pid == 0);
+        let waiters = root.map_or(0, |r| r.waiters.len());
         let least = if waiters > 0 {
             blocking.min(warning)
         } else {
@@ -94,7 +92,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
             };
             let verb = if group.len() == 1 { "is" } else { "are" };
             let waiting = if waiters > 0 {
-                format!("; {waiters} sessions wait for a prepared transaction")
+                format!("; {} for a prepared transaction", wait(waiters))
             } else {
                 String::new()
             };

@@ -4,7 +4,7 @@ use muster_model::{Severity, Subject};
 use serde_json::json;
 
 use super::{KeyInfo, RuleInfo, evidence, finding, sample};
-use crate::amount::amount;
+use crate::amount::{amount, wait};
 use crate::judge::Context;
 use crate::work::Work;
 
@@ -79,11 +79,12 @@ pub(super) fn rule(c: &mut Context<'_>) {
                 .map(|h| h.xids);
             let held = match (holds, behind) {
                 (false, _) => "; it holds no snapshot and no transaction id".to_owned(),
+                (true, Some(0)) => "; it holds a snapshot".to_owned(),
                 (true, Some(xids)) => format!("; it holds vacuum back by {} transaction ids", amount(xids)),
                 (true, None) => String::new(),
             };
             let blocking = if blocks > 0 {
-                format!("; {blocks} sessions wait for it")
+                format!("; {} for it", wait(blocks))
             } else {
                 String::new()
             };

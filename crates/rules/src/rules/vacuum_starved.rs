@@ -140,11 +140,15 @@ fn judge(c: &mut Context<'_>, server: &ServerView, vacuuming: &Vacuuming) {
         Subject::new("server", &server.name),
         now.minus(*longest),
         format!(
-            "all {} autovacuum workers are busy ({busy:.0} % of the looks of {}), and {} tables wait for one, {} of database {} \
+            "all {} autovacuum workers are busy ({busy:.0} % of the looks of {}), and {} wait for one, {} of database {} \
              for {}",
             vacuuming.max_workers,
             all.over.human(),
-            waiting.len(),
+            if waiting.len() == 1 {
+                "1 table has to".to_owned()
+            } else {
+                format!("{} tables have to", waiting.len())
+            },
             table.table,
             database.name,
             longest.human()
@@ -204,7 +208,7 @@ mod tests {
         let j = judged(&starving(40, 50));
         assert_eq!(
             j.findings[0].summary,
-            "all 3 autovacuum workers are busy (80 % of the looks of 5m), and 1 tables wait for one, public.big of database app \
+            "all 3 autovacuum workers are busy (80 % of the looks of 5m), and 1 table has to wait for one, public.big of database app \
              for 40m"
         );
     }

@@ -279,7 +279,9 @@ pub(in super::super) fn row_queue(root: i32, waiters: i32, oldest: Span) -> Snap
         } else {
             ("tuple", Some("public.counters"))
         };
-        waits.push(lock_wait(pid, locktype, relation, wait, &[root]));
+        // As servers tell it: the wait begins anew with every holder.
+        let turn = wait.min(Span::from_millis(1200));
+        waits.push(lock_wait(pid, locktype, relation, turn, &[root]));
     }
     let mut s = snapshot();
     s.servers = vec![server("a")];
@@ -292,11 +294,26 @@ pub(in super::super) fn row_queue(root: i32, waiters: i32, oldest: Span) -> Snap
     s
 }
 
-/// The same seen at a second: times move on with it, as they do where new waiters come.
+/// So many wait for a row of session 1, which keeps it: the first since `oldest`.
+pub(in super::super) fn row_chain(waiters: i32, oldest: Span) -> Snapshot {
+    let mut s = row_queue(1, waiters, oldest);
+    let server = &mut s.servers[0];
+    let began = |pid| {
+        let sessions = server.activity.iter().flat_map(|a| &a.value.sessions);
+        sessions.filter(|s| s.pid == pid).find_map(|s| s.query_start)
+    };
+    for wait in server.locks.iter_mut().flat_map(|l| &mut l.value.waits) {
+        wait.since = began(wait.pid);
+    }
+    s
+}
+
+/// The same some seconds later, with new waiters in the place of the old ones; who holds holds on.
 pub(in super::super) fn moved(mut s: Snapshot, seconds: u64) -> Snapshot {
     let by = Span::from_secs(seconds);
     for server in &mut s.servers {
-        for session in server.activity.iter_mut().flat_map(|a| &mut a.value.sessions) {
+        let sessions = server.activity.iter_mut().flat_map(|a| &mut a.value.sessions);
+        for session in sessions.filter(|s| !s.blocked_by.is_empty()) {
             for t in [
                 &mut session.xact_start,
                 &mut session.query_start,
