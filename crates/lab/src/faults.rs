@@ -11,9 +11,10 @@ mod locks;
 mod pool;
 mod queries;
 mod servers;
+mod transactions;
 
 /// All faults.
-pub const ALL: [FaultInfo; 17] = [
+pub const ALL: &[FaultInfo] = &[
     FaultInfo {
         name: "idle-in-transaction-leak",
         about: "Clients open a transaction through the pooler and never end it; others wait.",
@@ -141,6 +142,56 @@ pub const ALL: [FaultInfo; 17] = [
             "whether the extension is dropped, instead of switched off",
         )],
     },
+    FaultInfo {
+        name: "hot-row",
+        about: "Many clients update the same row, each in a short transaction; the queue never ends.",
+        params: &[
+            ("clients", "12", "how many clients"),
+            ("hold", "250", "for how many milliseconds each holds the row"),
+        ],
+    },
+    FaultInfo {
+        name: "advisory-lock-held",
+        about: "A session takes an advisory lock and never gives it back.",
+        params: &[
+            (
+                "waiters",
+                "3",
+                "how many wait for it; 0 is a leader election, and healthy",
+            ),
+            ("busy", "false", "whether its holder works on instead of idling"),
+        ],
+    },
+    FaultInfo {
+        name: "prepared-undecided",
+        about: "Prepared transactions that nobody decides.",
+        params: &[
+            ("count", "1", "how many, at most five"),
+            ("waiters", "0", "how many sessions wait for the first"),
+        ],
+    },
+    FaultInfo {
+        name: "horizon-held",
+        about: "Something holds back what vacuum may remove, while transaction ids are used up.",
+        params: &[
+            (
+                "by",
+                "session",
+                "what holds: session, standby (a report on b), prepared",
+            ),
+            ("xids", "3000", "how many transaction ids are used up"),
+        ],
+    },
+    FaultInfo {
+        name: "statement-runaway",
+        about: "A client's statement does not end.",
+        params: &[],
+    },
+    FaultInfo {
+        name: "dump-running",
+        about: "A session like pg_dump holds one snapshot and works. Healthy: the look-alike of a long transaction.",
+        params: &[],
+    },
 ];
 
 /// Brings a fault about and keeps it until `until` ends; `until` is polled first when the fault is there.
@@ -167,6 +218,12 @@ pub(crate) async fn hold(
         "temp-spill" => queries::spill(fleet, record, until).await,
         "row-by-row" => queries::row_by_row(fleet, record, until).await,
         "statistics-off" => queries::statistics_off(fleet, record, until).await,
+        "hot-row" => transactions::hot_row(fleet, record, until).await,
+        "advisory-lock-held" => transactions::advisory(fleet, record, until).await,
+        "prepared-undecided" => transactions::prepared(fleet, record, until).await,
+        "horizon-held" => transactions::horizon(fleet, record, until).await,
+        "statement-runaway" => transactions::runaway(fleet, until).await,
+        "dump-running" => transactions::dump(fleet, until).await,
         other => Err(LabError::Fault(format!("there is no fault `{other}`"))),
     }
 }
@@ -189,6 +246,18 @@ pub(crate) async fn undo(fleet: &Fleet, record: &FaultRecord) -> Result<(), LabE
         "index-dropped" => queries::index_again(fleet).await,
         "statistics-off" => queries::statistics_on(fleet).await,
         "idle-in-transaction-leak" | "slow-server" => sweep(fleet, &["notes-worker", "notes-web"]).await,
+        "hot-row" => sweep(fleet, &["lab-counter"]).await,
+        "advisory-lock-held" => sweep(fleet, &["lab-candidate", "lab-leader"]).await,
+        "prepared-undecided" => {
+            sweep(fleet, &["lab-undecided", "lab-coordinator"]).await?;
+            transactions::decide(fleet).await
+        }
+        "horizon-held" => {
+            sweep(fleet, &["lab-report", "lab-writer"]).await?;
+            transactions::decide(fleet).await
+        }
+        "statement-runaway" => sweep(fleet, &["lab-runaway"]).await,
+        "dump-running" => sweep(fleet, &["pg_dump"]).await,
         _ => Ok(()),
     }
 }

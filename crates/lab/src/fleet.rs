@@ -1,5 +1,6 @@
 //! A fleet as its folder tells it: `fleet.json`, secrets beside it, a marker in every data folder.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -58,6 +59,9 @@ pub struct Fleet {
     pub pool_size: u32,
     /// `max_connections`.
     pub max_connections: u32,
+    /// Settings of every server beyond the usual ones.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
     /// Redis.
     pub cache: Option<Part>,
     /// Background traffic.

@@ -1,5 +1,6 @@
 //! What a fleet shall be.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Which PostgreSQL.
@@ -39,6 +40,8 @@ pub struct LabOptions {
     pub max_connections: u32,
     /// `default_pool_size`.
     pub pool_size: u32,
+    /// Settings of every server beyond those of a fleet, such as `max_prepared_transactions`.
+    pub settings: BTreeMap<String, String>,
 }
 
 impl LabOptions {
@@ -57,6 +60,7 @@ impl LabOptions {
             traffic: true,
             max_connections: 250,
             pool_size: 10,
+            settings: BTreeMap::new(),
         }
     }
 }

@@ -87,7 +87,7 @@ fn settings(fleet: &Fleet, server: &str, port: u16) -> Result<String, LabError> 
          shared_buffers = 16MB\nwal_level = logical\nmax_prepared_transactions = 10\nmax_wal_senders = 10\nmax_replication_slots = 10\nhot_standby = on\n\
          shared_preload_libraries = 'pg_stat_statements'\nhuge_pages = off\ndynamic_shared_memory_type = mmap\n\
          cluster_name = '{server}'\nmax_wal_size = 256MB\nmin_wal_size = 32MB\nwal_keep_size = 64MB\n\
-         autovacuum_naptime = 60\nhot_standby_feedback = on\nwal_receiver_status_interval = 1s\n\
+         max_prepared_transactions = 10\nautovacuum_naptime = 60\nhot_standby_feedback = on\nwal_receiver_status_interval = 1s\n\
          log_destination = 'stderr'\nlogging_collector = off\npassword_encryption = 'scram-sha-256'\n",
         fleet.sockets().display(),
         fleet.max_connections,
@@ -102,6 +102,10 @@ fn settings(fleet: &Fleet, server: &str, port: u16) -> Result<String, LabError> 
             "primary_conninfo = 'host=127.0.0.1 port={primary} user=replicator password={password} \
              application_name={server}'\nprimary_slot_name = 'standby_{server}'\n"
         ));
+    }
+    // The last word on a name counts.
+    for (name, value) in &fleet.settings {
+        conf.push_str(&format!("{name} = '{}'\n", value.replace('\'', "''")));
     }
     Ok(conf)
 }

@@ -42,6 +42,7 @@ pub async fn up(options: &LabOptions, progress: Progress<'_>) -> Result<Fleet, L
         pooler: None,
         pool_size: options.pool_size,
         max_connections: options.max_connections,
+        settings: options.settings.clone(),
         cache: None,
         traffic: None,
         missing: Vec::new(),

@@ -8,6 +8,7 @@ pub mod collations;
 pub mod conflicts;
 pub mod databases;
 pub mod files;
+pub mod horizons;
 pub mod host;
 pub mod identity;
 pub mod indexes;
@@ -18,13 +19,17 @@ pub mod login;
 pub mod migrations;
 pub mod partitions;
 pub mod pooler;
+pub mod prepared;
 pub mod replication;
 pub mod scans;
 pub mod sequences;
 pub mod settings;
+pub mod slru;
 pub mod statements;
 pub mod tables;
 pub mod traffic;
+pub mod vacuum_queue;
+pub mod vacuuming;
 pub mod waits;
 pub mod wal;
 pub mod widths;
@@ -75,6 +80,11 @@ pub fn all() -> Vec<CollectorInfo> {
         scans::INFO,
         log::INFO,
         host::INFO,
+        horizons::INFO,
+        prepared::INFO,
+        slru::INFO,
+        vacuum_queue::INFO,
+        vacuuming::INFO,
         cache::INFO,
         app::INFO,
         limits::INFO,

@@ -15,7 +15,7 @@ use crate::about::{self, About};
 use crate::collectors::sequences::Missing;
 use crate::collectors::{
     certificate, collations, databases, files, indexes, migrations, partitions, scans, sequences, statements,
-    tables, widths,
+    tables, vacuum_queue, widths,
 };
 
 use crate::row::Offset;
@@ -268,6 +268,17 @@ async fn inside(
             lacking,
         )?;
         schema(session, &about, view, known, look, lacking).await?;
+    }
+    if look.due.tables {
+        let read = vacuum_queue::read(session, now, offset, view.vacuum.as_ref()).await;
+        keep(
+            session,
+            &mut view.vacuum,
+            now,
+            vacuum_queue::INFO.name,
+            read,
+            lacking,
+        )?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! signal or alter, and no statement here does.
 
 mod about;
+mod apart;
 mod beside;
 pub mod collectors;
 mod expense;

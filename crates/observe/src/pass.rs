@@ -14,10 +14,10 @@ use crate::beside::Beside;
 use crate::collectors::{
     activity, conflicts, identity, limits, locks, login, replication, settings, traffic, waits, wal,
 };
-use crate::expense;
 use crate::lane::{self, Slow};
 use crate::near::Near;
 use crate::row::Offset;
+use crate::{apart, expense};
 
 /// How often collectors run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +74,7 @@ struct ServerMemory {
     spent: expense::Memory,
     waits: waits::Memory,
     limits_at: Option<Time>,
+    apart: apart::Memory,
     slow: Slow,
     slow_gaps: Vec<Gap>,
     round: Option<JoinHandle<Slow>>,
@@ -230,6 +231,7 @@ impl Observer {
                 view.waits = None;
                 view.limits = None;
                 known.limits_at = None;
+                known.apart.forget(&mut view);
                 known.gaps = vec![Gap {
                     collector: "activity".to_owned(),
                     target: server.address.clone(),
@@ -343,7 +345,8 @@ impl Observer {
                 }
             };
         }
-        Ok(())
+        let (memory, gaps) = (&mut known.apart, &mut known.gaps);
+        apart::read(&session, view, memory, gaps, (now, offset), self.cadence, due).await
     }
 
     /// Takes what the slow lane brought, and sets it off again when something is due; never two rounds at once.

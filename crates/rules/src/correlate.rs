@@ -2,6 +2,7 @@
 
 use muster_model::snapshot::{Reach, Role};
 use muster_model::{Finding, IncidentSeverity, Severity, Snapshot};
+use serde_json::Value;
 
 /// `(root, symptom, where)`: the root explains the symptom.
 const EXPLAINS: &[(&str, &str, Where)] = &[
@@ -110,8 +111,6 @@ const EXPLAINS: &[(&str, &str, Where)] = &[
     ("query.missing_index", "pool.slow_server", Where::Cluster),
     ("query.missing_index", "pool.exhausted", Where::Cluster),
     ("query.missing_index", "connections.saturated", Where::Same),
-    ("query.stale_statistics", "query.regression", Where::Same),
-    ("query.stale_statistics", "query.slow", Where::Same),
     ("query.regression", "query.slow", Where::Same),
     ("query.regression", "host.cpu_saturated", Where::Same),
     ("query.regression", "pool.slow_server", Where::Cluster),
@@ -190,20 +189,42 @@ const EXPLAINS: &[(&str, &str, Where)] = &[
     ("server.down", "access.rejected", Where::Same),
     ("access.rules_invalid", "access.rejected", Where::Same),
     ("access.privilege_lost", "access.rejected", Where::Same),
-    ("wal.slot_retention", "disk.data_filling", Where::Same),
-    ("wal.slot_retention", "disk.data_full", Where::Same),
-    ("wal.slot_retention", "disk.wal_filling", Where::Same),
-    ("wal.slot_retention", "disk.wal_full", Where::Same),
-    ("wal.archive_failing", "disk.data_filling", Where::Same),
-    ("wal.archive_failing", "disk.data_full", Where::Same),
-    ("wal.archive_failing", "disk.wal_filling", Where::Same),
-    ("wal.archive_failing", "disk.wal_full", Where::Same),
-    ("query.temp_spill", "disk.data_filling", Where::Same),
-    ("query.temp_spill", "disk.data_full", Where::Same),
-    ("table.growth", "disk.data_filling", Where::Same),
-    ("query.regression", "host.cpu_saturated", Where::Same),
-    ("query.missing_index", "host.cpu_saturated", Where::Same),
     ("query.runaway", "host.cpu_saturated", Where::Same),
+    // Transactions and sessions.
+    ("locks.hot_row", "locks.blocking_chain", Where::Holder),
+    ("locks.hot_row", "pool.slow_server", Where::Cluster),
+    ("locks.hot_row", "pool.exhausted", Where::Cluster),
+    ("locks.hot_row", "connections.saturated", Where::Same),
+    ("locks.advisory_leak", "locks.blocking_chain", Where::Holder),
+    ("locks.orphaned_prepared", "locks.blocking_chain", Where::Holder),
+    ("locks.orphaned_prepared", "locks.ddl_queue", Where::Holder),
+    ("locks.blocking_chain", "transactions.long", Where::Holder),
+    ("locks.blocking_chain", "query.runaway", Where::Holder),
+    ("locks.ddl_queue", "transactions.long", Where::Holder),
+    ("locks.ddl_queue", "query.runaway", Where::Holder),
+    ("locks.idle_in_transaction", "transactions.long", Where::Subject),
+    ("query.runaway", "transactions.long", Where::Subject),
+    ("locks.subtransactions", "pool.slow_server", Where::Cluster),
+    ("locks.subtransactions", "pool.exhausted", Where::Cluster),
+    ("locks.subtransactions", "connections.saturated", Where::Same),
+    // Vacuum. What a session does is found before the horizon that it holds: an incident keeps its name.
+    ("locks.idle_in_transaction", "vacuum.xmin_holder", Where::Subject),
+    ("transactions.long", "vacuum.xmin_holder", Where::Subject),
+    ("query.runaway", "vacuum.xmin_holder", Where::Subject),
+    ("locks.orphaned_prepared", "vacuum.xmin_holder", Where::Subject),
+    ("locks.idle_in_transaction", "vacuum.xmin_holder", Where::Behind),
+    ("transactions.long", "vacuum.xmin_holder", Where::Behind),
+    ("query.runaway", "vacuum.xmin_holder", Where::Behind),
+    ("vacuum.xmin_holder", "vacuum.freeze_pressure", Where::Same),
+    ("vacuum.xmin_holder", "vacuum.wraparound_stop", Where::Same),
+    ("vacuum.xmin_holder", "vacuum.starved", Where::Same),
+    ("vacuum.xmin_holder", "table.bloat", Where::Same),
+    ("vacuum.xmin_holder", "index.bloat", Where::Same),
+    ("vacuum.disabled", "vacuum.freeze_pressure", Where::Same),
+    ("vacuum.disabled", "vacuum.wraparound_stop", Where::Same),
+    ("vacuum.starved", "vacuum.freeze_pressure", Where::Same),
+    ("vacuum.starved", "vacuum.wraparound_stop", Where::Same),
+    ("vacuum.wraparound_stop", "vacuum.freeze_pressure", Where::Same),
 ];
 
 /// Where the symptom must be.
@@ -223,6 +244,10 @@ enum Where {
     SameSlot,
     /// Anywhere in the cluster, when the root hurts already: what is only nearly full explains no error.
     WhenCritical,
+    /// At the server and of the session that the symptom names as what is behind it.
+    Behind,
+    /// At the same target, where one speaks of the session (`pid`) that the other names as the `root` of its tree.
+    Holder,
 }
 
 /// A cause with what it explains.
@@ -284,10 +309,12 @@ pub fn correlate(snapshot: &Snapshot, findings: &[Finding]) -> Correlated {
             rest.push(finding.clone());
             continue;
         }
+        let reached = reached(snapshot, findings, finding);
         let symptoms: Vec<Finding> = findings
             .iter()
-            .filter(|f| reaches(snapshot, findings, finding, f))
-            .cloned()
+            .zip(reached)
+            .filter(|(_, reached)| *reached)
+            .map(|(f, _)| f.clone())
             .collect();
         let opens = finding.incident || symptoms.iter().any(|s| s.incident);
         let mut why = vec![format!("{}: {}", finding.kind, finding.summary)];
@@ -299,7 +326,7 @@ pub fn correlate(snapshot: &Snapshot, findings: &[Finding]) -> Correlated {
         why.extend(finding.ruled_out.iter().map(|r| format!("ruled out {r}")));
         let mut cause = finding.clone();
         cause.cause = true;
-        let severity = severity(snapshot, &cause);
+        let severity = severity(snapshot, &cause, &symptoms);
         roots.push(Root {
             cause,
             symptoms,
@@ -337,38 +364,47 @@ fn explains(snapshot: &Snapshot, root: &Finding, symptom: &Finding) -> bool {
                 let slot = |f: &Finding| {
                     f.evidence
                         .get("slot")
-                        .and_then(serde_json::Value::as_str)
+                        .and_then(Value::as_str)
                         .map(str::to_owned)
                 };
                 slot(root).is_some_and(|s| !s.is_empty() && slot(symptom) == Some(s))
             }
             Where::WhenCritical => root.severity == Severity::Critical,
+            Where::Behind => symptom.evidence.get("behind").is_some_and(|b| {
+                b.get("server").and_then(Value::as_str) == Some(root.target.as_str())
+                    && b.get("pid").is_some_and(|p| Some(p) == root.evidence.get("pid"))
+            }),
+            Where::Holder => root.target == symptom.target && (holds(root, symptom) || holds(symptom, root)),
         })
 }
 
-/// Directly, or through other symptoms, however many.
-fn reaches(snapshot: &Snapshot, all: &[Finding], root: &Finding, symptom: &Finding) -> bool {
-    if root.key() == symptom.key() {
-        return false;
-    }
-    let mut reached: Vec<&Finding> = vec![root];
-    let mut at = 0;
-    while let Some(&from) = reached.get(at) {
-        if explains(snapshot, from, symptom) {
-            return true;
-        }
-        for next in all {
-            if explains(snapshot, from, next) && !reached.iter().any(|r| r.key() == next.key()) {
-                reached.push(next);
+/// Whether `one` is about the session at the root of the tree of `other`.
+fn holds(one: &Finding, other: &Finding) -> bool {
+    let pid = one.evidence.get("pid");
+    pid.is_some() && pid == other.evidence.get("root")
+}
+
+/// Which findings a root explains, directly or through other symptoms.
+fn reached(snapshot: &Snapshot, all: &[Finding], root: &Finding) -> Vec<bool> {
+    let mut reached = vec![false; all.len()];
+    let mut open = vec![root];
+    while let Some(from) = open.pop() {
+        for (finding, seen) in all.iter().zip(&mut reached) {
+            if !*seen && finding.key() != root.key() && explains(snapshot, from, finding) {
+                *seen = true;
+                open.push(finding);
             }
         }
-        at += 1;
     }
-    false
+    reached
 }
 
 /// P0: writes unavailable. P1: degraded, or redundancy lost. P2: the rest.
-fn severity(snapshot: &Snapshot, cause: &Finding) -> IncidentSeverity {
+fn severity(snapshot: &Snapshot, cause: &Finding, symptoms: &[Finding]) -> IncidentSeverity {
+    // Whatever brought it about: nobody can write.
+    if symptoms.iter().any(|s| s.kind == "vacuum.wraparound_stop") {
+        return IncidentSeverity::P0;
+    }
     let primary = snapshot
         .server(&cause.target)
         .is_some_and(|s| s.role() == Some(Role::Primary));
@@ -385,12 +421,10 @@ fn severity(snapshot: &Snapshot, cause: &Finding) -> IncidentSeverity {
         "server.split_brain" => IncidentSeverity::P0,
         // Commits wait for ever.
         "replication.sync_stalled" if cause.severity == Severity::Critical => IncidentSeverity::P0,
-        "server.down" if primary => IncidentSeverity::P0,
         "data.corruption" => IncidentSeverity::P0,
         _ if primary && down && host => IncidentSeverity::P0,
-        "connections.saturated"
-            if cause.evidence.get("full").and_then(serde_json::Value::as_bool) == Some(true) =>
-        {
+        "vacuum.wraparound_stop" => IncidentSeverity::P0,
+        "connections.saturated" if cause.evidence.get("full").and_then(Value::as_bool) == Some(true) => {
             IncidentSeverity::P0
         }
         _ if cause.severity == Severity::Critical => IncidentSeverity::P1,

@@ -3,11 +3,13 @@
 //! A rule is `(previous state, Snapshot, Thresholds) -> (state, findings)`. What a rule needs and does not get is
 //! `unknown`, never healthy. `now` is the Snapshot's `taken_at`.
 
+mod amount;
 mod beside;
 mod bloat;
 mod bloated;
 pub mod correlate;
 pub mod defaults;
+mod freezing;
 mod hosts;
 mod inside;
 pub mod judge;
@@ -20,6 +22,7 @@ mod sizes;
 mod standbys;
 mod statements;
 mod volumes;
+mod work;
 
 pub use correlate::{Correlated, Root, correlate};
 pub use defaults::{check_overrides, defaults};

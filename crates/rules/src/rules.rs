@@ -37,10 +37,14 @@ mod index_invalid;
 mod index_redundant;
 mod limits_abuse;
 mod limits_degraded;
+mod locks_advisory_leak;
 mod locks_blocking_chain;
 mod locks_ddl_queue;
 mod locks_deadlocks;
+mod locks_hot_row;
 mod locks_idle_in_transaction;
+mod locks_orphaned_prepared;
+mod locks_subtransactions;
 mod memory_growth;
 mod memory_oom;
 mod migration_behind;
@@ -63,6 +67,7 @@ mod pool_too_small;
 mod query_missing_index;
 mod query_n_plus_one;
 mod query_regression;
+mod query_runaway;
 mod query_slow;
 mod query_stale_statistics;
 mod query_statistics_off;
@@ -90,6 +95,12 @@ mod settings_invalid;
 mod settings_standby_too_low;
 mod table_bloat;
 mod table_growth;
+mod transactions_long;
+mod vacuum_disabled;
+mod vacuum_freeze_pressure;
+mod vacuum_starved;
+mod vacuum_wraparound_stop;
+mod vacuum_xmin_holder;
 mod wal_archive_failing;
 mod wal_checkpoint_pressure;
 mod wal_slot_retention;
@@ -165,6 +176,17 @@ pub(crate) const ALL: &[Rule] = &[
     query_slow::rule,
     query_statistics_off::rule,
     query_temp_spill::rule,
+    locks_advisory_leak::rule,
+    locks_orphaned_prepared::rule,
+    locks_hot_row::rule,
+    locks_subtransactions::rule,
+    transactions_long::rule,
+    query_runaway::rule,
+    vacuum_xmin_holder::rule,
+    vacuum_disabled::rule,
+    vacuum_starved::rule,
+    vacuum_freeze_pressure::rule,
+    vacuum_wraparound_stop::rule,
     replication_broken::rule,
     replication_paused::rule,
     replication_lagging::rule,
@@ -275,15 +297,19 @@ pub fn catalogue() -> Vec<RuleInfo> {
         disk_wal_filling::INFO,
         disk_wal_full::INFO,
         host_cpu_saturated::INFO,
+        locks_advisory_leak::INFO,
         locks_blocking_chain::INFO,
         locks_ddl_queue::INFO,
         locks_deadlocks::INFO,
+        locks_hot_row::INFO,
         locks_idle_in_transaction::INFO,
         migration_behind::INFO,
         migration_drift::INFO,
         migration_failed::INFO,
         memory_growth::INFO,
         memory_oom::INFO,
+        locks_orphaned_prepared::INFO,
+        locks_subtransactions::INFO,
         muster_blind::INFO,
         partition_default_rows::INFO,
         partition_gap::INFO,
@@ -305,6 +331,7 @@ pub fn catalogue() -> Vec<RuleInfo> {
         query_slow::INFO,
         query_statistics_off::INFO,
         query_temp_spill::INFO,
+        query_runaway::INFO,
         replication_broken::INFO,
         replication_conflict::INFO,
         replication_lagging::INFO,
@@ -331,6 +358,12 @@ pub fn catalogue() -> Vec<RuleInfo> {
         server_crash_loop::INFO,
         server_stale_lock_file::INFO,
         server_start_refused::INFO,
+        transactions_long::INFO,
+        vacuum_disabled::INFO,
+        vacuum_freeze_pressure::INFO,
+        vacuum_starved::INFO,
+        vacuum_wraparound_stop::INFO,
+        vacuum_xmin_holder::INFO,
     ]
 }
 

@@ -1,3 +1,4 @@
 //! Real fleets, started and taken down.
 
 mod fleet;
+mod transactions;

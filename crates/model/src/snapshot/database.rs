@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Collation, Indexes, Migrations, Part, Partitions, ScannedTable, Sequences, Shared, Tables, Widths,
+    Collation, Indexes, Migrations, Part, Partitions, ScannedTable, Sequences, Shared, Tables, VacuumQueue,
+    Widths,
 };
 
 /// One database of a server. Parts are shared between Snapshots: they change only when their collector runs.
@@ -37,6 +38,9 @@ pub struct DatabaseView {
     /// Sequential scans of its large tables.
     #[serde(default)]
     pub scans: Option<Part<Vec<ScannedTable>>>,
+    /// What vacuum has to do here.
+    #[serde(default)]
+    pub vacuum: Option<Part<VacuumQueue>>,
 }
 
 impl DatabaseView {

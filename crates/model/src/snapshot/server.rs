@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Certificate, ConnectionLimit, DatabaseView, Files, HostView, LoginView, OwnCost, Part, Replication,
-    Statements, Traffic, Waits, Wal,
+    Certificate, ConnectionLimit, DatabaseView, Files, Horizons, HostView, LoginView, OwnCost, Part,
+    Prepared, Replication, Slru, Statements, Traffic, Vacuuming, Waits, Wal,
 };
 use crate::time::Time;
 
@@ -259,6 +259,18 @@ pub struct ServerView {
     /// Statistics about statements.
     #[serde(default)]
     pub statements: Option<Part<Statements>>,
+    /// What holds the horizon of vacuum back.
+    #[serde(default)]
+    pub horizons: Option<Part<Horizons>>,
+    /// Prepared transactions that nobody has decided.
+    #[serde(default)]
+    pub prepared: Option<Part<Vec<Prepared>>>,
+    /// What vacuum does, and how old the oldest rows are.
+    #[serde(default)]
+    pub vacuuming: Option<Part<Vacuuming>>,
+    /// The small caches behind transactions.
+    #[serde(default)]
+    pub slrus: Option<Part<Vec<Slru>>>,
     /// Its databases, as far as they were looked into.
     #[serde(default)]
     pub databases: Vec<DatabaseView>,

@@ -4,6 +4,7 @@ mod apps;
 mod cache;
 mod estate;
 mod fleet;
+mod horizons;
 mod host;
 mod pooler;
 mod readonly;

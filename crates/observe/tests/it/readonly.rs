@@ -29,7 +29,11 @@ fn no_statement_changes_anything() {
     let mut files = 0;
     for entry in std::fs::read_dir(&folder).expect("folder") {
         let path = entry.expect("entry").path();
-        let sql = std::fs::read_to_string(&path).expect("file");
+        // The name of a column and those of settings are no statements.
+        let sql = std::fs::read_to_string(&path)
+            .expect("file")
+            .replace("stats_reset", "")
+            .replace("autovacuum_vacuum_insert_", "");
         files += 1;
         for word in words(&sql) {
             assert!(!FORBIDDEN.contains(&word.as_str()), "{}: {word}", path.display());

@@ -1,6 +1,6 @@
 //! `locks.blocking_chain`: sessions wait for a lock that another holds.
 
-use muster_model::snapshot::Session;
+use muster_model::snapshot::{LockWait, Session};
 use muster_model::{Severity, Span, Subject, lock_graph};
 use serde_json::json;
 
@@ -33,7 +33,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     about: "The tree of who waits for whom, by its root. A finding at `warning`; an incident at `waiters` waiters or at \
             `critical`, once one session has been the root for `warning`: a queue that drains has another root at every \
             look. A queue behind a DDL is locks.ddl_queue instead.",
-    ignores: "Waits below `warning`; a queue that drains, whose root changes at every look.",
+    ignores: "Waits below `warning`; a queue that drains, whose root changes at every look. A row that everybody wants is \
+              locks.hot_row: then this is no incident.",
     advice: "End or cancel the root of the tree, the cheapest lever that the finding names; a waiter that blocks nobody is never the target.",
     needs: &["activity", "locks"],
     keys: KEYS,
@@ -76,13 +77,22 @@ pub(super) fn tree(c: &mut Context<'_>, ddl: bool) {
         let oldest = graph.oldest.map_or(Span::ZERO, |t| now.since(t));
         let waiters = u32::try_from(graph.waiters()).unwrap_or(u32::MAX);
         // A queue that drains, or a hot row, has another root at every look: ending one of them cures nothing.
+        let lasting = if turned(sessions, &waits, root, warning) {
+            c.span(super::locks_hot_row::INFO.kind, "steady").max(warning)
+        } else {
+            warning
+        };
         let steady =
-            c.held(&format!("{kind} {} {}", server.address, root.pid)) >= warning || c.mode == Mode::Check;
+            c.held(&format!("{kind} {} {}", server.address, root.pid)) >= lasting || c.mode == Mode::Check;
         if oldest < warning {
             continue;
         }
         let crowded = f64::from(waiters) >= many;
-        let incident = if steady {
+        // A row that everybody wants has a name of its own, and no session that it would help to end.
+        let hot = super::locks_hot_row::queue(c, server).is_some_and(|q| q.roots.contains(&root.pid));
+        let incident = if hot {
+            false
+        } else if steady {
             crowded || oldest >= critical
         } else {
             oldest >= critical && c.held(&format!("{kind} {} unsteady", server.address)) >= critical
@@ -145,6 +155,19 @@ pub(super) fn tree(c: &mut Context<'_>, ddl: bool) {
     }
 }
 
+/// Whether most of those behind a root wait anew since their statement began: then they have seen another holder go.
+fn turned(sessions: &[Session], waits: &[LockWait], root: &lock_graph::Root, by: Span) -> bool {
+    let anew = root.waiters.iter().filter(|pid| {
+        let began = sessions
+            .iter()
+            .find(|s| s.pid == **pid)
+            .and_then(|s| s.query_start);
+        let since = waits.iter().find(|w| w.pid == **pid).and_then(|w| w.since);
+        began.zip(since).is_some_and(|(b, s)| s.since(b) >= by)
+    });
+    anew.count() * 2 > root.waiters.len()
+}
+
 /// Who holds the lock, in words that survive a reconnect: a relapse is the same trouble.
 fn owner(session: Option<&Session>) -> Subject {
     Subject::new(
@@ -155,7 +178,8 @@ fn owner(session: Option<&Session>) -> Subject {
 
 #[cfg(test)]
 mod tests {
-    use muster_model::Snapshot;
+    use muster_model::snapshot::LockWait;
+    use muster_model::{Snapshot, Span};
 
     use super::super::sample::{blocked_by, judged, looks, server, session, snapshot};
     use crate::judge::Judgement;
@@ -193,6 +217,21 @@ mod tests {
         assert_eq!(incident(judged(&picture(2, 12, 60_000))), Some(false));
         let drains = (1..=9).map(|root| picture(root, 12, 60_000));
         assert_eq!(incident(looks(drains)), Some(false));
+        // Those who wait have seen another holder go: this one is the root of a chain only after a while.
+        let turned = |n: usize| {
+            let mut s = picture(2, 12, 60_000);
+            let waits = (20..32).map(|pid| LockWait {
+                pid,
+                locktype: "transactionid".into(),
+                mode: "ShareLock".into(),
+                relation: None,
+                since: Some(s.taken_at.minus(Span::from_secs(2))),
+                blocked_by: vec![2],
+            });
+            s.servers[0].locks.as_mut().expect("locks").value.waits = waits.collect();
+            incident(looks(std::iter::repeat_n(s, n + 1)))
+        };
+        assert_eq!((turned(2), turned(3)), (Some(false), Some(true)));
         // For ever changing is a trouble of its own.
         let hot = (1..=12).map(|root| picture(root, 7, 60_000));
         assert_eq!(incident(looks(hot)), Some(true));

@@ -60,6 +60,7 @@ pub(super) fn server(name: &str) -> ServerView {
     wal::fill(&mut s);
     s.statements = part(statements::quiet());
     s.limits = part(vec![]);
+    vacuum::read(&mut s);
     s
 }
 
@@ -365,4 +366,5 @@ pub(super) mod beside;
 pub(super) mod host;
 pub(super) mod inside;
 pub(crate) mod statements;
+pub(super) mod vacuum;
 pub(super) mod wal;
