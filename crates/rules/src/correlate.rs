@@ -361,12 +361,7 @@ fn explains(snapshot: &Snapshot, root: &Finding, symptom: &Finding) -> bool {
             Where::DownHere => root.target == symptom.target || primary_down(root),
             Where::PrimaryDown => primary_down(root),
             Where::SameSlot => {
-                let slot = |f: &Finding| {
-                    f.evidence
-                        .get("slot")
-                        .and_then(Value::as_str)
-                        .map(str::to_owned)
-                };
+                let slot = |f: &Finding| f.evidence.get("slot").and_then(Value::as_str).map(str::to_owned);
                 slot(root).is_some_and(|s| !s.is_empty() && slot(symptom) == Some(s))
             }
             Where::WhenCritical => root.severity == Severity::Critical,

@@ -167,7 +167,7 @@ fn told(root: &Value) {
         "{} on {} · {} · since {}",
         field(cause, "kind").bold(),
         field(cause, "target"),
-        print::coloured(&field(cause, "severity")),
+        coloured(&field(cause, "severity")),
         field(cause, "since")
     ));
     print::line(format!("  seen       {}", field(cause, "summary")));

@@ -49,8 +49,9 @@ pub fn write_config(fleet: &Fleet, autopilot: Option<&str>) -> Result<PathBuf, F
     for s in &fleet.servers {
         text.push_str(&format!(
             "      - {{name: {}, url: \"postgres://muster@127.0.0.1:{}/postgres?sslmode=disable\", password_file: secrets/muster,\n         \
-             act: \"postgres://muster_act@127.0.0.1:{}/postgres?sslmode=disable\", act_password_file: secrets/muster_act}}\n",
-            s.name, s.port, s.port
+             act: \"postgres://muster_act@127.0.0.1:{}/postgres?sslmode=disable\", act_password_file: secrets/muster_act,\n         \
+             host: {{local: true, data_dir: {}, log: log/{}.log}}}}\n",
+            s.name, s.port, s.port, s.name, s.name
         ));
     }
     if let Some(p) = &fleet.pooler {

@@ -13,6 +13,7 @@ use super::{ClusterSettings, Keep, Resolved, Shown};
 use crate::notify::{Channel, Notify};
 
 mod notify;
+mod places;
 mod secrets;
 mod starts;
 mod windows;
@@ -415,10 +416,11 @@ impl Reader<'_> {
     }
 
     fn cluster(&mut self, name: &str, tree: &Tree, overrides: &Thresholds) -> Option<ClusterSettings> {
-        const KEYS: [&str; 8] = [
+        const KEYS: [&str; 9] = [
             "servers",
             "poolers",
             "caches",
+            "apps",
             "autopilot",
             "protect",
             "drill",
@@ -447,6 +449,9 @@ impl Reader<'_> {
         }
         for item in self.items(tree.get("caches"), &format!("{at}.caches")) {
             reach.caches.extend(self.cache(name, &item, &mut taken));
+        }
+        for item in self.items(tree.get("apps"), &format!("{at}.apps")) {
+            reach.apps.extend(self.app(name, &item, &mut taken));
         }
         let autopilot = match tree
             .get("autopilot")
@@ -530,9 +535,7 @@ impl Reader<'_> {
         self.problems.map(tree, "a server", &KEYS)?;
         let (name, address) = self.member(cluster, tree, taken)?;
         let key = format!("clusters.{cluster}.servers.{name}");
-        if tree.get("host").is_some() {
-            self.warnings.push(format!("{key}.host is not used yet"));
-        }
+        let host = self.host(tree.get("host"), &key);
         let observe = self.login(tree, &key, "url", "password")?;
         let act = match tree.get("act") {
             Some(_) => Some(self.login(tree, &key, "act", "act_password")?),
@@ -543,7 +546,7 @@ impl Reader<'_> {
             address,
             observe,
             act,
-            host: None,
+            host,
         })
     }
 

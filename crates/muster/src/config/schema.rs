@@ -17,7 +17,7 @@ pub fn schema() -> Value {
         json!(["name", "url"]),
         json!({"name": text, "url": text, "act": text, "password_file": text, "act_password_file": text,
             "password_env": text, "act_password_env": text, "password_credential": text, "act_password_credential": text, "passfile": text,
-            "host": {"type": "object"}}),
+            "host": object(json!([]), json!({"local": {"type": "boolean"}, "data_dir": text, "log": text, "ssh": text, "docker": text, "service": text}))}),
     );
     let pooler = object(
         json!(["name", "url"]),
@@ -28,9 +28,13 @@ pub fn schema() -> Value {
         json!(["name", "url"]),
         json!({"name": text, "url": text, "password_file": text, "password_env": text, "password_credential": text}),
     );
+    let app = object(
+        json!(["name"]),
+        json!({"name": text, "health": text, "token_file": text, "token_env": text, "token_credential": text}),
+    );
     let cluster = object(
         json!(["servers"]),
-        json!({"servers": list(server), "poolers": list(pooler), "caches": list(cache),
+        json!({"servers": list(server), "poolers": list(pooler), "caches": list(cache), "apps": list(app),
             "autopilot": {"enum": ["observe", "propose", "act"]},
             "protect": object(json!([]), json!({"users": texts, "applications": texts, "databases": texts})),
             "drill": {"type": "boolean"}, "environment": text, "thresholds": thresholds}),
