@@ -16,10 +16,36 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use crate::collectors::{app, cache, pooler};
-use crate::pass::{Cadence, unreachable_as};
+use crate::pass::{Cadence, Extent, unreachable_as};
 
 /// How long a pass waits for a look that it set off.
 const PATIENCE: Duration = Duration::from_millis(250);
+/// The same when a probe asks: it looks at servers and poolers, and the others must not hold it up for long.
+const PROBED: Duration = Duration::from_secs(1);
+
+/// How a look is asked for.
+#[derive(Clone, Copy)]
+struct Asked {
+    now: Time,
+    /// Whether it is asked anew though it is not due.
+    anew: bool,
+    /// How long it is waited for; `None` to its end.
+    patience: Option<Duration>,
+}
+
+impl Asked {
+    fn by(extent: Extent, now: Time, probes_look_at_it: bool) -> Self {
+        Self {
+            now,
+            anew: extent != Extent::Due,
+            patience: match extent {
+                Extent::Due => Some(PATIENCE),
+                Extent::Hot if !probes_look_at_it => Some(PROBED),
+                Extent::Hot | Extent::All => None,
+            },
+        }
+    }
+}
 
 /// A look at one target: in flight, due again when, missed how often.
 struct Looks<T> {
@@ -49,46 +75,46 @@ impl<T> Drop for Looks<T> {
 }
 
 impl<T: Send + 'static> Looks<T> {
-    /// The answer of a look, when there is one; sets one off when it is due. `all` waits for a new one to its end.
+    /// The answer of a look, when there is one; sets one off when it is due or asked for.
     async fn look<F>(
         &mut self,
         target: &str,
-        now: Time,
+        asked: Asked,
         every: Span,
-        all: bool,
         start: impl FnOnce() -> F,
     ) -> Option<(Time, Result<T, ReachError>)>
     where
         F: Future<Output = Result<T, ReachError>> + Send + 'static,
     {
-        if all && let Some((_, flight)) = self.flight.take() {
+        let now = asked.now;
+        if asked.patience.is_none()
+            && let Some((_, flight)) = self.flight.take()
+        {
             // It began before now: what it says is not asked anew.
             let _ = flight.await;
         }
-        let mut first = false;
+        let mut patience = asked.patience;
         if self.flight.is_none() {
-            let due = all
-                || self
-                    .asked
-                    .is_none_or(|t| now.since(t).millis() + 50 >= every.millis());
-            if !due {
+            let due = |t: Time| now.since(t).millis() + 50 >= every.millis();
+            if !asked.anew && !self.asked.is_none_or(due) {
                 return None;
             }
-            first = self.asked.replace(now).is_none();
+            // The first picture is waited for: half a picture would be unknown, and nobody is used to a quicker one yet.
+            if self.asked.replace(now).is_none() {
+                patience = None;
+            }
             self.flight = Some((now, tokio::spawn(start())));
         }
         let (began, mut flight) = self.flight.take()?;
-        // The first picture is waited for: half a picture would be unknown, and nobody is used to a quicker one yet.
-        let done = if all || first {
-            flight.await
-        } else {
-            match tokio::time::timeout(PATIENCE, &mut flight).await {
+        let done = match patience {
+            None => flight.await,
+            Some(patience) => match tokio::time::timeout(patience, &mut flight).await {
                 Ok(done) => done,
                 Err(_) => {
                     self.flight = Some((began, flight));
                     return None;
                 }
-            }
+            },
         };
         let broke = |_| Err(ReachError::new(target, Trouble::Closed, "the look broke off"));
         Some((began, done.unwrap_or_else(broke)))
@@ -150,7 +176,9 @@ pub(crate) struct Found {
 
 impl Beside {
     /// Looks at what is due, all at once.
-    pub(crate) async fn look(&self, cluster: &Cluster, cadence: Cadence, now: Time, all: bool) -> Found {
+    pub(crate) async fn look(&self, cluster: &Cluster, cadence: Cadence, now: Time, extent: Extent) -> Found {
+        let probed = Asked::by(extent, now, true);
+        let asked = Asked::by(extent, now, false);
         let (mut poolers, mut caches, mut apps) = (
             self.poolers.lock().await,
             self.caches.lock().await,
@@ -158,15 +186,15 @@ impl Beside {
         );
         let of_poolers = futures::future::join_all(cluster.poolers.iter().map(|p| {
             let known = poolers.remove(&p.address).unwrap_or_else(|| OfPooler::new(p));
-            known.look(p.clone(), cadence, now, all)
+            known.look(p.clone(), cadence, probed)
         }));
         let of_caches = futures::future::join_all(cluster.caches.iter().map(|c| {
             let known = caches.remove(&c.address).unwrap_or_else(|| OfCache::new(c));
-            known.look(c.clone(), cadence, now, all)
+            known.look(c.clone(), cadence, asked)
         }));
         let of_apps = futures::future::join_all(cluster.apps.iter().map(|a| {
             let known = apps.remove(&a.address).unwrap_or_else(|| OfApp::new(a));
-            known.look(a.clone(), cadence, now, all)
+            known.look(a.clone(), cadence, asked)
         }));
         let (of_poolers, of_caches, of_apps) = futures::join!(of_poolers, of_caches, of_apps);
         let mut found = Found {
@@ -201,12 +229,12 @@ impl OfPooler {
         }
     }
 
-    async fn look(mut self, pooler: Arc<Pooler>, cadence: Cadence, now: Time, all: bool) -> Self {
-        let wants = self.memory.wants(now, all, cadence.settings);
+    async fn look(mut self, pooler: Arc<Pooler>, cadence: Cadence, asked: Asked) -> Self {
+        let wants = self.memory.wants(asked.now, asked.anew, cadence.settings);
         let every = self.looks.every(cadence.activity, cadence.activity);
         let address = pooler.address.clone();
-        let start = || async move { pooler::read(&pooler, wants, now).await };
-        match self.looks.look(&address, now, every, all, start).await {
+        let start = || async move { pooler::read(&pooler, wants, asked.now).await };
+        match self.looks.look(&address, asked, every, start).await {
             None => {}
             Some((at, Ok(look))) => {
                 self.looks.answered();
@@ -244,12 +272,12 @@ impl OfCache {
         }
     }
 
-    async fn look(mut self, cache: Arc<Cache>, cadence: Cadence, now: Time, all: bool) -> Self {
-        let wants = self.memory.wants(now, all);
+    async fn look(mut self, cache: Arc<Cache>, cadence: Cadence, asked: Asked) -> Self {
+        let wants = self.memory.wants(asked.now, asked.anew);
         let every = self.looks.every(cadence.replication, cadence.activity);
-        let asked = cache.clone();
-        let start = || async move { cache::read(&asked, wants).await };
-        match self.looks.look(&cache.address, now, every, all, start).await {
+        let target = cache.clone();
+        let start = || async move { cache::read(&target, wants).await };
+        match self.looks.look(&cache.address, asked, every, start).await {
             None => {}
             Some((at, Ok(look))) => {
                 self.looks.answered();
@@ -301,11 +329,11 @@ impl OfApp {
         }
     }
 
-    async fn look(mut self, app: Arc<App>, cadence: Cadence, now: Time, all: bool) -> Self {
+    async fn look(mut self, app: Arc<App>, cadence: Cadence, asked: Asked) -> Self {
         let every = self.looks.every(cadence.replication, cadence.activity);
         let address = app.address.clone();
         let start = || async move { app.health().await };
-        match self.looks.look(&address, now, every, all, start).await {
+        match self.looks.look(&address, asked, every, start).await {
             None => {}
             // Named in the config without a health route: nobody looked.
             Some((_, Ok(None))) => self.view.reach = Reach::Unknown,

@@ -37,7 +37,8 @@ pub struct Cadence {
 pub enum Extent {
     /// What is due; the slow lane goes on beside it.
     Due,
-    /// Everything that a probe looks at, anew; the slow lane stands still.
+    /// Everything that a probe looks at, anew; the slow lane stands still, and a cache or an application that does not
+    /// answer at once keeps its last picture.
     Hot,
     /// Everything, anew, the slow lane included.
     All,
@@ -148,7 +149,6 @@ impl Observer {
 
     /// Reads so much and returns the newest picture. Passes never overlap: the memory is locked.
     pub async fn pass(&self, now: Time, extent: Extent) -> Snapshot {
-        let all = extent != Extent::Due;
         let mut snapshot = Snapshot::new(&self.cluster.name, now);
         let mut memory = self.servers.lock().await;
         let reads = self.cluster.servers.iter().map(|server| {
@@ -157,7 +157,7 @@ impl Observer {
         });
         let (servers, beside) = futures::join!(
             futures::future::join_all(reads),
-            self.beside.look(&self.cluster, self.cadence, now, all)
+            self.beside.look(&self.cluster, self.cadence, now, extent)
         );
         for (address, known) in servers {
             if let Some(view) = &known.view {

@@ -9,13 +9,15 @@ use std::time::{Duration, Instant};
 
 use redis::{AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, FromRedisValue, IntoConnectionInfo};
 use secrecy::ExposeSecret;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
 use crate::config::{CacheConfig, Limits, Login};
 use crate::error::{ReachError, Trouble};
 use crate::meter::Meter;
 
-/// How long it is tried whether anything listens, once a connection did not come about in time.
+/// How long it is tried whether anything listens, and how long a word is waited for, once no login came about.
 const KNOCK: Duration = Duration::from_millis(300);
 /// Longest name of a command.
 const LONGEST_NAME: usize = 32;
@@ -185,17 +187,25 @@ impl Cache {
         let connecting = client.get_multiplexed_async_connection_with_config(&config);
         match tokio::time::timeout(self.limits.connect, connecting).await {
             Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(e)) => Err(self.error(&e)),
-            Err(_) if listens(&info).await => Err(ReachError::new(
-                &self.address,
-                Trouble::Timeout,
-                "it takes the connection and does not answer",
-            )),
-            Err(_) => Err(ReachError::new(
-                &self.address,
-                Trouble::Tcp,
-                "no connection in time",
-            )),
+            Ok(Err(e)) => {
+                let mut error = self.error(&e);
+                // The driver takes whatever it hears at login for a wrong password. Who is turned away at the door hears why.
+                if error.trouble == Trouble::Auth
+                    && let Some(word) = knock(&info).await.flatten()
+                    && let Some(trouble) = turned_away(&word)
+                {
+                    error = ReachError::new(&self.address, trouble, word);
+                }
+                Err(error)
+            }
+            Err(_) => {
+                let (trouble, reason) = if knock(&info).await.is_some() {
+                    (Trouble::Timeout, "it takes the connection and does not answer")
+                } else {
+                    (Trouble::Tcp, "no connection in time")
+                };
+                Err(ReachError::new(&self.address, trouble, reason))
+            }
         }
     }
 
@@ -231,14 +241,35 @@ impl Cache {
     }
 }
 
-/// Whether anything takes a connection there.
-async fn listens(info: &ConnectionInfo) -> bool {
-    let (ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. }) = info.addr() else {
-        // A unix socket is there or refuses at once.
-        return true;
+/// Connects and says nothing: `None` when nothing takes the connection, else what is said to a newcomer at once, if
+/// anything.
+async fn knock(info: &ConnectionInfo) -> Option<Option<String>> {
+    let ConnectionAddr::Tcp(host, port) = info.addr() else {
+        // A unix socket is there or refuses at once; behind TLS nothing is said in the open.
+        return Some(None);
     };
-    let knock = tokio::net::TcpStream::connect((host.as_str(), *port));
-    matches!(tokio::time::timeout(KNOCK, knock).await, Ok(Ok(_)))
+    let connecting = TcpStream::connect((host.as_str(), *port));
+    let mut stream = tokio::time::timeout(KNOCK, connecting).await.ok()?.ok()?;
+    let mut word = [0; 256];
+    let heard = tokio::time::timeout(KNOCK, stream.read(&mut word)).await;
+    let Ok(Ok(length @ 1..)) = heard else {
+        return Some(None);
+    };
+    let text = String::from_utf8_lossy(&word[..length]);
+    Some(Some(text.trim_start_matches('-').trim().to_owned()))
+}
+
+/// Why a newcomer is turned away before any login.
+fn turned_away(word: &str) -> Option<Trouble> {
+    let has = |part: &str| word.contains(part);
+    if has("max number of clients") {
+        Some(Trouble::Full)
+    } else if has("DENIED") {
+        // Protected mode: it lets in nobody from elsewhere.
+        Some(Trouble::Auth)
+    } else {
+        None
+    }
 }
 
 /// `[id, when, microseconds, [command, argument, …], …]`.
@@ -320,6 +351,11 @@ mod tests {
             (7, 12_000, "SET")
         );
         assert!(!format!("{entry:?}").contains("secret"));
+        assert_eq!(
+            turned_away("ERR max number of clients reached"),
+            Some(Trouble::Full)
+        );
+        assert_eq!(turned_away("anything else"), None);
         assert_eq!(name("my secret text"), "?");
         assert_eq!(slow_entry(&row[..3]), None);
     }

@@ -106,7 +106,7 @@ async fn what_an_application_says_is_read() {
         )
     };
     app.does(Does::Answers(200, body(100, 1)));
-    let first = observer.pass(now(), Extent::Hot).await;
+    let first = observer.pass(now(), Extent::All).await;
     assert_eq!(first.gaps, Vec::new());
     assert_eq!(first.apps[0].reach, Reach::Up);
     assert_eq!(
@@ -159,7 +159,7 @@ async fn what_an_application_says_is_read() {
 
     for (status, reason) in [(404, "answers 404"), (401, "answers 401"), (302, "answers 302")] {
         app.does(Does::Answers(status, String::new()));
-        let s = observer.pass(now(), Extent::Hot).await;
+        let s = observer.pass(now(), Extent::All).await;
         let gap = s.gap("app", "shop/notes").expect("gap");
         assert!(gap.reason.contains(reason) && gap.remedy.is_some(), "{gap:?}");
         let asked = app.asked.lock().expect("lock").clone();
@@ -176,7 +176,7 @@ async fn an_application_that_hangs_says_too_much_or_is_gone_keeps_no_pass_waitin
     let observer = app.observer();
     let long = format!(r#"{{"status":"healthy","x":"{}"}}"#, "x".repeat(2_000_000));
     app.does(Does::Answers(200, long));
-    let much = observer.pass(now(), Extent::Hot).await;
+    let much = observer.pass(now(), Extent::All).await;
     assert_eq!(
         (health(&much).status, health(&much).said.as_deref()),
         (200, None),

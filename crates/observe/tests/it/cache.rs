@@ -81,7 +81,7 @@ async fn a_redis_is_read_whole_and_no_key_of_it() {
     let Some(test) = with_redis().await else { return };
     let secret = secret(&test);
     let observer = observer(&test, "default", &secret);
-    let first = observer.pass(now(), Extent::Hot).await;
+    let first = observer.pass(now(), Extent::All).await;
     assert_eq!(first.gaps, Vec::new());
     let before = stats(&first);
     assert_eq!(before.counted.minute, None, "nothing was before the first look");
@@ -138,7 +138,7 @@ async fn a_redis_is_read_whole_and_no_key_of_it() {
 async fn a_full_redis_refuses_under_one_policy_and_evicts_under_another() {
     let Some(test) = with_redis().await else { return };
     let observer = observer(&test, "default", &secret(&test));
-    let empty = observer.pass(now(), Extent::Hot).await;
+    let empty = observer.pass(now(), Extent::All).await;
     let room = stats(&empty).memory.used + (4 << 20);
     let value = "x".repeat(20_000);
     let fill = async |from: usize, count: usize| {
@@ -174,7 +174,7 @@ async fn a_full_redis_refuses_under_one_policy_and_evicts_under_another() {
     // A stretch goes on while keys go on being thrown out, and has one beginning.
     for round in 2..4 {
         fill(1000 * round, 300).await;
-        let more = observer.pass(now(), Extent::Hot).await;
+        let more = observer.pass(now(), Extent::All).await;
         assert_eq!(stats(&more).evicting_since, since);
         assert_eq!(stats(&more).cleared_at, None, "evicted, not cleared");
     }
@@ -193,7 +193,7 @@ async fn what_the_acl_forbids_is_a_gap_with_the_line_that_closes_it() {
         &[&["ACL", "SETUSER", "watcher", "on", ">pw", "-@all", "+info"]],
     )
     .await;
-    let look = async || observer(&test, "watcher", "pw").pass(now(), Extent::Hot).await;
+    let look = async || observer(&test, "watcher", "pw").pass(now(), Extent::All).await;
     let some = look().await;
     assert_eq!(some.caches[0].reach, Reach::Up);
     assert_eq!(some.gaps.len(), 1, "{:?}", some.gaps);
@@ -221,7 +221,7 @@ async fn what_the_acl_forbids_is_a_gap_with_the_line_that_closes_it() {
     let remedy = none.gap("cache", "shop/cache").and_then(|g| g.remedy.clone());
     assert_eq!(remedy.as_deref(), Some("ACL SETUSER watcher +info"));
 
-    let wrong = observer(&test, "watcher", "wrong").pass(now(), Extent::Hot).await;
+    let wrong = observer(&test, "watcher", "wrong").pass(now(), Extent::All).await;
     assert!(
         matches!(wrong.caches[0].reach, Reach::Down { rung: Rung::Auth, .. }),
         "{:?}",
@@ -309,7 +309,7 @@ async fn a_lost_master_a_failed_snapshot_and_a_full_house_are_seen() {
     assert_eq!(stats(&full).clients.max, Some(20));
     assert!(stats(&full).clients.connected * 100 >= 20 * 90);
     let outside = self::observer(&test, "default", &secret(&test));
-    let refused = outside.pass(now(), Extent::Hot).await;
+    let refused = outside.pass(now(), Extent::All).await;
     assert!(
         matches!(&refused.caches[0].reach, Reach::Full { reason } if reason.contains("max number of clients")),
         "{:?}",

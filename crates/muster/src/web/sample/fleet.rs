@@ -142,6 +142,7 @@ pub(crate) fn calm() -> View {
         run_id: Some("a1".into()),
         used_memory: Some(48 << 20),
         max_memory: Some(256 << 20),
+        ..CacheView::default()
     }];
     let health = ["shop/a", "shop/b", "shop/bouncer", "shop/cache"];
     View {
