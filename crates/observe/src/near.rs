@@ -110,12 +110,15 @@ fn gap(collector: &str, target: &str, reason: String, remedy: Option<String>) ->
 }
 
 impl Looker {
+    /// One gap a collector: several reasons are one sentence.
     fn gaps(&self, target: &str) -> Vec<Gap> {
-        let all = self
-            .gaps
-            .iter()
-            .flat_map(|(c, lacks)| lacks.iter().map(move |l| (c, l)));
-        all.map(|(c, (reason, remedy))| gap(c, target, reason.clone(), remedy.clone()))
+        let lacking = self.gaps.iter().filter(|(_, lacks)| !lacks.is_empty());
+        lacking
+            .map(|(collector, lacks)| {
+                let reasons: Vec<&str> = lacks.iter().map(|(reason, _)| reason.as_str()).collect();
+                let remedy = lacks.iter().find_map(|(_, remedy)| remedy.clone());
+                gap(collector, target, reasons.join("; "), remedy)
+            })
             .collect()
     }
 

@@ -58,7 +58,7 @@ pub enum LogClass {
     Killed,
     /// A process ended by another signal, or by itself and wrongly.
     Crashed,
-    /// The server ended all sessions and begins anew.
+    /// The server ended all sessions after a crash, and begins anew unless it is set not to.
     Reinitializing,
     /// It begins to recover from a crash.
     CrashRecovery,

@@ -156,7 +156,13 @@ impl Tally {
         {
             self.events.remove(oldest);
         }
-        self.events.push(event);
+        // Two files tell one story: what one of them said earlier comes earlier.
+        let place = self
+            .events
+            .iter()
+            .rposition(|e| e.at <= event.at)
+            .map_or(0, |i| i + 1);
+        self.events.insert(place, event);
     }
 
     fn deadlock(&mut self, event: &LogEvent, entry: &Entry) {
@@ -295,6 +301,32 @@ mod tests {
                 later.rejections.len()
             ),
             (0, 0)
+        );
+    }
+
+    #[test]
+    fn events_of_two_files_are_in_the_order_of_their_times() {
+        let mut tally = Tally::default();
+        let now = Time::from_millis(1_000_000);
+        tally.take(
+            &entry(
+                LogLevel::Fatal,
+                "lock file \"postmaster.pid\" already exists",
+                900,
+            ),
+            now,
+            false,
+        );
+        for (at, message) in [
+            (700, "starting PostgreSQL 15"),
+            (701, "database system is ready to accept connections"),
+        ] {
+            tally.take(&entry(LogLevel::Log, message, at), now, false);
+        }
+        let log = tally.show(now);
+        assert_eq!(
+            log.stopped_by(&[LogClass::LockFile]).map(|e| e.class),
+            Some(LogClass::LockFile)
         );
     }
 

@@ -68,6 +68,11 @@ const TEXTS: &[(C, At, Text)] = &[
         Begins("all server processes terminated; reinitializing"),
     ),
     (
+        C::Reinitializing,
+        Server,
+        Has("shutting down because ", "restart_after_crash"),
+    ),
+    (
         C::CrashRecovery,
         Server,
         Begins("database system was interrupted"),
@@ -539,6 +544,11 @@ mod tests {
             (
                 "LOG: database system was interrupted; last known up at 2026-01-01 00:00:00 UTC",
                 C::CrashRecovery,
+                "",
+            ),
+            (
+                "LOG: shutting down because \"restart_after_crash\" is off",
+                C::Reinitializing,
                 "",
             ),
             (

@@ -58,6 +58,11 @@ pub(super) fn rule(c: &mut Context<'_>) {
             Some(signal) => format!("was ended by signal {signal}"),
             None => "ended itself".to_owned(),
         };
+        let after = if server.answers() {
+            "recovered from the crash"
+        } else {
+            "does not answer since"
+        };
         let mut f = finding(
             INFO.kind,
             if killed {
@@ -69,7 +74,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
             Subject::new("server", &server.name),
             e.at,
             format!(
-                "{} {} {how}; the server ended all sessions and recovered from the crash",
+                "{} {} {how}; the server ended all sessions and {after}",
                 name("what"),
                 name("process")
             ),
@@ -91,7 +96,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
 mod tests {
     use muster_model::Severity;
 
-    use super::super::sample::host::{hosted, killed, says};
+    use super::super::sample::host::{down, hosted, killed, says};
     use super::super::sample::{judged, kinds};
 
     #[test]
@@ -103,6 +108,17 @@ mod tests {
             fault[0].summary.contains("4711 was ended by signal 11"),
             "{}",
             fault[0].summary
+        );
+        assert!(fault[0].summary.ends_with("recovered from the crash"));
+        let gone = judged(&down(|h| says(h, killed(20, "11")))).findings;
+        let gone = gone
+            .iter()
+            .find(|f| f.kind == "server.backend_crashed")
+            .expect("found");
+        assert!(
+            gone.summary.ends_with("does not answer since"),
+            "{}",
+            gone.summary
         );
         let by_hand = said("9");
         assert_eq!(
