@@ -46,6 +46,7 @@ const EXPLAINS: &[(&str, &str, Where)] = &[
         Where::SameSlot,
     ),
     ("replication.broken", "wal.slot_retention", Where::SameSlot),
+    ("server.down", "wal.slot_retention", Where::SameSlot),
     (
         "replication.logical_stalled",
         "wal.slot_retention",
@@ -88,7 +89,7 @@ enum Where {
     DownHere,
     /// Anywhere, when the primary is down.
     PrimaryDown,
-    /// Anywhere in the cluster, when both name the same slot.
+    /// Anywhere in the cluster, when both name the same slot, or one the standby of the other's slot.
     SameSlot,
 }
 
@@ -199,16 +200,20 @@ fn explains(snapshot: &Snapshot, root: &Finding, symptom: &Finding) -> bool {
             Where::Cluster => true,
             Where::DownHere => root.target == symptom.target || primary_down(root),
             Where::PrimaryDown => primary_down(root),
-            Where::SameSlot => {
-                let slot = |f: &Finding| {
-                    f.evidence
-                        .get("slot")
-                        .and_then(serde_json::Value::as_str)
-                        .map(str::to_owned)
-                };
-                slot(root).is_some_and(|s| !s.is_empty() && slot(symptom) == Some(s))
-            }
+            Where::SameSlot => same_slot(root, symptom),
         })
+}
+
+/// Both name the same slot, or one of them names the standby that the other is about.
+fn same_slot(root: &Finding, symptom: &Finding) -> bool {
+    let named = |f: &Finding, what: &str| {
+        let word = f.evidence.get(what).and_then(serde_json::Value::as_str);
+        word.filter(|w| !w.is_empty()).map(str::to_owned)
+    };
+    let slot = named(root, "slot");
+    (slot.is_some() && slot == named(symptom, "slot"))
+        || named(root, "standby").is_some_and(|s| s == symptom.target)
+        || named(symptom, "standby").is_some_and(|s| s == root.target)
 }
 
 /// Directly, or through other symptoms, however many.

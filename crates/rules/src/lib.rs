@@ -11,6 +11,7 @@ mod reachability;
 pub mod rules;
 pub mod selftest;
 mod size;
+mod slots;
 mod standbys;
 
 pub use correlate::{Correlated, Root, correlate};

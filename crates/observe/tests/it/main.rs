@@ -3,3 +3,4 @@
 mod estate;
 mod fleet;
 mod readonly;
+mod wal;
