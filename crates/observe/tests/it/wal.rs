@@ -542,3 +542,57 @@ async fn a_subscription_that_fails_is_read_on_both_ends() {
         assert!(mine(&off).is_some_and(|s| s.enabled == 0 && s.workers == 0));
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_faults_of_this_family_are_seen_and_end_without_a_trace() {
+    type Params = &'static [(&'static str, &'static str)];
+    type Seen = fn(&ServerView) -> bool;
+    let faults: [(&str, Params, Seen); 6] = [
+        ("slot-forgotten", &[("megabytes", "60")], |s| {
+            s.replication.as_ref().is_some_and(|r| {
+                let slots = &r.value.slots;
+                let kept = |slot: &muster_model::snapshot::Slot| r.value.current?.checked_sub(slot.restart?);
+                slots.iter().any(|s| kept(s).is_some_and(|n| n > 50 << 20))
+            })
+        }),
+        ("sync-standby-absent", &[], |s| {
+            let all = s.activity.iter().flat_map(|a| &a.value.sessions);
+            all.filter(|s| s.wait_event.as_deref() == Some("SyncRep")).count() >= 1
+        }),
+        ("setting-harmful", &[], |s| {
+            let values = s.settings.as_ref().map(|p| &p.value.values);
+            values.is_some_and(|v| v.get("full_page_writes").is_some_and(|v| v == "off"))
+        }),
+        ("line-refused", &[], |s| {
+            let files = s.files.as_ref().and_then(|p| p.value.invalid.as_ref());
+            files.is_some_and(|all| all.len() == 1)
+        }),
+        ("line-refused", &[("file", "rules")], |s| {
+            let files = s.files.as_ref().and_then(|p| p.value.rules_invalid.as_ref());
+            files.is_some_and(|all| all.len() == 1)
+        }),
+        ("privilege-revoked", &[], |s| {
+            let rights = s.login.as_ref().map(|p| &p.value.rights);
+            rights.is_some_and(|r| r.get("pg_monitor") == Some(&false))
+        }),
+    ];
+    for major in [15, 18] {
+        let Some(mut test) = testing::fleet(testing::small(major)).await else {
+            return;
+        };
+        let observer = observer(&test.fleet);
+        for (fault, params, seen) in faults {
+            assert!(
+                !seen(server(&observer.pass(now(), Extent::All).await, "a")),
+                "{fault} is there before"
+            );
+            test.inject(fault, params).await;
+            until_all(fault, &observer, |s| seen(server(s, "a"))).await;
+            test.heal().await;
+            until_all(&format!("the end of {fault}"), &observer, |s| {
+                !seen(server(s, "a"))
+            })
+            .await;
+        }
+    }
+}
