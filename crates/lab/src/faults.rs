@@ -12,6 +12,7 @@ mod pool;
 mod queries;
 mod servers;
 mod transactions;
+mod wal;
 
 /// All faults.
 pub const ALL: &[FaultInfo] = &[
@@ -192,6 +193,42 @@ pub const ALL: &[FaultInfo] = &[
         about: "A session like pg_dump holds one snapshot and works. Healthy: the look-alike of a long transaction.",
         params: &[],
     },
+    FaultInfo {
+        name: "slot-forgotten",
+        about: "A replication slot that nobody uses keeps WAL.",
+        params: &[("megabytes", "1100", "how much WAL is written")],
+    },
+    FaultInfo {
+        name: "sync-standby-absent",
+        about: "Commits must be confirmed by a standby that is not there; some wait.",
+        params: &[("writers", "3", "how many commits wait")],
+    },
+    FaultInfo {
+        name: "setting-harmful",
+        about: "A setting of the whole primary does harm.",
+        params: &[
+            (
+                "name",
+                "full_page_writes",
+                "which setting; one that a reload takes over",
+            ),
+            ("value", "off", "its value"),
+        ],
+    },
+    FaultInfo {
+        name: "line-refused",
+        about: "A file of the primary holds a line that the server refuses; nothing is reloaded.",
+        params: &[(
+            "file",
+            "settings",
+            "`settings` for postgresql.conf, `rules` for pg_hba.conf",
+        )],
+    },
+    FaultInfo {
+        name: "privilege-revoked",
+        about: "The observing login loses pg_monitor.",
+        params: &[],
+    },
 ];
 
 /// Brings a fault about and keeps it until `until` ends; `until` is polled first when the fault is there.
@@ -224,6 +261,11 @@ pub(crate) async fn hold(
         "horizon-held" => transactions::horizon(fleet, record, until).await,
         "statement-runaway" => transactions::runaway(fleet, until).await,
         "dump-running" => transactions::dump(fleet, until).await,
+        "slot-forgotten" => wal::slot(fleet, record, until).await,
+        "sync-standby-absent" => wal::absent(fleet, record, until).await,
+        "setting-harmful" => wal::harmful(fleet, record, until).await,
+        "line-refused" => wal::refused(fleet, record, until).await,
+        "privilege-revoked" => wal::revoked(fleet, until).await,
         other => Err(LabError::Fault(format!("there is no fault `{other}`"))),
     }
 }
@@ -235,6 +277,11 @@ pub(crate) async fn undo(fleet: &Fleet, record: &FaultRecord) -> Result<(), LabE
         "standby-stopped" => servers::start_again(fleet, &record.params["server"]).await,
         "standby-paused" => servers::resume(fleet, &record.params["server"]).await,
         "primary-killed" => servers::start_again(fleet, "a").await,
+        "slot-forgotten" => wal::drop_slot(fleet).await,
+        "sync-standby-absent" => wal::nobody_absent(fleet).await,
+        "setting-harmful" => wal::harmless(fleet, record).await,
+        "line-refused" => wal::accepted(fleet, record),
+        "privilege-revoked" => wal::granted(fleet).await,
         "lock-chain" => sweep(fleet, &["lab-holder", "lab-link", "lab-waiter"]).await,
         "ddl-queue" => sweep(fleet, &["lab-report", "lab-migration", "lab-reader"]).await,
         "connection-flood" => sweep(fleet, &["lab-flood"]).await,

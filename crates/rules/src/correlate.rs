@@ -197,6 +197,7 @@ const EXPLAINS: &[(&str, &str, Where)] = &[
     ("locks.hot_row", "connections.saturated", Where::Same),
     ("locks.advisory_leak", "locks.blocking_chain", Where::Holder),
     ("locks.orphaned_prepared", "locks.blocking_chain", Where::Holder),
+    ("server.down", "wal.slot_retention", Where::SameSlot),
     ("locks.orphaned_prepared", "locks.ddl_queue", Where::Holder),
     ("locks.blocking_chain", "transactions.long", Where::Holder),
     ("locks.blocking_chain", "query.runaway", Where::Holder),
@@ -240,7 +241,7 @@ enum Where {
     DownHere,
     /// Anywhere, when the primary is down.
     PrimaryDown,
-    /// Anywhere in the cluster, when both name the same slot.
+    /// Anywhere in the cluster, when both name the same slot, or one the standby of the other's slot.
     SameSlot,
     /// Anywhere in the cluster, when the root hurts already: what is only nearly full explains no error.
     WhenCritical,
@@ -360,10 +361,7 @@ fn explains(snapshot: &Snapshot, root: &Finding, symptom: &Finding) -> bool {
             Where::Cluster => true,
             Where::DownHere => root.target == symptom.target || primary_down(root),
             Where::PrimaryDown => primary_down(root),
-            Where::SameSlot => {
-                let slot = |f: &Finding| f.evidence.get("slot").and_then(Value::as_str).map(str::to_owned);
-                slot(root).is_some_and(|s| !s.is_empty() && slot(symptom) == Some(s))
-            }
+            Where::SameSlot => same_slot(root, symptom),
             Where::WhenCritical => root.severity == Severity::Critical,
             Where::Behind => symptom.evidence.get("behind").is_some_and(|b| {
                 b.get("server").and_then(Value::as_str) == Some(root.target.as_str())
@@ -371,6 +369,18 @@ fn explains(snapshot: &Snapshot, root: &Finding, symptom: &Finding) -> bool {
             }),
             Where::Holder => root.target == symptom.target && (holds(root, symptom) || holds(symptom, root)),
         })
+}
+
+/// Both name the same slot, or one of them names the standby that the other is about.
+fn same_slot(root: &Finding, symptom: &Finding) -> bool {
+    let named = |f: &Finding, what: &str| {
+        let word = f.evidence.get(what).and_then(Value::as_str);
+        word.filter(|w| !w.is_empty()).map(str::to_owned)
+    };
+    let slot = named(root, "slot");
+    (slot.is_some() && slot == named(symptom, "slot"))
+        || named(root, "standby").is_some_and(|s| s == symptom.target)
+        || named(symptom, "standby").is_some_and(|s| s == root.target)
 }
 
 /// Whether `one` is about the session at the root of the tree of `other`.

@@ -164,6 +164,11 @@ impl Context<'_> {
         })
     }
 
+    /// What a fact was when it was last noted.
+    pub(crate) fn known(&self, name: &str) -> Option<String> {
+        self.previous.facts.get(name).map(|f| f.value.clone())
+    }
+
     /// A part of a server, when it was read and is not old. Otherwise the rule lacks it: unknown is never healthy. A server
     /// that does not answer is `server.down`'s business and lacks nothing here.
     pub(crate) fn part<'s, T>(

@@ -19,6 +19,7 @@ pub mod rules;
 pub mod selftest;
 mod size;
 mod sizes;
+mod slots;
 mod standbys;
 mod statements;
 mod volumes;

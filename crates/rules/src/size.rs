@@ -26,6 +26,11 @@ pub(crate) fn number(n: u64) -> f64 {
     n as f64
 }
 
+/// `1 commit`, `3 commits`.
+pub(crate) fn several(n: u64, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::bytes;

@@ -9,3 +9,4 @@ mod host;
 mod pooler;
 mod readonly;
 mod statements;
+mod wal;

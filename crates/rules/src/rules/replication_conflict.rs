@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{KeyInfo, RuleInfo, evidence, finding, sample};
 use crate::judge::Context;
-use crate::size::number;
+use crate::size::{number, several};
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
@@ -86,9 +86,9 @@ pub(super) fn rule(c: &mut Context<'_>) {
                 Subject::new("database", &d.database),
                 c.now().minus(grown.over),
                 format!(
-                    "standby {} cancelled {} statements in database {} within {} for its replay, most by {most}",
+                    "standby {} cancelled {} in database {} within {} for its replay, most by {most}",
                     server.address,
-                    grown.by,
+                    several(grown.by, "statement"),
                     d.database,
                     grown.over.human()
                 ),

@@ -81,10 +81,10 @@ fn subscription(c: &mut Context<'_>, server: &ServerView, s: &Subscription) {
     }
     let said = match &errors {
         Some(g) => format!(
-            "subscription {} on {} failed {} times within {}",
+            "subscription {} on {} failed {} within {}",
             s.name,
             server.address,
-            g.by,
+            crate::size::several(g.by, "time"),
             g.over.human()
         ),
         None => format!(

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::{RuleInfo, evidence, finding, sample};
 use crate::judge::Context;
+use crate::slots;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
@@ -32,6 +33,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
             if !lost && slot.wal_status.as_deref() != Some("unreserved") {
                 continue;
             }
+            let standby = slots::standby_of(c, &slot.name);
             let held = c.held(&format!("{}|{}|{}", INFO.kind, server.address, slot.name));
             let said = match (&slot.invalidation, lost) {
                 (Some(why), _) => format!(
@@ -61,7 +63,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
             );
             f.incident = lost;
             f.evidence = evidence(json!({
-                "slot": slot.name, "type": slot.slot_type, "wal_status": slot.wal_status, "invalidation": slot.invalidation,
+                "slot": slot.name, "standby": standby, "type": slot.slot_type, "wal_status": slot.wal_status, "invalidation": slot.invalidation,
                 "active": slot.active, "inactive_since": slot.inactive_since, "limit_bytes": replication.slot_limit,
                 "database": slot.database, "plugin": slot.plugin,
             }));

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{KeyInfo, RuleInfo, evidence, finding, sample};
 use crate::judge::{Context, Mode};
+use crate::size::several;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
@@ -100,9 +101,10 @@ fn judge_server(
     let held = missing.max(longest).unwrap_or(Span::ZERO);
     let said = if stalled || !waiting.is_empty() {
         format!(
-            "{}: {} commits wait for a synchronous standby, the longest for {} or more; {confirm} of {required} confirm",
+            "{}: {} wait{} for a synchronous standby, the longest for {} or more; {confirm} of {required} confirm",
             server.address,
-            waiting.len(),
+            several(waiting.len() as u64, "commit"),
+            if waiting.len() == 1 { "s" } else { "" },
             longest.unwrap_or(Span::ZERO).human()
         )
     } else {

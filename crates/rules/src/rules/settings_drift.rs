@@ -72,7 +72,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
     differ(c, snapshot, &read);
 }
 
-fn compared<'a>(settings: &'a Settings) -> impl Iterator<Item = (&'a str, &'a str)> {
+fn compared(settings: &Settings) -> impl Iterator<Item = (&str, &str)> {
     settings
         .values
         .iter()

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{RuleInfo, evidence, finding, sample};
 use crate::judge::Context;
+use crate::size::several;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
@@ -75,7 +76,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
 
 /// `1 line`, `3 lines`.
 pub(super) fn lines(n: usize) -> String {
-    format!("{n} line{}", if n == 1 { "" } else { "s" })
+    several(n as u64, "line")
 }
 
 /// `work_mem in postgresql.conf:7`.

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{KeyInfo, RuleInfo, evidence, finding, sample};
 use crate::judge::Context;
-use crate::size::{bytes, number};
+use crate::size::{bytes, number, several};
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
@@ -82,7 +82,11 @@ fn fails(c: &mut Context<'_>, server: &ServerView, wal: &Wal) {
     };
     let severe = last_failed.is_some() && number(in_a_row) >= critical;
     let waits = backlog.map_or(String::new(), |n| {
-        format!("; {n} segments wait ({})", bytes(n.saturating_mul(wal.segment)))
+        format!(
+            "; not archived yet: {} ({})",
+            several(n, "segment"),
+            bytes(n.saturating_mul(wal.segment))
+        )
     });
     let since = wal
         .last_archived_at
@@ -96,9 +100,10 @@ fn fails(c: &mut Context<'_>, server: &ServerView, wal: &Wal) {
         )
     } else {
         format!(
-            "{} cannot archive {}: {in_a_row} failures since the last success{waits}",
+            "{} cannot archive {}: {} since the last success{waits}",
             server.address,
             wal.last_failed.as_deref().unwrap_or("its WAL"),
+            several(in_a_row, "failure"),
         )
     };
     let mut f = finding(

@@ -1,12 +1,13 @@
 //! `wal.slot_retention`: a replication slot keeps log that nobody fetches.
 
 use muster_model::snapshot::{ServerView, Slot};
-use muster_model::{Severity, Snapshot, Span, Subject};
+use muster_model::{Severity, Span, Subject};
 use serde_json::json;
 
 use super::{KeyInfo, RuleInfo, evidence, finding, sample};
 use crate::judge::{Context, Mode};
 use crate::size::{bytes, number};
+use crate::slots;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
@@ -89,6 +90,7 @@ fn judge_slot(c: &mut Context<'_>, server: &ServerView, slot: &Slot, kept: u64) 
         c.span(INFO.kind, "settle"),
     );
     let condition = format!("{}|{}|{}", INFO.kind, server.address, slot.name);
+    let standby = slots::standby_of(c, &slot.name);
     let unused = (!slot.active && !slot.synced).then(|| {
         let seen = c.held(&format!("{condition}|unused"));
         // The server knows it since PostgreSQL 17; before that, since we look.
@@ -120,7 +122,7 @@ fn judge_slot(c: &mut Context<'_>, server: &ServerView, slot: &Slot, kept: u64) 
         return;
     }
     let held = c.held(&condition);
-    let owner = owner(c.snapshot, slot);
+    let owner = owner(slot, standby.as_deref());
     let mut said = format!(
         "slot {} on {} ({owner}, {}) keeps {} of WAL",
         slot.name,
@@ -132,7 +134,7 @@ fn judge_slot(c: &mut Context<'_>, server: &ServerView, slot: &Slot, kept: u64) 
         (Some(eta), _) => said.push_str(&format!("; at the present speed it is lost in {}", eta.human())),
         (None, Some(left)) => said.push_str(&format!("; {} more and it is lost", bytes(left))),
         (None, None) => {
-            said.push_str("; max_slot_wal_keep_size sets no limit, so it grows until the disk is full")
+            said.push_str("; max_slot_wal_keep_size sets no limit, so it grows until the disk is full");
         }
     }
     let mut f = finding(
@@ -150,7 +152,7 @@ fn judge_slot(c: &mut Context<'_>, server: &ServerView, slot: &Slot, kept: u64) 
     f.incident = severe;
     f.pending = pending;
     f.evidence = evidence(json!({
-        "slot": slot.name, "type": slot.slot_type, "owner": owner, "kept_bytes": kept, "active": slot.active,
+        "slot": slot.name, "standby": standby, "type": slot.slot_type, "owner": owner, "kept_bytes": kept, "active": slot.active,
         "inactive_since": slot.inactive_since, "unused_ms": unused.map(Span::millis), "wal_status": slot.wal_status,
         "safe_wal_size": slot.safe_wal_size, "eta_ms": eta.map(Span::millis), "wal_bytes_per_second": speed,
         "database": slot.database, "plugin": slot.plugin,
@@ -159,7 +161,7 @@ fn judge_slot(c: &mut Context<'_>, server: &ServerView, slot: &Slot, kept: u64) 
 }
 
 /// Whose slot it is, as far as it can be told.
-fn owner(snapshot: &Snapshot, slot: &Slot) -> String {
+fn owner(slot: &Slot, standby: Option<&str>) -> String {
     if slot.slot_type == "logical" {
         return format!(
             "logical, {} of database {}",
@@ -167,13 +169,8 @@ fn owner(snapshot: &Snapshot, slot: &Slot) -> String {
             slot.database.as_deref().unwrap_or("?")
         );
     }
-    let standby = snapshot.servers.iter().find(|s| {
-        s.replication
-            .as_ref()
-            .is_some_and(|r| r.value.upstream_slot.as_deref() == Some(slot.name.as_str()))
-    });
     match standby {
-        Some(s) => format!("physical, of standby {}", s.address),
+        Some(address) => format!("physical, of standby {address}"),
         None => "physical, of nobody we know".to_owned(),
     }
 }
@@ -260,6 +257,21 @@ mod tests {
         assert!(f.incident && f.summary.contains("lost in 1h"), "{}", f.summary);
         assert_eq!(near(3600, 0), None, "a standby that restarts is back in a moment");
         assert_eq!(near(3600 * 5, 2), None, "five hours are enough");
+    }
+
+    #[test]
+    fn a_standby_that_is_down_is_still_known_by_its_slot() {
+        let mut s = slot(2048, |_| ());
+        s.servers
+            .push(super::super::sample::wal::pair().servers.remove(1));
+        let r = s.servers[1].replication.as_mut().expect("replication");
+        r.value.upstream_slot = Some("standby_b".into());
+        let mut gone = s.clone();
+        gone.servers[1].replication = None;
+        let j = looks([s, gone]);
+        let f = j.findings.iter().find(|f| f.kind == INFO.kind).expect("found");
+        assert!(f.summary.contains("of standby shop/b"), "{}", f.summary);
+        assert_eq!(f.evidence["standby"], "shop/b");
     }
 
     #[test]
