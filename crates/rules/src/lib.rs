@@ -7,6 +7,7 @@ mod amount;
 pub mod correlate;
 pub mod defaults;
 mod freezing;
+mod holders;
 pub mod judge;
 mod pools;
 pub mod rules;
