@@ -437,3 +437,25 @@ fn severity(snapshot: &Snapshot, cause: &Finding, symptoms: &[Finding]) -> Incid
         _ => IncidentSeverity::P2,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_explains_itself_over_any_number_of_steps() {
+        for (start, _, _) in EXPLAINS {
+            let mut seen: Vec<&str> = Vec::new();
+            let mut open = vec![*start];
+            while let Some(kind) = open.pop() {
+                for (_, symptom, _) in EXPLAINS.iter().filter(|(root, _, _)| *root == kind) {
+                    assert_ne!(symptom, start, "a circle has no root: all of it would be lost");
+                    if !seen.contains(symptom) {
+                        seen.push(symptom);
+                        open.push(symptom);
+                    }
+                }
+            }
+        }
+    }
+}

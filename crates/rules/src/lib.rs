@@ -12,6 +12,7 @@ pub mod defaults;
 mod freezing;
 mod hosts;
 mod inside;
+mod holders;
 pub mod judge;
 mod pools;
 mod reachability;

@@ -71,10 +71,10 @@ pub(super) async fn advisory(
     }
     waiting(fleet, "lab-candidate", i64::from(waiters)).await?;
     let work = async {
-        while busy {
-            let _ = holder.simple_query("SELECT pg_catalog.pg_sleep(1)").await;
+        if !busy {
+            std::future::pending::<()>().await;
         }
-        std::future::pending::<()>().await;
+        while holder.simple_query("SELECT pg_catalog.pg_sleep(1)").await.is_ok() {}
     };
     tokio::select! {
         () = work => {}

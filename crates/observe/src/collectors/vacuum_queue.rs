@@ -1,4 +1,5 @@
-//! What vacuum has to do in one database: tables past their thresholds, tables it may not touch, the oldest ones.
+//! What vacuum has to do in one database: tables past their thresholds, tables it may not touch, the oldest ones. On a
+//! standby that is nothing: the primary vacuums for it.
 
 use std::collections::BTreeMap;
 

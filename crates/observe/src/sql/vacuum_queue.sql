@@ -35,7 +35,7 @@ SELECT x.oid, n.nspname || '.' || x.name AS name, x.temporary, x.enabled, x.dead
         ON o.oid = CASE WHEN c.relkind = 't' AND c.reloptions IS NULL THEN p.oid ELSE c.oid END
       LEFT JOIN (SELECT a.oid FROM pg_catalog.pg_class a WHERE a.relkind IN ('r', 'm', 't')
                   ORDER BY pg_catalog.age(a.relfrozenxid) DESC, a.oid LIMIT 5) old ON old.oid = c.oid
-     WHERE c.relkind IN ('r', 'm', 't')
+     WHERE c.relkind IN ('r', 'm', 't') AND NOT pg_catalog.pg_is_in_recovery()
   ) x
   JOIN pg_catalog.pg_namespace n ON n.oid = x.relnamespace
  WHERE x.due >= 1 OR x.oldest OR (NOT x.enabled AND x.dead >= 1000)

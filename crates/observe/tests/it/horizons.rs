@@ -9,7 +9,7 @@ use muster_model::{Snapshot, Span};
 use muster_observe::{Extent, Observer};
 use tokio_postgres::Client;
 
-use crate::estate::{now, observer};
+use crate::estate::{cluster, now, observer, watching};
 
 async fn login(test: &TestFleet, server: &str, user: User) -> Client {
     let config = test.fleet.config(server, user, "app").expect("config");
@@ -159,6 +159,16 @@ async fn every_kind_of_holder(major: u32) {
             .any(|h| h.kind == HolderKind::Session && h.xids >= 300 && h.user.as_deref() == Some("app"))
     })
     .await;
+
+    let there = snapshot.servers.iter().find(|s| s.role() == Some(Role::Standby));
+    assert!(
+        there
+            .expect("the standby")
+            .databases
+            .iter()
+            .all(|d| d.vacuum.as_ref().is_some_and(|v| v.value.tables.is_empty())),
+        "vacuum has nothing to do on a standby"
+    );
 
     // Without a slot the standby's feedback is held by its walsender.
     let boss_there = login(&test, "b", User::Postgres).await;
@@ -374,5 +384,52 @@ async fn in_a_queue_for_a_row_the_wait_begins_anew_with_every_holder() {
                 })
             });
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_of_them_may_not_read_is_its_own_gap_and_what_a_role_does_not_see_is_said() {
+    for major in [15, 18] {
+        let Some(test) = testing::fleet(testing::small(major)).await else {
+            return;
+        };
+        let boss = login(&test, "a", User::Postgres).await;
+        boss.batch_execute(
+            "CREATE ROLE plain LOGIN PASSWORD 'plain'; REVOKE SELECT ON pg_catalog.pg_stat_slru FROM PUBLIC",
+        )
+        .await
+        .expect("role");
+        let reader = login(&test, "a", User::App).await;
+        let row = reader
+            .query_one("SELECT pg_catalog.pg_backend_pid()", &[])
+            .await
+            .expect("pid");
+        let pid: i32 = row.get(0);
+        reader
+            .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM notes LIMIT 1")
+            .await
+            .expect("reads");
+
+        let observer = observer(&test.fleet);
+        let snapshot = observer.pass(now(), Extent::All).await;
+        let server = &snapshot.servers[0];
+        assert_eq!(server.reach, muster_model::snapshot::Reach::Up);
+        let gap = snapshot.gap("slru", "shop/a").expect("a gap");
+        assert!(gap.reason.contains("pg_stat_slru"), "{gap:?}");
+        assert!(gap.remedy.is_some(), "{gap:?}");
+        assert_eq!(snapshot.gaps.len(), 1, "{:?}", snapshot.gaps);
+        assert!(server.slrus.is_none(), "nothing is made up");
+        assert!(server.vacuuming.is_some() && server.prepared.is_some());
+        assert_eq!(horizons(&snapshot).session(pid), Some(true));
+        boss.batch_execute("GRANT SELECT ON pg_catalog.pg_stat_slru TO PUBLIC")
+            .await
+            .expect("grants");
+        let snapshot = observer.pass(now(), Extent::All).await;
+        assert_eq!(snapshot.gaps, Vec::new(), "closed");
+
+        let plain = watching(cluster(&test.fleet, "plain", "plain"));
+        let snapshot = plain.pass(now(), Extent::All).await;
+        assert!(!horizons(&snapshot).sees_all && !vacuuming(&snapshot).sees_all);
+        assert_eq!(horizons(&snapshot).session(pid), None, "not seen is not free");
     }
 }

@@ -19,7 +19,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
             has autovacuum_enabled = false and dead row versions gather in it.",
     ignores: "A table that is switched off and has few dead row versions: somebody vacuums it by a plan of their own. \
               Standbys: vacuum runs on the primary. Temporary tables.",
-    advice: "Switch it on again (ALTER SYSTEM and reload; ALTER TABLE ... RESET (autovacuum_enabled)), then VACUUM ANALYZE \
+    advice: "Switch it on again (in the configuration, and reload; ALTER TABLE ... RESET (autovacuum_enabled)), then VACUUM ANALYZE \
              what has gathered. A vacuum to prevent wraparound runs all the same, at the worst time.",
     needs: &["settings", "vacuum_queue"],
     keys: &[

@@ -1,11 +1,12 @@
 //! `vacuum.xmin_holder`: something old keeps vacuum from removing what nobody needs any more.
 
-use muster_model::snapshot::{Holder, HolderKind, Horizons, Role, ServerView, Session};
-use muster_model::{Severity, Snapshot, Span, Subject, Time};
+use muster_model::snapshot::{Holder, HolderKind, Horizons, Role, ServerView};
+use muster_model::{Severity, Snapshot, Span, Time};
 use serde_json::{Value, json};
 
 use super::{KeyInfo, RuleInfo, evidence, finding, sample};
 use crate::amount::amount;
+use crate::holders;
 use crate::judge::Context;
 use crate::work::Work;
 
@@ -113,7 +114,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
                     .holders
                     .iter()
                     .filter(|h| h.name != holder.name)
-                    .filter_map(|h| session(server, h)),
+                    .filter_map(|h| holders::session(server, h)),
             );
             c.findings.push(f);
         }
@@ -126,7 +127,7 @@ fn level(h: &Holder, server: &ServerView, limits: &Limits, now: Time) -> Option<
     let xids = h.xids as f64;
     let counts = xids >= limits.floor;
     let age = h.since.filter(|_| counts).map_or(Span::ZERO, |t| now.since(t));
-    let by_design = session(server, h).is_some_and(|s| Work::of(s).long_by_design());
+    let by_design = holders::session(server, h).is_some_and(|s| Work::of(s).long_by_design());
     if xids >= limits.critical_xids || age >= limits.critical_age {
         Some(Severity::Critical)
     } else if xids >= limits.xids || (age >= limits.age && !by_design) {
@@ -134,12 +135,6 @@ fn level(h: &Holder, server: &ServerView, limits: &Limits, now: Time) -> Option<
     } else {
         None
     }
-}
-
-fn session<'a>(server: &'a ServerView, h: &Holder) -> Option<&'a Session> {
-    let pid = h.pid.filter(|_| h.kind == HolderKind::Session)?;
-    let activity = server.activity.as_ref()?;
-    activity.value.sessions.iter().find(|s| s.pid == pid)
 }
 
 fn describe(
@@ -150,10 +145,10 @@ fn describe(
     severity: Severity,
     now: Time,
 ) -> muster_model::Finding {
-    let held_by = session(server, h);
-    let (subject, name) = named(h, held_by);
-    let behind = behind(snapshot, h, now);
-    let cost = cost(h, held_by);
+    let held_by = holders::session(server, h);
+    let (subject, name) = holders::named(h, held_by);
+    let behind = holders::behind(snapshot, h, now);
+    let cost = holders::cost(h, held_by);
     let age = h.since.map(|t| now.since(t));
     let since = match (age, h.older) {
         (Some(a), true) => format!(", for at least {}", a.human()),
@@ -205,112 +200,6 @@ fn describe(
         "behind": behind.map(|(_, data)| data), "others": others, "query": held_by.and_then(|s| s.query.clone()),
     }));
     f
-}
-
-/// Who it is: as a subject, and in words.
-fn named(h: &Holder, held_by: Option<&Session>) -> (Subject, String) {
-    let user = h.user.as_deref().unwrap_or("?");
-    let state = h.state.as_deref().unwrap_or("state not seen");
-    match h.kind {
-        HolderKind::Session => {
-            let work = held_by.map(Work::of).filter(|w| w.long_by_design());
-            let is = work.map_or_else(|| state.to_owned(), |w| w.words().to_owned());
-            let whose = format!("{user}/{}", h.application);
-            let database = h.database.as_deref().unwrap_or("?");
-            (
-                Subject::new("session", &h.name),
-                format!("session {} of {whose} in database {database} ({is})", h.name),
-            )
-        }
-        HolderKind::Slot | HolderKind::SlotCatalog => {
-            let serves = if h.application.is_empty() {
-                String::new()
-            } else {
-                format!(", serves {}", h.application)
-            };
-            (
-                Subject::new("slot", &h.name),
-                format!("replication slot {} ({state}{serves})", h.name),
-            )
-        }
-        HolderKind::Prepared => {
-            let database = h.database.as_deref().unwrap_or("?");
-            (
-                // As locks.orphaned_prepared names it.
-                Subject::new("prepared", format!("{user}/{database}")),
-                format!(
-                    "prepared transaction `{}` of {user} in database {database}",
-                    h.name
-                ),
-            )
-        }
-        HolderKind::Standby => (
-            Subject::new("standby", &h.name),
-            format!("the feedback of standby {}", h.name),
-        ),
-    }
-}
-
-/// What freeing it costs.
-fn cost(h: &Holder, held_by: Option<&Session>) -> &'static str {
-    let wrote = held_by.is_none_or(|s| s.has_xid);
-    match h.kind {
-        HolderKind::Session => match held_by.map(Work::of) {
-            Some(Work::Dump) => "to end it means that the dump begins anew",
-            Some(Work::IndexBuild) => "to end it leaves an invalid index that is to be dropped",
-            Some(Work::Maintenance | Work::Autovacuum | Work::Wraparound) => {
-                "to end it loses what it has done so far; it will be due again"
-            }
-            _ if held_by.is_some_and(Session::idle_in_transaction) && !wrote => {
-                "to end it loses nothing that was written"
-            }
-            _ if wrote => "to end it rolls back what it has written",
-            _ => "to end it loses its running statement, and nothing that was written",
-        },
-        HolderKind::Slot if h.state.as_deref() == Some("active") => {
-            "to free it, end the query on the standby; without hot_standby_feedback such queries are cancelled there"
-        }
-        HolderKind::Slot => {
-            "to free it, bring its standby back; once the slot is dropped the standby may have to be rebuilt"
-        }
-        HolderKind::SlotCatalog => {
-            "to free it, bring its consumer back; once the slot is dropped the consumer has to copy everything anew"
-        }
-        HolderKind::Prepared => "to free it, its coordinator decides; a wrong guess breaks the other half",
-        HolderKind::Standby => {
-            "to free it, end the query on the standby; without hot_standby_feedback such queries are cancelled there"
-        }
-    }
-}
-
-/// The session on the standby behind a slot or feedback, when that standby is watched.
-fn behind(snapshot: &Snapshot, h: &Holder, now: Time) -> Option<(String, Value)> {
-    if !matches!(h.kind, HolderKind::Slot | HolderKind::Standby) {
-        return None;
-    }
-    let uses_slot = |s: &ServerView| {
-        let slot = s.replication.as_ref().and_then(|r| r.value.upstream_slot.clone());
-        h.kind == HolderKind::Slot && slot.as_deref() == Some(h.name.as_str())
-    };
-    let standby = snapshot
-        .servers
-        .iter()
-        .filter(|s| s.role() == Some(Role::Standby))
-        .find(|s| uses_slot(s) || s.name == h.application)?;
-    let holders = &standby.horizons.as_ref()?.value.holders;
-    let oldest = holders.iter().find(|o| o.kind == HolderKind::Session)?;
-    let age = oldest.since.map_or(Span::ZERO, |t| now.since(t));
-    let owner = format!("{}/{}", oldest.user.as_deref().unwrap_or("?"), oldest.application);
-    let words = format!(
-        "session {} of {owner} on {}, in its transaction for {}",
-        oldest.name,
-        standby.address,
-        age.human()
-    );
-    let data = json!({
-        "server": standby.address, "pid": oldest.pid, "owner": owner, "age_ms": age.millis(), "xids": oldest.xids,
-    });
-    Some((words, data))
 }
 
 #[cfg(test)]

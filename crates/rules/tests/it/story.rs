@@ -232,10 +232,11 @@ proptest! {
         at in 0i64..1_000_000_000,
         misses in 0u32..9,
         since in 0i64..1_000_000_000,
-        picks in proptest::collection::vec((0usize..6, 0usize..3), 0..8),
+        picks in proptest::collection::vec((0usize..14, 0usize..3), 0..12),
     ) {
-        const KINDS: [&str; 6] = ["pool.exhausted", "connections.leak", "locks.blocking_chain", "server.down",
-            "replication.broken", "locks.ddl_queue"];
+        const KINDS: [&str; 14] = ["pool.exhausted", "connections.leak", "locks.blocking_chain", "server.down",
+            "replication.broken", "locks.ddl_queue", "locks.hot_row", "locks.orphaned_prepared", "locks.idle_in_transaction",
+            "transactions.long", "vacuum.xmin_holder", "vacuum.starved", "vacuum.freeze_pressure", "vacuum.wraparound_stop"];
         const TARGETS: [&str; 3] = ["shop/a", "shop/b", "shop/bouncer"];
         let mut snapshot = Snapshot::new("shop", Time::from_millis(at));
         let mut a = ServerView::unread("a", "shop/a", "h:1");
