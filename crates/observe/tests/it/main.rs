@@ -2,4 +2,5 @@
 
 mod estate;
 mod fleet;
+mod inside;
 mod readonly;
