@@ -15,12 +15,15 @@ const APART: Span = Span::from_millis(900);
 #[derive(Clone, Debug)]
 pub(crate) struct Ring<T> {
     samples: VecDeque<(Time, T)>,
+    /// What was seen at the last look, kept or not: a reset between two quick looks is one too.
+    last: Option<T>,
 }
 
 impl<T> Default for Ring<T> {
     fn default() -> Self {
         Self {
             samples: VecDeque::new(),
+            last: None,
         }
     }
 }
@@ -29,9 +32,10 @@ impl<T: Clone> Ring<T> {
     /// Takes a sample. `reset` says from the last sample and this one whether the counters began anew in between; then
     /// nothing before counts.
     pub(crate) fn take(&mut self, at: Time, now: T, reset: impl Fn(&T, &T) -> bool) -> Counted<T> {
-        if self.samples.back().is_some_and(|(_, last)| reset(last, &now)) {
+        if self.last.as_ref().is_some_and(|last| reset(last, &now)) {
             self.samples.clear();
         }
+        self.last = Some(now.clone());
         while self
             .samples
             .front()
@@ -82,5 +86,18 @@ mod tests {
         assert!(ring.samples.len() <= 303);
         let after = ring.take(Time::from_millis(401_000), 1, less);
         assert_eq!(after.minute, None);
+    }
+
+    #[test]
+    fn a_reset_between_two_quick_looks_is_seen() {
+        let mut ring = Ring::default();
+        let less = |a: &u64, b: &u64| b < a;
+        ring.take(Time::from_millis(0), 5, less);
+        ring.take(Time::from_millis(100), 50, less);
+        let after = ring.take(Time::from_millis(200), 7, less);
+        assert_eq!(
+            after.minute, None,
+            "7 is more than the kept 5, and less than the 50 of the last look"
+        );
     }
 }

@@ -6,6 +6,7 @@ mod estate;
 mod fleet;
 mod horizons;
 mod host;
+mod inside;
 mod pooler;
 mod readonly;
 mod statements;

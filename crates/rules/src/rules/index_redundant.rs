@@ -88,20 +88,20 @@ pub(super) fn rule(c: &mut Context<'_>) {
                     "begins with its columns"
                 };
                 let what = format!("index {} is not needed: {} {how}", x.full_name(), by.full_name());
-                tell(c, i, x, &what, json!({"replaced_by": by.full_name()}));
+                tell(c, i, x, &what, &json!({"replaced_by": by.full_name()}));
             } else if let Some(servers) = unused(c, i, x, &usage) {
                 let what = format!(
                     "index {} was not scanned for {} on any server of the cluster",
                     x.full_name(),
                     c.span(INFO.kind, "unused_for").human()
                 );
-                tell(c, i, x, &what, json!({"servers": servers}));
+                tell(c, i, x, &what, &json!({"servers": servers}));
             }
         }
     }
 }
 
-fn tell(c: &mut Context<'_>, i: Inside<'_, Indexes>, x: &Index, what: &str, why: serde_json::Value) {
+fn tell(c: &mut Context<'_>, i: Inside<'_, Indexes>, x: &Index, what: &str, why: &serde_json::Value) {
     let bytes = x.pages * i.value.block;
     let held = c.held(&i.condition(INFO.kind, x.oid));
     let mut f = finding(

@@ -69,7 +69,9 @@ pub(super) fn rule(c: &mut Context<'_>) {
                 if open { worst.0 } else { now.minus(held) },
                 format!(
                     "{name} in database {} has no partition from {} to {}: such rows {where_to}",
-                    i.database.name, worst.0, worst.1
+                    i.database.name,
+                    moment(worst.0),
+                    moment(worst.1)
                 ),
             );
             f.incident = open && !kept;
@@ -80,6 +82,14 @@ pub(super) fn rule(c: &mut Context<'_>) {
             c.findings.push(f);
         }
     }
+}
+
+/// A day where it is one, else the time.
+fn moment(t: Time) -> String {
+    let text = t.to_string();
+    let text = text.replace(".000000Z", "Z");
+    text.strip_suffix("T00:00:00Z")
+        .map_or(text.clone(), ToOwned::to_owned)
 }
 
 #[cfg(test)]
@@ -103,6 +113,12 @@ mod tests {
         assert_eq!(found(5), Some((Severity::Warning, false)), "in two months");
         assert_eq!(found(6), None, "the last one is partition.missing's business");
         assert_eq!(found(0), None, "the first one was dropped by age");
+    }
+
+    #[test]
+    fn a_bound_at_midnight_is_a_day() {
+        assert_eq!(moment(Time::from_millis(86_400_000)), "1970-01-02");
+        assert_eq!(moment(Time::from_millis(3_600_000)), "1970-01-01T01:00:00Z");
     }
 
     #[test]
