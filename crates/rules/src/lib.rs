@@ -17,6 +17,7 @@ pub mod judge;
 mod pools;
 mod reachability;
 pub mod rules;
+mod sample;
 pub mod selftest;
 mod size;
 mod sizes;

@@ -60,7 +60,7 @@ mod tests {
     use muster_model::Time;
 
     use super::*;
-    use crate::rules::sample::replicated;
+    use crate::sample::replicated;
 
     fn down(rung: Rung, used: bool) -> Option<&'static str> {
         let mut s = replicated(if used { "idle" } else { "broken" });

@@ -4,6 +4,7 @@ use muster_model::{Finding, Record, Severity, Snapshot, Subject, Time};
 use serde_json::Value;
 
 use crate::judge::Context;
+use crate::sample;
 
 mod access_certificate_expiring;
 mod access_database_missing;
@@ -399,5 +400,3 @@ pub(crate) fn evidence(value: Value) -> Record {
         _ => Record::new(),
     }
 }
-
-pub(crate) mod sample;

@@ -134,7 +134,7 @@ pub(crate) fn f(count: u64) -> f64 {
 mod tests {
     use super::*;
     use crate::judge::{RuleState, judge};
-    use crate::rules::sample;
+    use crate::sample;
 
     #[test]
     fn a_dump_is_maintenance_and_an_unknown_text_is_not() {

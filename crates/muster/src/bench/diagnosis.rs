@@ -53,6 +53,8 @@ pub struct Row {
     pub found: usize,
     /// Roots that are neither a cause nor allowed.
     pub wrong: Vec<String>,
+    /// What they said.
+    pub said: Vec<String>,
     /// Symptoms that were not merged under a cause.
     pub unmerged: Vec<String>,
     /// Kinds found that must not be.
@@ -100,7 +102,7 @@ impl Row {
             out.push(format!("named {}", listed(&self.named)));
         }
         for (word, kinds) in [
-            ("also", &self.wrong),
+            ("also", &self.said),
             ("not merged:", &self.unmerged),
             ("must not say", &self.forbidden),
         ] {
@@ -322,6 +324,7 @@ async fn one(fleet: &Fleet, case: &Case, how: &Play) -> (Row, bool) {
         top1: false,
         found: 0,
         wrong: Vec::new(),
+        said: Vec::new(),
         unmerged: Vec::new(),
         forbidden: Vec::new(),
         false_incident: false,
@@ -448,6 +451,15 @@ fn score(case: &Case, look: &Look, seen: &BTreeSet<String>, merged: &BTreeSet<St
         .iter()
         .filter(|r| !case.causes.contains(r) && !case.allow.contains(r))
         .cloned()
+        .collect();
+    let told = look
+        .told
+        .roots
+        .iter()
+        .map(|r| &r.cause)
+        .filter(|f| row.wrong.contains(&f.kind));
+    row.said = told
+        .map(|f| format!("{} on {}: {}", f.kind, f.target, f.summary))
         .collect();
     row.unmerged = case
         .symptoms

@@ -191,7 +191,7 @@ fn unused(
 mod tests {
     use super::super::sample::{inside, judged, kinds, server};
     use super::*;
-    use crate::rules::sample::inside::{days, index};
+    use crate::sample::inside::{days, index};
 
     fn found(indexes: Vec<Index>) -> Vec<String> {
         let j = judged(&inside::with_indexes(indexes));
@@ -302,7 +302,7 @@ mod tests {
             ..index(7, &["1"])
         };
         assert_eq!(found(vec![x.clone()]).len(), 1);
-        x.appeared = Some(crate::rules::sample::now().minus(days(3)));
+        x.appeared = Some(crate::sample::now().minus(days(3)));
         assert!(found(vec![x.clone()]).is_empty());
         x.appeared = None;
         x.foreign_key = true;

@@ -20,7 +20,7 @@ fn part<T>(value: T) -> Option<Part<Shared<T>>> {
 const PAGE: u64 = 8192;
 
 /// A database in which all was read and nothing is.
-pub(in crate::rules) fn database(name: &str) -> DatabaseView {
+pub(crate) fn database(name: &str) -> DatabaseView {
     DatabaseView {
         tables: part(Tables {
             block: PAGE,
@@ -50,12 +50,12 @@ pub(in crate::rules) fn database(name: &str) -> DatabaseView {
 }
 
 /// So many days.
-pub(in crate::rules) fn days(n: u64) -> Span {
+pub(crate) fn days(n: u64) -> Span {
     Span::from_mins(n * 24 * 60)
 }
 
 /// A healthy primary whose database `app` was spoiled.
-pub(in crate::rules) fn spoiled(spoil: impl FnOnce(&mut DatabaseView)) -> Snapshot {
+pub(crate) fn spoiled(spoil: impl FnOnce(&mut DatabaseView)) -> Snapshot {
     let mut s = healthy();
     let mut view = database("app");
     spoil(&mut view);
@@ -64,14 +64,14 @@ pub(in crate::rules) fn spoiled(spoil: impl FnOnce(&mut DatabaseView)) -> Snapsh
 }
 
 /// The part of it, to change.
-pub(in crate::rules) fn of<T: Clone>(part: &mut Option<Part<Shared<T>>>) -> &mut T {
+pub(crate) fn of<T: Clone>(part: &mut Option<Part<Shared<T>>>) -> &mut T {
     part.as_mut()
         .expect("a sample has all its parts")
         .value
         .to_change()
 }
 
-pub(in crate::rules) fn table(name: &str, rows: u64, modified: u64) -> Table {
+pub(crate) fn table(name: &str, rows: u64, modified: u64) -> Table {
     Table {
         oid: 1,
         schema: "public".into(),
@@ -86,12 +86,12 @@ pub(in crate::rules) fn table(name: &str, rows: u64, modified: u64) -> Table {
     }
 }
 
-pub(in crate::rules) fn with_tables(tables: Vec<Table>) -> Snapshot {
+pub(crate) fn with_tables(tables: Vec<Table>) -> Snapshot {
     spoiled(|d| of(&mut d.tables).tables = tables)
 }
 
 /// A valid B-tree of 100 MB over these columns.
-pub(in crate::rules) fn index(oid: u32, keys: &[&str]) -> Index {
+pub(crate) fn index(oid: u32, keys: &[&str]) -> Index {
     Index {
         oid,
         table_oid: 1,
@@ -108,12 +108,12 @@ pub(in crate::rules) fn index(oid: u32, keys: &[&str]) -> Index {
     }
 }
 
-pub(in crate::rules) fn with_indexes(indexes: Vec<Index>) -> Snapshot {
+pub(crate) fn with_indexes(indexes: Vec<Index>) -> Snapshot {
     spoiled(|d| of(&mut d.indexes).indexes = indexes)
 }
 
 /// A serial column of int4 whose sequence and highest value stand here.
-pub(in crate::rules) fn sequence(last: Option<i64>, highest: Option<i64>) -> Sequence {
+pub(crate) fn sequence(last: Option<i64>, highest: Option<i64>) -> Sequence {
     Sequence {
         oid: 5,
         schema: "public".into(),
@@ -137,12 +137,12 @@ pub(in crate::rules) fn sequence(last: Option<i64>, highest: Option<i64>) -> Seq
     }
 }
 
-pub(in crate::rules) fn with_sequences(sequences: Vec<Sequence>) -> Snapshot {
+pub(crate) fn with_sequences(sequences: Vec<Sequence>) -> Snapshot {
     spoiled(|d| of(&mut d.sequences).sequences = sequences)
 }
 
 /// A partition of 30 days, so many such months from now; 0 is the one in which we are, since ten days.
-pub(in crate::rules) fn month(n: i64) -> Partition {
+pub(crate) fn month(n: i64) -> Partition {
     let at = |days_from_now: i64| Time::from_millis(now().millis() + days_from_now * 86_400_000);
     Partition {
         schema: "public".into(),
@@ -155,7 +155,7 @@ pub(in crate::rules) fn month(n: i64) -> Partition {
     }
 }
 
-pub(in crate::rules) fn default_partition(live: u64, grew: u64) -> Partition {
+pub(crate) fn default_partition(live: u64, grew: u64) -> Partition {
     Partition {
         schema: "public".into(),
         name: "events_default".into(),
@@ -175,7 +175,7 @@ pub(in crate::rules) fn default_partition(live: u64, grew: u64) -> Partition {
 }
 
 /// A table of events, by month.
-pub(in crate::rules) fn partitioned(partitions: Vec<Partition>) -> Snapshot {
+pub(crate) fn partitioned(partitions: Vec<Partition>) -> Snapshot {
     spoiled(|d| {
         of(&mut d.partitions).parents = vec![Partitioned {
             schema: "public".into(),
@@ -189,12 +189,12 @@ pub(in crate::rules) fn partitioned(partitions: Vec<Partition>) -> Snapshot {
 }
 
 /// Months from `from` to `to`.
-pub(in crate::rules) fn months(from: i64, to: i64) -> Vec<Partition> {
+pub(crate) fn months(from: i64, to: i64) -> Vec<Partition> {
     (from..=to).map(month).collect()
 }
 
 /// A ledger of Flyway with these versions.
-pub(in crate::rules) fn ledger(versions: &[&str]) -> Ledger {
+pub(crate) fn ledger(versions: &[&str]) -> Ledger {
     Ledger {
         tool: "flyway".into(),
         schema: "public".into(),
@@ -212,12 +212,12 @@ pub(in crate::rules) fn ledger(versions: &[&str]) -> Ledger {
     }
 }
 
-pub(in crate::rules) fn with_ledger(ledger: Ledger) -> Snapshot {
+pub(crate) fn with_ledger(ledger: Ledger) -> Snapshot {
     spoiled(|d| of(&mut d.migrations).ledgers = vec![ledger])
 }
 
 /// A relation of so many GB whose rows of int8 and 20 bytes need one of them, and a little more.
-pub(in crate::rules) fn wide(gigabytes: u64, index: bool) -> RelationWidths {
+pub(crate) fn wide(gigabytes: u64, index: bool) -> RelationWidths {
     let column = |len: i32, width: i32| ColumnWidth {
         len,
         align: if len > 0 { "d" } else { "i" }.into(),
@@ -241,11 +241,11 @@ pub(in crate::rules) fn wide(gigabytes: u64, index: bool) -> RelationWidths {
     }
 }
 
-pub(in crate::rules) fn with_widths(relations: Vec<RelationWidths>) -> Snapshot {
+pub(crate) fn with_widths(relations: Vec<RelationWidths>) -> Snapshot {
     spoiled(|d| of(&mut d.widths).relations = relations)
 }
 
-pub(in crate::rules) fn collated(recorded: &str, indexes: u64) -> Snapshot {
+pub(crate) fn collated(recorded: &str, indexes: u64) -> Snapshot {
     spoiled(|d| {
         *of(&mut d.collations) = vec![Collation {
             name: "database default".into(),
@@ -261,7 +261,7 @@ pub(in crate::rules) fn collated(recorded: &str, indexes: u64) -> Snapshot {
 
 /// Servers with one index each, scanned so often, counted since so many days. The first is the primary.
 #[cfg(test)]
-pub(in crate::rules) fn healthy_of(servers: &[(&str, u64)], counted_days: u64) -> Snapshot {
+pub(crate) fn healthy_of(servers: &[(&str, u64)], counted_days: u64) -> Snapshot {
     let mut s = healthy();
     s.servers = servers
         .iter()

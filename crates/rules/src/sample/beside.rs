@@ -13,12 +13,12 @@ use muster_model::{Snapshot, Span, Time};
 use super::{NOW, healthy, now, part, pooled, session};
 
 /// So many seconds before now.
-pub(in crate::rules) fn ago(seconds: i64) -> Time {
+pub(crate) fn ago(seconds: i64) -> Time {
     Time::from_millis(NOW - seconds * 1000)
 }
 
 /// Counters that were `before` a minute ago and are these now.
-pub(in crate::rules) fn counted<T: Clone>(before: T, after: T) -> Counted<T> {
+pub(crate) fn counted<T: Clone>(before: T, after: T) -> Counted<T> {
     let then = Before {
         at: ago(60),
         value: before,
@@ -32,7 +32,7 @@ pub(in crate::rules) fn counted<T: Clone>(before: T, after: T) -> Counted<T> {
 }
 
 /// A healthy primary and a healthy Redis beside it, that one spoiled.
-pub(in crate::rules) fn cache(spoil: impl Fn(&mut CacheStats)) -> Snapshot {
+pub(crate) fn cache(spoil: impl Fn(&mut CacheStats)) -> Snapshot {
     let quiet = CacheCounters {
         hits: 1000,
         misses: 100,
@@ -98,7 +98,7 @@ pub(in crate::rules) fn cache(spoil: impl Fn(&mut CacheStats)) -> Snapshot {
 }
 
 /// Of a hundred lookups of the last minute so many found their key.
-pub(in crate::rules) fn hits(of_hundred: u64) -> Snapshot {
+pub(crate) fn hits(of_hundred: u64) -> Snapshot {
     cache(|stats| {
         let before = stats.counted.now;
         stats.counted = counted(
@@ -113,7 +113,7 @@ pub(in crate::rules) fn hits(of_hundred: u64) -> Snapshot {
 }
 
 /// A Redis that is so full in per cent, under a policy.
-pub(in crate::rules) fn full(percent: u64, policy: &str) -> Snapshot {
+pub(crate) fn full(percent: u64, policy: &str) -> Snapshot {
     cache(|stats| {
         stats.memory.used = stats.memory.max * percent / 100;
         stats.memory.policy = policy.into();
@@ -121,7 +121,7 @@ pub(in crate::rules) fn full(percent: u64, policy: &str) -> Snapshot {
 }
 
 /// A silence of so many misses, since two seconds.
-pub(in crate::rules) fn silence(misses: u32) -> Reach {
+pub(crate) fn silence(misses: u32) -> Reach {
     Reach::Down {
         rung: Rung::Tcp,
         reason: "refused".into(),
@@ -131,7 +131,7 @@ pub(in crate::rules) fn silence(misses: u32) -> Reach {
 }
 
 /// A Redis that missed so many looks.
-pub(in crate::rules) fn cache_down(misses: u32) -> Snapshot {
+pub(crate) fn cache_down(misses: u32) -> Snapshot {
     let mut s = cache(|_| {});
     s.caches[0].reach = silence(misses);
     s.caches[0].stats = None;
@@ -139,7 +139,7 @@ pub(in crate::rules) fn cache_down(misses: u32) -> Snapshot {
 }
 
 /// A Redis that keeps a limiter's counts.
-pub(in crate::rules) fn limiter(spoil: impl Fn(&mut LimiterView)) -> Snapshot {
+pub(crate) fn limiter(spoil: impl Fn(&mut LimiterView)) -> Snapshot {
     let mut view = LimiterView {
         asked: 1000,
         window: Span::from_secs(60),
@@ -159,7 +159,7 @@ pub(in crate::rules) fn limiter(spoil: impl Fn(&mut LimiterView)) -> Snapshot {
 }
 
 /// One principal asks so many of a thousand requests, ten times what it usually does or more, and so many are refused.
-pub(in crate::rules) fn greedy(asked: u64, denied: u64) -> Snapshot {
+pub(crate) fn greedy(asked: u64, denied: u64) -> Snapshot {
     limiter(|view| {
         view.principals[0].asked = asked;
         view.principals[0].denied = denied;
@@ -168,7 +168,7 @@ pub(in crate::rules) fn greedy(asked: u64, denied: u64) -> Snapshot {
 }
 
 /// A PgBouncer at work, spoiled.
-pub(in crate::rules) fn pooler(spoil: impl Fn(&mut PoolerState)) -> Snapshot {
+pub(crate) fn pooler(spoil: impl Fn(&mut PoolerState)) -> Snapshot {
     let mut s = pooled(0, 0, "active", 20);
     for p in &mut s.poolers {
         if let Some(state) = &mut p.state {
@@ -179,7 +179,7 @@ pub(in crate::rules) fn pooler(spoil: impl Fn(&mut PoolerState)) -> Snapshot {
 }
 
 /// A PgBouncer that missed so many looks.
-pub(in crate::rules) fn pooler_down(misses: u32) -> Snapshot {
+pub(crate) fn pooler_down(misses: u32) -> Snapshot {
     let mut s = healthy();
     s.poolers = vec![PoolerView {
         name: "bouncer".into(),
@@ -192,7 +192,7 @@ pub(in crate::rules) fn pooler_down(misses: u32) -> Snapshot {
 }
 
 /// A paused database with so many clients that wait since so long.
-pub(in crate::rules) fn paused(waiting: u32, maxwait_ms: u64) -> Snapshot {
+pub(crate) fn paused(waiting: u32, maxwait_ms: u64) -> Snapshot {
     pooler(|state| {
         state.databases[0].paused = true;
         state.pools[0].cl_waiting = waiting;
@@ -203,7 +203,7 @@ pub(in crate::rules) fn paused(waiting: u32, maxwait_ms: u64) -> Snapshot {
 }
 
 /// A pool that gets no server connection since so many seconds, with so many clients waiting.
-pub(in crate::rules) fn stuck(seconds: i64, waiting: u32) -> Snapshot {
+pub(crate) fn stuck(seconds: i64, waiting: u32) -> Snapshot {
     pooler(|state| {
         state.pools[0].cl_waiting = waiting;
         state.pools[0].sv_active = 0;
@@ -218,7 +218,7 @@ pub(in crate::rules) fn stuck(seconds: i64, waiting: u32) -> Snapshot {
 }
 
 /// So many of a thousand clients.
-pub(in crate::rules) fn clients(used: u32) -> Snapshot {
+pub(crate) fn clients(used: u32) -> Snapshot {
     pooler(|state| {
         state.used_clients = Some(used);
         state.config = BTreeMap::from([("max_client_conn".to_owned(), "1000".to_owned())]);
@@ -226,7 +226,7 @@ pub(in crate::rules) fn clients(used: u32) -> Snapshot {
 }
 
 /// A role with a limit of which so many sessions are used.
-pub(in crate::rules) fn role_limit(most: u32, used: i32) -> Snapshot {
+pub(crate) fn role_limit(most: u32, used: i32) -> Snapshot {
     let mut s = healthy();
     s.servers[0].limits = part(vec![ConnectionLimit {
         of: LimitOf::Role,
@@ -240,7 +240,7 @@ pub(in crate::rules) fn role_limit(most: u32, used: i32) -> Snapshot {
 }
 
 /// An application that answers, spoiled.
-pub(in crate::rules) fn app(spoil: impl Fn(&mut AppHealth)) -> Snapshot {
+pub(crate) fn app(spoil: impl Fn(&mut AppHealth)) -> Snapshot {
     let mut health = AppHealth {
         status: 200,
         latency_ms: 12.0,
@@ -266,7 +266,7 @@ pub(in crate::rules) fn app(spoil: impl Fn(&mut AppHealth)) -> Snapshot {
 }
 
 /// An application that missed so many looks.
-pub(in crate::rules) fn app_down(misses: u32) -> Snapshot {
+pub(crate) fn app_down(misses: u32) -> Snapshot {
     let mut s = app(|_| {});
     s.apps[0].reach = silence(misses);
     s.apps[0].health = None;
@@ -274,7 +274,7 @@ pub(in crate::rules) fn app_down(misses: u32) -> Snapshot {
 }
 
 /// An application whose pool has so many of its ten connections out.
-pub(in crate::rules) fn checked_out(count: u64) -> Snapshot {
+pub(crate) fn checked_out(count: u64) -> Snapshot {
     app(|health| {
         if let Some(pool) = &mut health.pool {
             pool.checked_out = count;

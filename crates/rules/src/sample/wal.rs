@@ -13,7 +13,7 @@ const END: u64 = 100 << 30;
 const SEGMENT: u64 = 16 << 20;
 
 /// What a healthy server says in this slice.
-pub(super) fn fill(s: &mut ServerView) {
+pub(crate) fn fill(s: &mut ServerView) {
     let primary = s.role() == Some(Role::Primary);
     s.wal = part(wal(|_, _| ()));
     s.settings = part(Settings {
@@ -106,7 +106,7 @@ fn with_wal(change: impl Fn(&mut WalCounters, &mut Wal)) -> Snapshot {
 }
 
 /// So many checkpoints in five minutes, with so many megabytes written; a quarter of an hour after the start.
-pub(in crate::rules) fn checkpoints(timed: u64, requested: u64, megabytes: u64) -> Snapshot {
+pub(crate) fn checkpoints(timed: u64, requested: u64, megabytes: u64) -> Snapshot {
     with_wal(|n, _| {
         n.timed += timed;
         n.requested += requested;
@@ -115,7 +115,7 @@ pub(in crate::rules) fn checkpoints(timed: u64, requested: u64, megabytes: u64) 
 }
 
 /// An archiver that failed so often in five minutes and succeeded so often; the last try was the failure, or not.
-pub(in crate::rules) fn archiving(mode: &str, failed: u64, archived: u64, failing: bool) -> Snapshot {
+pub(crate) fn archiving(mode: &str, failed: u64, archived: u64, failing: bool) -> Snapshot {
     with_wal(|n, w| {
         w.archive_mode = mode.to_owned();
         n.archive_failed += failed;
@@ -139,7 +139,7 @@ pub(in crate::rules) fn archiving(mode: &str, failed: u64, archived: u64, failin
 
 /// An archiver that does nothing at all while so many segments wait.
 #[cfg(test)]
-pub(in crate::rules) fn archiver_hangs(waiting: u64) -> Snapshot {
+pub(crate) fn archiver_hangs(waiting: u64) -> Snapshot {
     let mut s = archiving("on", 0, 0, false);
     if let Some(w) = &mut s.servers[0].wal {
         w.value.last_archived = Some(segment(END / SEGMENT - 1 - waiting));
@@ -154,7 +154,7 @@ fn segment(number: u64) -> String {
 }
 
 /// A primary with one slot that keeps so many megabytes.
-pub(in crate::rules) fn slot(megabytes: u64, change: impl Fn(&mut Slot)) -> Snapshot {
+pub(crate) fn slot(megabytes: u64, change: impl Fn(&mut Slot)) -> Snapshot {
     let mut s = healthy();
     let mut slot = Slot {
         name: "standby_b".into(),
@@ -173,7 +173,7 @@ pub(in crate::rules) fn slot(megabytes: u64, change: impl Fn(&mut Slot)) -> Snap
 }
 
 /// A primary with a logical slot that somebody uses or not, and so many megabytes to consume.
-pub(in crate::rules) fn logical(megabytes: u64, active: bool) -> Snapshot {
+pub(crate) fn logical(megabytes: u64, active: bool) -> Snapshot {
     slot(0, |s| {
         s.name = "cdc".into();
         s.slot_type = "logical".into();
@@ -187,7 +187,7 @@ pub(in crate::rules) fn logical(megabytes: u64, active: bool) -> Snapshot {
 
 /// A server with one subscription.
 #[cfg(test)]
-pub(in crate::rules) fn subscribed(workers: u64) -> Snapshot {
+pub(crate) fn subscribed(workers: u64) -> Snapshot {
     let mut s = healthy();
     if let Some(r) = &mut s.servers[0].replication {
         r.value.subscriptions = Some(vec![muster_model::snapshot::Subscription {
@@ -201,7 +201,7 @@ pub(in crate::rules) fn subscribed(workers: u64) -> Snapshot {
 }
 
 /// A standby that cancelled so many statements in the last minute.
-pub(in crate::rules) fn conflicts(many: u64) -> Snapshot {
+pub(crate) fn conflicts(many: u64) -> Snapshot {
     let mut s = replicated("idle");
     let counted = |n: u64| ConflictCounters {
         snapshot: 500 + n,
@@ -225,7 +225,7 @@ pub(in crate::rules) fn conflicts(many: u64) -> Snapshot {
 }
 
 /// A primary that must wait for standbys, of which one is there or not, with so many commits that wait.
-pub(in crate::rules) fn synchronous(names: &str, there: Option<&str>, waiting: i32) -> Snapshot {
+pub(crate) fn synchronous(names: &str, there: Option<&str>, waiting: i32) -> Snapshot {
     let mut s = replicated("idle");
     if let Some(r) = &mut s.servers[0].replication {
         r.value.synchronous_names = names.into();
@@ -247,7 +247,7 @@ pub(in crate::rules) fn synchronous(names: &str, there: Option<&str>, waiting: i
 }
 
 /// Two servers in their roles.
-pub(in crate::rules) fn roles(a: Role, a_timeline: u32, b: Role, b_timeline: u32) -> Snapshot {
+pub(crate) fn roles(a: Role, a_timeline: u32, b: Role, b_timeline: u32) -> Snapshot {
     let mut s = replicated("idle");
     for (server, (role, timeline)) in s.servers.iter_mut().zip([(a, a_timeline), (b, b_timeline)]) {
         if let Some(i) = &mut server.identity {
@@ -259,7 +259,7 @@ pub(in crate::rules) fn roles(a: Role, a_timeline: u32, b: Role, b_timeline: u32
 }
 
 /// A server in its crash recovery.
-pub(in crate::rules) fn starting() -> Snapshot {
+pub(crate) fn starting() -> Snapshot {
     let mut s = healthy();
     s.servers[0].reach = Reach::Starting {
         reason: "the database system is starting up".into(),
@@ -268,26 +268,26 @@ pub(in crate::rules) fn starting() -> Snapshot {
 }
 
 /// A healthy primary with one setting changed.
-pub(in crate::rules) fn setting(name: &str, value: &str) -> Snapshot {
+pub(crate) fn setting(name: &str, value: &str) -> Snapshot {
     let mut s = healthy();
     set(&mut s, 0, name, value);
     s
 }
 
 /// Changes one setting of one server.
-pub(in crate::rules) fn set(s: &mut Snapshot, at: usize, name: &str, value: &str) {
+pub(crate) fn set(s: &mut Snapshot, at: usize, name: &str, value: &str) {
     if let Some(settings) = &mut s.servers[at].settings {
         settings.value.values.insert(name.into(), value.into());
     }
 }
 
 /// A primary and a standby, both healthy.
-pub(in crate::rules) fn pair() -> Snapshot {
+pub(crate) fn pair() -> Snapshot {
     replicated("idle")
 }
 
 /// A primary with lines in its files that it refuses: in the settings, waiting for a restart, in the access rules.
-pub(in crate::rules) fn bad_lines(invalid: usize, waiting: usize, rules: usize) -> Snapshot {
+pub(crate) fn bad_lines(invalid: usize, waiting: usize, rules: usize) -> Snapshot {
     let line = |file: &str, name: Option<&str>, error: &str| BadLine {
         file: file.into(),
         line: 7,
@@ -316,7 +316,7 @@ pub(in crate::rules) fn bad_lines(invalid: usize, waiting: usize, rules: usize) 
 }
 
 /// A primary whose login has a right, or not.
-pub(in crate::rules) fn right(held: bool) -> Snapshot {
+pub(crate) fn right(held: bool) -> Snapshot {
     let mut s = healthy();
     if let Some(l) = &mut s.servers[0].login {
         l.value.rights.insert("pg_monitor".into(), held);
@@ -325,7 +325,7 @@ pub(in crate::rules) fn right(held: bool) -> Snapshot {
 }
 
 /// A primary that fails at a rung, so often.
-pub(in crate::rules) fn refused(rung: Rung, misses: u32) -> Snapshot {
+pub(crate) fn refused(rung: Rung, misses: u32) -> Snapshot {
     let mut s = healthy();
     s.servers[0].reach = Reach::Down {
         rung,
@@ -337,7 +337,7 @@ pub(in crate::rules) fn refused(rung: Rung, misses: u32) -> Snapshot {
 }
 
 /// A pooler that points to a database, at a server that has `app`.
-pub(in crate::rules) fn pooler_points_to(database: &str) -> Snapshot {
+pub(crate) fn pooler_points_to(database: &str) -> Snapshot {
     let mut s = pooled(0, 0, "idle", 10);
     let app = super::counting(muster_model::snapshot::DatabaseCounters::default(), |_| ());
     s.servers[0].traffic.clone_from(&app.servers[0].traffic);
@@ -348,7 +348,7 @@ pub(in crate::rules) fn pooler_points_to(database: &str) -> Snapshot {
 }
 
 /// A primary whose certificate ends in so many hours (below zero: it has ended).
-pub(in crate::rules) fn certificate(hours: i64) -> Snapshot {
+pub(crate) fn certificate(hours: i64) -> Snapshot {
     let mut s = healthy();
     s.servers[0].certificate = part(Certificate {
         not_after: Some(Time::from_millis(NOW + hours * 3_600_000)),
@@ -358,7 +358,7 @@ pub(in crate::rules) fn certificate(hours: i64) -> Snapshot {
 }
 
 /// A primary that we keep busy for so many milliseconds in each second.
-pub(in crate::rules) fn costly(busy: f64) -> Snapshot {
+pub(crate) fn costly(busy: f64) -> Snapshot {
     let mut s = healthy();
     s.servers[0].cost = Some(cost(busy));
     s
@@ -385,7 +385,7 @@ fn cost(busy: f64) -> OwnCost {
 
 /// Two servers that are not of one cluster.
 #[cfg(test)]
-pub(in crate::rules) fn strangers() -> Snapshot {
+pub(crate) fn strangers() -> Snapshot {
     let mut s = super::snapshot();
     s.servers = vec![super::server("a"), super::server("bb")];
     if let Some(i) = &mut s.servers[1].identity {
@@ -396,7 +396,7 @@ pub(in crate::rules) fn strangers() -> Snapshot {
 
 /// Pictures of a long time, a second apart, in which everything was read just before.
 #[cfg(test)]
-pub(in crate::rules) fn read_anew(pictures: impl IntoIterator<Item = Snapshot>) -> Vec<Snapshot> {
+pub(crate) fn read_anew(pictures: impl IntoIterator<Item = Snapshot>) -> Vec<Snapshot> {
     fn later<T>(part: &mut Option<muster_model::snapshot::Part<T>>, by: Span) {
         if let Some(p) = part {
             p.taken_at = p.taken_at.plus(by);

@@ -13,7 +13,7 @@ use super::{Before, Counted, DatabaseCounters, NOW, counting, healthy, now, part
 const MINUTE: Span = Span::from_secs(60);
 
 /// Statistics of a quiet server.
-pub(in crate::rules) fn quiet() -> Statements {
+pub(crate) fn quiet() -> Statements {
     Statements {
         database: "app".into(),
         version: "1.10".into(),
@@ -31,7 +31,7 @@ pub(in crate::rules) fn quiet() -> Statements {
 
 /// A statement with its calls in the minute and their mean.
 #[allow(clippy::cast_precision_loss)]
-pub(in crate::rules) fn statement(text: &str, calls: u64, mean_ms: f64) -> Statement {
+pub(crate) fn statement(text: &str, calls: u64, mean_ms: f64) -> Statement {
     Statement {
         queryid: "42".into(),
         fingerprint: Some(muster_model::fingerprint::of(text)),
@@ -51,7 +51,7 @@ pub(in crate::rules) fn statement(text: &str, calls: u64, mean_ms: f64) -> State
 }
 
 /// The same with what is usual for it.
-pub(in crate::rules) fn usually(mut s: Statement, mean_ms: f64, calls_per_second: f64) -> Statement {
+pub(crate) fn usually(mut s: Statement, mean_ms: f64, calls_per_second: f64) -> Statement {
     s.usual = Some(Usual {
         calls: calls_per_second * 1800.0,
         mean_ms,
@@ -64,7 +64,7 @@ pub(in crate::rules) fn usually(mut s: Statement, mean_ms: f64, calls_per_second
 }
 
 /// A primary on which these were called.
-pub(in crate::rules) fn called(top: Vec<Statement>) -> Snapshot {
+pub(crate) fn called(top: Vec<Statement>) -> Snapshot {
     let mut s = healthy();
     let mut read = quiet();
     if let Some(window) = &mut read.window {
@@ -95,7 +95,7 @@ pub(crate) fn slow(calls: u64) -> Snapshot {
 }
 
 /// A dump: sixty tables are copied, a second each.
-pub(in crate::rules) fn dump() -> Snapshot {
+pub(crate) fn dump() -> Snapshot {
     called(vec![
         statement("COPY public.notes (id, body) TO stdout", 60, 1000.0),
         statement("select body from notes where id = $1", 40, 1.0),
@@ -103,7 +103,7 @@ pub(in crate::rules) fn dump() -> Snapshot {
 }
 
 /// One that used to take 4 ms and takes so long, a thousand times a minute, among others that take a second together.
-pub(in crate::rules) fn regressed(mean_ms: f64) -> Snapshot {
+pub(crate) fn regressed(mean_ms: f64) -> Snapshot {
     called(vec![
         usually(
             statement("select * from orders where customer = $1", 1000, mean_ms),
@@ -115,7 +115,7 @@ pub(in crate::rules) fn regressed(mean_ms: f64) -> Snapshot {
 }
 
 /// The same that takes ten times as long because each call returns ten times as many rows.
-pub(in crate::rules) fn more_rows() -> Snapshot {
+pub(crate) fn more_rows() -> Snapshot {
     let mut s = regressed(40.0);
     if let Some(w) = s.servers[0]
         .statements
@@ -128,7 +128,7 @@ pub(in crate::rules) fn more_rows() -> Snapshot {
 }
 
 /// One that is called so often a minute and usually once a second, among others that are called so much more often than usual.
-pub(in crate::rules) fn called_more(calls: u64, others: f64) -> Snapshot {
+pub(crate) fn called_more(calls: u64, others: f64) -> Snapshot {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let rest = (others * 5940.0) as u64;
     called(vec![
@@ -146,7 +146,7 @@ pub(in crate::rules) fn called_more(calls: u64, others: f64) -> Snapshot {
 }
 
 /// A table of a million rows that is read from end to end by a statement that returns one of them.
-pub(in crate::rules) fn scanned(text: &str, scans: u64) -> Snapshot {
+pub(crate) fn scanned(text: &str, scans: u64) -> Snapshot {
     let mut reader = statement(text, 100, 80.0);
     reader.work.blocks = 100 * 8000;
     let mut s = called(vec![
@@ -184,7 +184,7 @@ pub(in crate::rules) fn scanned(text: &str, scans: u64) -> Snapshot {
 }
 
 /// So many bytes of temporary files in the last minute, and the statement that wrote them.
-pub(in crate::rules) fn spilled(bytes: u64) -> Snapshot {
+pub(crate) fn spilled(bytes: u64) -> Snapshot {
     let before = DatabaseCounters {
         temp_bytes: 1 << 40,
         ..DatabaseCounters::default()
@@ -197,7 +197,7 @@ pub(in crate::rules) fn spilled(bytes: u64) -> Snapshot {
 }
 
 /// A server whose statements are not counted.
-pub(in crate::rules) fn uncounted(why: StatementsOff) -> Snapshot {
+pub(crate) fn uncounted(why: StatementsOff) -> Snapshot {
     let mut s = healthy();
     s.servers[0].statements = part(Statements {
         off: Some(why),
@@ -208,7 +208,7 @@ pub(in crate::rules) fn uncounted(why: StatementsOff) -> Snapshot {
 
 /// Statistics that are full: so many of 5,000, and so many evictions lately.
 #[cfg(test)]
-pub(in crate::rules) fn full(entries: u64, evictions_lately: u64) -> Snapshot {
+pub(crate) fn full(entries: u64, evictions_lately: u64) -> Snapshot {
     let mut s = healthy();
     if let Some(p) = &mut s.servers[0].statements {
         p.value.entries = entries;
@@ -220,7 +220,7 @@ pub(in crate::rules) fn full(entries: u64, evictions_lately: u64) -> Snapshot {
 
 /// Five statements that run since so long.
 #[cfg(test)]
-pub(in crate::rules) fn running(mut s: Snapshot, sessions: i32, age_ms: i64) -> Snapshot {
+pub(crate) fn running(mut s: Snapshot, sessions: i32, age_ms: i64) -> Snapshot {
     if let Some(activity) = &mut s.servers[0].activity {
         activity.value.sessions = (1..=sessions)
             .map(|pid| {

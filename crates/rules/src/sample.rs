@@ -16,11 +16,11 @@ use crate::judge::{Judgement, Mode, RuleState, judge};
 /// A quarter of an hour after its servers started: warm.
 const NOW: i64 = 1_000_000;
 
-pub(super) fn now() -> Time {
+pub(crate) fn now() -> Time {
     Time::from_millis(NOW)
 }
 
-pub(super) fn snapshot() -> Snapshot {
+pub(crate) fn snapshot() -> Snapshot {
     Snapshot::new("shop", now())
 }
 
@@ -31,7 +31,7 @@ fn part<T>(value: T) -> Option<Part<T>> {
     })
 }
 
-pub(super) fn server(name: &str) -> ServerView {
+pub(crate) fn server(name: &str) -> ServerView {
     let mut s = ServerView::unread(
         name,
         &format!("shop/{name}"),
@@ -64,7 +64,7 @@ pub(super) fn server(name: &str) -> ServerView {
     s
 }
 
-pub(super) fn session(pid: i32, state: &str, age_ms: i64) -> Session {
+pub(crate) fn session(pid: i32, state: &str, age_ms: i64) -> Session {
     let at = Some(Time::from_millis(NOW - age_ms));
     Session {
         pid,
@@ -87,7 +87,7 @@ pub(super) fn session(pid: i32, state: &str, age_ms: i64) -> Session {
     }
 }
 
-pub(super) fn blocked_by(pid: i32, by: &[i32], wait_ms: i64) -> Session {
+pub(crate) fn blocked_by(pid: i32, by: &[i32], wait_ms: i64) -> Session {
     let mut s = session(pid, "active", wait_ms);
     s.wait_type = Some("Lock".into());
     s.blocked_by = by.to_vec();
@@ -95,7 +95,7 @@ pub(super) fn blocked_by(pid: i32, by: &[i32], wait_ms: i64) -> Session {
 }
 
 /// A pool of ten whose sessions are all in one state.
-pub(super) fn pooled(waiting: u32, maxwait_ms: u64, state: &str, age_ms: i64) -> Snapshot {
+pub(crate) fn pooled(waiting: u32, maxwait_ms: u64, state: &str, age_ms: i64) -> Snapshot {
     let mut s = snapshot();
     let mut a = server("a");
     if let Some(activity) = &mut a.activity {
@@ -202,12 +202,12 @@ pub(crate) fn replicated(how: &str) -> Snapshot {
 }
 
 /// A primary that broke so many deadlocks in the last minutes, and some long before.
-pub(super) fn deadlocks(recent: u64) -> Snapshot {
+pub(crate) fn deadlocks(recent: u64) -> Snapshot {
     counting(DatabaseCounters::default(), |c| c.deadlocks = recent)
 }
 
 /// A primary with a database `app` whose counters grew by `grow` in the last minute.
-pub(super) fn counting(before: DatabaseCounters, grow: impl Fn(&mut DatabaseCounters)) -> Snapshot {
+pub(crate) fn counting(before: DatabaseCounters, grow: impl Fn(&mut DatabaseCounters)) -> Snapshot {
     let mut s = healthy();
     let mut after = before;
     grow(&mut after);
@@ -230,14 +230,14 @@ pub(super) fn counting(before: DatabaseCounters, grow: impl Fn(&mut DatabaseCoun
 }
 
 /// A healthy primary.
-pub(super) fn healthy() -> Snapshot {
+pub(crate) fn healthy() -> Snapshot {
     let mut s = snapshot();
     s.servers = vec![server("a")];
     s
 }
 
 /// A primary whose sessions are these.
-pub(super) fn with_sessions(sessions: Vec<Session>) -> Snapshot {
+pub(crate) fn with_sessions(sessions: Vec<Session>) -> Snapshot {
     let mut s = healthy();
     if let Some(activity) = &mut s.servers[0].activity {
         activity.value.sessions = sessions;
@@ -246,12 +246,12 @@ pub(super) fn with_sessions(sessions: Vec<Session>) -> Snapshot {
 }
 
 /// A primary with so many sessions of one state and age.
-pub(super) fn busy(count: i32, state: &str, age_ms: i64) -> Snapshot {
+pub(crate) fn busy(count: i32, state: &str, age_ms: i64) -> Snapshot {
     with_sessions((1..=count).map(|p| session(p, state, age_ms)).collect())
 }
 
 /// So many sessions wait since so long for one that idles in its transaction, or (`ddl`) for a DDL that waits for it.
-pub(super) fn blocked(waiters: i32, wait_ms: i64, ddl: bool) -> Snapshot {
+pub(crate) fn blocked(waiters: i32, wait_ms: i64, ddl: bool) -> Snapshot {
     let mut all = vec![session(1, "idle in transaction", wait_ms)];
     if ddl {
         all.push(blocked_by(2, &[1], wait_ms));
@@ -273,7 +273,7 @@ pub(super) fn blocked(waiters: i32, wait_ms: i64, ddl: bool) -> Snapshot {
 }
 
 /// A primary of which one collector cannot read its part.
-pub(super) fn with_gap() -> Snapshot {
+pub(crate) fn with_gap() -> Snapshot {
     let mut s = healthy();
     s.gaps.push(Gap {
         collector: "replication".into(),
@@ -285,7 +285,7 @@ pub(super) fn with_gap() -> Snapshot {
 }
 
 /// A primary that missed so many looks.
-pub(super) fn down(misses: u32) -> Snapshot {
+pub(crate) fn down(misses: u32) -> Snapshot {
     let mut s = healthy();
     s.servers[0].reach = Reach::Down {
         rung: Rung::Tcp,
@@ -297,12 +297,12 @@ pub(super) fn down(misses: u32) -> Snapshot {
 }
 
 /// The same picture for so many seconds.
-pub(super) fn seconds(s: &Snapshot, seconds: usize) -> Vec<Snapshot> {
+pub(crate) fn seconds(s: &Snapshot, seconds: usize) -> Vec<Snapshot> {
     over_time(std::iter::repeat_n(s.clone(), seconds + 1))
 }
 
 /// For so many seconds the same picture of other transactions: every age stays as it is.
-pub(super) fn anew(s: &Snapshot, seconds: usize) -> Vec<Snapshot> {
+pub(crate) fn anew(s: &Snapshot, seconds: usize) -> Vec<Snapshot> {
     let mut pictures = self::seconds(s, seconds);
     for (i, picture) in (0..).zip(&mut pictures) {
         let later = |t: &mut Option<Time>| *t = t.map(|t| t.plus(Span::from_secs(i)));
@@ -318,7 +318,7 @@ pub(super) fn anew(s: &Snapshot, seconds: usize) -> Vec<Snapshot> {
 }
 
 /// Pictures a second apart.
-pub(super) fn over_time(pictures: impl IntoIterator<Item = Snapshot>) -> Vec<Snapshot> {
+pub(crate) fn over_time(pictures: impl IntoIterator<Item = Snapshot>) -> Vec<Snapshot> {
     (0..)
         .zip(pictures)
         .map(|(i, mut later)| {
@@ -329,19 +329,19 @@ pub(super) fn over_time(pictures: impl IntoIterator<Item = Snapshot>) -> Vec<Sna
 }
 
 #[cfg(test)]
-pub(super) fn judged(s: &Snapshot) -> Judgement {
+pub(crate) fn judged(s: &Snapshot) -> Judgement {
     judge(&RuleState::default(), s, &crate::defaults(), Mode::Watch).1
 }
 
 /// Pictures a second apart; what is said of the last.
 #[cfg(test)]
-pub(super) fn looks(pictures: impl IntoIterator<Item = Snapshot>) -> Judgement {
+pub(crate) fn looks(pictures: impl IntoIterator<Item = Snapshot>) -> Judgement {
     seen(over_time(pictures))
 }
 
 /// Pictures as they are, one after the other; what is said of the last.
 #[cfg(test)]
-pub(super) fn seen(pictures: impl IntoIterator<Item = Snapshot>) -> Judgement {
+pub(crate) fn seen(pictures: impl IntoIterator<Item = Snapshot>) -> Judgement {
     let mut state = RuleState::default();
     let mut last = Judgement::default();
     for later in pictures {
@@ -352,19 +352,19 @@ pub(super) fn seen(pictures: impl IntoIterator<Item = Snapshot>) -> Judgement {
 
 /// The same picture for some seconds; the kinds at the end.
 #[cfg(test)]
-pub(super) fn watched(s: &Snapshot, seconds: usize) -> Vec<String> {
+pub(crate) fn watched(s: &Snapshot, seconds: usize) -> Vec<String> {
     let last = looks(std::iter::repeat_n(s.clone(), seconds + 1));
     last.findings.into_iter().map(|f| f.kind).collect()
 }
 
 #[cfg(test)]
-pub(super) fn kinds(j: &Judgement) -> Vec<&str> {
+pub(crate) fn kinds(j: &Judgement) -> Vec<&str> {
     j.findings.iter().map(|f| f.kind.as_str()).collect()
 }
 
-pub(super) mod beside;
-pub(super) mod host;
-pub(super) mod inside;
+pub(crate) mod beside;
+pub(crate) mod host;
+pub(crate) mod inside;
 pub(crate) mod statements;
-pub(super) mod vacuum;
-pub(super) mod wal;
+pub(crate) mod vacuum;
+pub(crate) mod wal;
