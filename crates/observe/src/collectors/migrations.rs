@@ -1,6 +1,7 @@
 //! Migration ledgers, found by name and columns, and a fingerprint of the schema, which is held against them over time.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use muster_model::snapshot::{Fingerprint, Ledger, Migration, MigrationState, Migrations, Shared, Untold};
 use muster_model::{Span, Time};
@@ -27,6 +28,8 @@ const FINGERPRINT: &str = include_str!("../sql/fingerprint.sql");
 
 /// A migration writes its line and its change in either order, within this time.
 const GRACE: Span = Span::from_mins(15);
+/// A digest that is had in less costs nothing to speak of.
+const CHEAP_MS: u64 = 200;
 
 struct Tool {
     name: &'static str,
@@ -114,6 +117,8 @@ pub(crate) struct Memory {
     /// When a ledger last changed while Muster watched.
     told_at: Option<Time>,
     untold: Option<Untold>,
+    latest: Option<Fingerprint>,
+    rest_until: Option<Time>,
 }
 
 /// Reads them.
@@ -165,9 +170,14 @@ pub(crate) async fn read(
         }
     }
     if !out.ledgers.is_empty() && out.unreadable.is_empty() {
-        let fingerprint = fingerprint(session).await?;
-        memory.compare(now, &fingerprint, &out.ledgers);
-        out.fingerprint = Some(fingerprint);
+        if memory.rest_until.is_none_or(|t| now >= t) {
+            let began = Instant::now();
+            let read = fingerprint(session).await?;
+            memory.rest_until = rest(began.elapsed()).map(|span| now.plus(span));
+            memory.compare(now, &read, &out.ledgers);
+            memory.latest = Some(read);
+        }
+        out.fingerprint.clone_from(&memory.latest);
         out.untold.clone_from(&memory.untold);
     }
     Ok((Shared::new(out), missing))
@@ -204,6 +214,12 @@ async fn fingerprint(session: &PgSession) -> Result<Fingerprint, ReachError> {
         parts.insert(row.get("part"), (count(row, "objects"), row.get("digest")));
     }
     Ok(Fingerprint { parts })
+}
+
+/// How long nothing is read after a digest that took so long: a large schema costs the server at most one part in a hundred.
+fn rest(took: Duration) -> Option<Span> {
+    let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    (took >= CHEAP_MS).then(|| Span::from_millis(took.saturating_mul(100)))
 }
 
 impl Memory {
@@ -282,6 +298,12 @@ mod tests {
             migrations: migrations.collect(),
             ..Ledger::default()
         }]
+    }
+
+    #[test]
+    fn a_digest_that_took_long_is_not_taken_often() {
+        assert_eq!(rest(Duration::from_millis(199)), None);
+        assert_eq!(rest(Duration::from_millis(1300)), Some(Span::from_secs(130)));
     }
 
     #[test]

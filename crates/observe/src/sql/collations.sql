@@ -1,3 +1,4 @@
+SELECT q.* FROM (
 WITH d AS (SELECT b.*, pg_catalog.to_jsonb(b) AS j FROM pg_catalog.pg_database b WHERE b.datname = pg_catalog.current_database()),
      used AS (
        SELECT k.coll, pg_catalog.count(*) AS indexes, pg_catalog.min(k.name) AS example
@@ -9,7 +10,7 @@ WITH d AS (SELECT b.*, pg_catalog.to_jsonb(b) AS j FROM pg_catalog.pg_database b
         GROUP BY k.coll)
 SELECT 'database default' AS name, 'd' AS provider, true AS is_default,
        COALESCE(d.j ->> 'datcollversion', t.collversion) AS recorded,
-       -- The server's own word comes with 15 and later (database_collation.sql); before it, the collation of the same name.
+       -- The server's own word comes with 15 and later (database_collation.sql). Before it, the collation of the same name.
        pg_catalog.pg_collation_actual_version(t.oid) AS actual, t.oid IS NOT NULL AS known,
        d.datcollate::text AS locale, COALESCE(u.indexes, 0) AS indexes, u.example
   FROM d LEFT JOIN LATERAL (
@@ -23,3 +24,4 @@ SELECT n.nspname || '.' || c.collname, c.collprovider::text, false, c.collversio
        pg_catalog.pg_collation_actual_version(c.oid), true, c.collcollate::text, u.indexes, u.example
   FROM used u JOIN pg_catalog.pg_collation c ON c.oid = u.coll JOIN pg_catalog.pg_namespace n ON n.oid = c.collnamespace
  WHERE u.coll <> 100
+) q

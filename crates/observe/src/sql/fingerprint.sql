@@ -1,3 +1,4 @@
+SELECT q.* FROM (
 WITH own AS MATERIALIZED (
        -- Partitions come and go by themselves, and what an extension brings is not of the schema's own making.
        SELECT c.oid, n.nspname, c.relname, c.relkind FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -31,3 +32,4 @@ SELECT k.part, pg_catalog.count(*) AS objects,
            AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d
                             WHERE d.classid = 1255 AND d.objid = p.oid AND d.deptype = 'e')) k
  GROUP BY k.part ORDER BY k.part
+) q

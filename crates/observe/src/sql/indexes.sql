@@ -1,3 +1,4 @@
+SELECT q.* FROM (
 WITH building AS (
        SELECT p.index_relid, p.relid FROM pg_catalog.pg_stat_progress_create_index p
         WHERE p.datid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())),
@@ -32,3 +33,4 @@ SELECT i.indexrelid::int8 AS oid, i.indrelid::int8 AS table_oid, n.nspname::text
   JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_class t ON t.oid = i.indrelid
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_am a ON a.oid = c.relam
  WHERE e.place <= $1 ORDER BY e.place
+) q

@@ -1,3 +1,4 @@
+SELECT q.* FROM (
 WITH parents AS (
        SELECT p.partrelid, p.partstrat, p.partnatts, c.relname, n.nspname, ty.typname,
               p.partnatts = 1 AND p.partattrs[0] > 0 AND ty.oid IN (1082, 1114, 1184) AS by_time
@@ -7,7 +8,7 @@ WITH parents AS (
          LEFT JOIN pg_catalog.pg_type ty ON ty.oid = a.atttypid
         WHERE c.relpersistence <> 't' AND n.nspname !~ '^pg_'),
      children AS (
-       -- Without the relation (0) the bound is deparsed without a lock on it; a bound holds no columns.
+       -- Without the relation (0) the bound is deparsed without a lock on it: a bound holds no columns.
        SELECT i.inhparent, c.oid, c.relname, n.nspname, c.relkind, c.relpages,
               COALESCE((pg_catalog.to_jsonb(i) ->> 'inhdetachpending')::bool, false) AS detaching,
               pg_catalog.pg_get_expr(c.relpartbound, 0) AS bound
@@ -30,3 +31,4 @@ SELECT p.nspname::text AS parent_schema, p.relname::text AS parent, p.partrelid:
   FROM parents p JOIN ends e ON e.inhparent = p.partrelid
  WHERE p.partstrat = 'r'
  ORDER BY p.partrelid, e.is_default DESC, e.upper DESC NULLS FIRST LIMIT $1
+) q

@@ -1,3 +1,4 @@
+SELECT q.* FROM (
 WITH used AS (
        -- A sequence belongs to a column when it was made for it (serial, identity), or when the column's default calls it.
        SELECT DISTINCT ON (u.seq) u.seq, u.relid, u.attnum
@@ -38,3 +39,4 @@ SELECT s.seqrelid::int8 AS oid, n.nspname::text AS schema, c.relname::text AS na
   LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = u.relid AND a.attnum = u.attnum
  WHERE c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
  ORDER BY t.relpages DESC NULLS LAST, s.seqrelid LIMIT $1
+) q

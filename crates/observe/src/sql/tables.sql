@@ -1,3 +1,4 @@
+SELECT q.* FROM (
 WITH every AS MATERIALIZED (
        SELECT c.oid, c.relpages,
               pg_catalog.pg_stat_get_mod_since_analyze(c.oid) AS modified, pg_catalog.pg_stat_get_dead_tuples(c.oid) AS dead,
@@ -36,3 +37,4 @@ SELECT c.oid::int8 AS oid, n.nspname::text AS schema, c.relname::text AS name, c
   FROM ranked r JOIN pg_catalog.pg_class c ON c.oid = r.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE r.by_size <= $1 OR r.by_modified <= $2 OR r.by_dead <= $2
  ORDER BY c.relpages DESC, c.oid
+) q

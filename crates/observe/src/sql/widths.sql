@@ -1,3 +1,4 @@
+SELECT q.* FROM (
 WITH chosen AS (
        (SELECT c.oid, c.oid AS of_table, false AS is_index
           FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -42,3 +43,4 @@ SELECT c.oid::int8 AS oid, n.nspname::text AS schema, c.relname::text AS name, t
                                AND NOT p.inherited LIMIT 1) s ON true
         WHERE a.attgenerated <> 'v') x
  ORDER BY c.relpages DESC, c.oid
+) q

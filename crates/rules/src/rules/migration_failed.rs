@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn a_ledger_that_may_not_be_read_is_unknown() {
         let s = inside::spoiled(|d| {
-            inside::of(&mut d.migrations).unreadable = vec!["public.alembic_version".into()]
+            inside::of(&mut d.migrations).unreadable = vec!["public.alembic_version".into()];
         });
         assert!(judged(&s).unknown.iter().any(|u| u.kind == INFO.kind));
         let unread = inside::spoiled(|d| d.migrations = None);
