@@ -296,10 +296,27 @@ impl Correlated {
 /// Names the causes.
 #[must_use]
 pub fn correlate(snapshot: &Snapshot, findings: &[Finding]) -> Correlated {
-    let explained: Vec<bool> = findings
+    let mut explained: Vec<bool> = findings
         .iter()
         .map(|f| findings.iter().any(|root| explains(snapshot, root, f)))
         .collect();
+    // What only explains each other has no root: then the first of them is it, for nothing may be lost.
+    let mut told = vec![false; findings.len()];
+    let tell = |told: &mut Vec<bool>, at: usize| {
+        told[at] = true;
+        for (seen, reached) in told.iter_mut().zip(reached(snapshot, findings, &findings[at])) {
+            *seen |= reached;
+        }
+    };
+    for at in (0..findings.len()).filter(|i| !explained[*i]) {
+        tell(&mut told, at);
+    }
+    for at in 0..findings.len() {
+        if !told[at] {
+            explained[at] = false;
+            tell(&mut told, at);
+        }
+    }
     let mut roots = Vec::new();
     let mut rest = Vec::new();
     for (finding, explained) in findings.iter().zip(&explained) {
@@ -443,14 +460,60 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_explains_each_other_in_a_circle_is_told_all_the_same() {
+        let mut one = crate::rules::finding(
+            "server.down",
+            Severity::Critical,
+            "shop/a",
+            muster_model::Subject::new("server", "a"),
+            muster_model::Time::from_millis(0),
+            String::new(),
+        );
+        one.evidence = serde_json::json!({"standby": "shop/a"})
+            .as_object()
+            .cloned()
+            .unwrap_or_default();
+        let mut two = crate::rules::finding(
+            "wal.slot_retention",
+            Severity::Critical,
+            "shop/a",
+            muster_model::Subject::new("slot", "s"),
+            muster_model::Time::from_millis(0),
+            String::new(),
+        );
+        two.evidence = serde_json::json!({"standby": "shop/a"})
+            .as_object()
+            .cloned()
+            .unwrap_or_default();
+        let full = crate::rules::finding(
+            "disk.wal_full",
+            Severity::Critical,
+            "shop/a",
+            muster_model::Subject::new("volume", "w"),
+            muster_model::Time::from_millis(0),
+            String::new(),
+        );
+        let snapshot = Snapshot::new("shop", muster_model::Time::from_millis(0));
+        let told = correlate(&snapshot, &[one, two, full]);
+        assert_eq!(told.roots.len(), 1, "{told:?}");
+        assert_eq!(told.all().len(), 3);
+    }
+
+    #[test]
     fn nothing_explains_itself_over_any_number_of_steps() {
+        // Over a slot the story goes on at another server: that is no way back.
+        let here = |root: &str| {
+            let of = root.to_owned();
+            let stays = EXPLAINS.iter().filter(|(_, _, place)| *place != Where::SameSlot);
+            stays.filter(move |(r, _, _)| *r == of).map(|(_, s, _)| *s)
+        };
         for (start, _, _) in EXPLAINS {
             let mut seen: Vec<&str> = Vec::new();
             let mut open = vec![*start];
             while let Some(kind) = open.pop() {
-                for (_, symptom, _) in EXPLAINS.iter().filter(|(root, _, _)| *root == kind) {
-                    assert_ne!(symptom, start, "a circle has no root: all of it would be lost");
-                    if !seen.contains(symptom) {
+                for symptom in here(kind) {
+                    assert_ne!(symptom, *start, "a circle has no root");
+                    if !seen.contains(&symptom) {
                         seen.push(symptom);
                         open.push(symptom);
                     }
