@@ -239,13 +239,15 @@ async fn roles(fleet: &mut Fleet) -> Result<(), LabError> {
         .batch_execute("CREATE EXTENSION pg_stat_statements")
         .await
         .map_err(sql("pg_stat_statements"))?;
-    // Functions belong to a database: this is the one that Muster logs in to.
-    super_app
-        .batch_execute(
-            "GRANT EXECUTE ON FUNCTION pg_catalog.pg_show_all_file_settings(), pg_catalog.pg_hba_file_rules() TO muster",
-        )
-        .await
-        .map_err(sql("grant of the files"))?;
+    // Functions belong to a database: `postgres` is the one that the written config logs in to, `app` that of tests.
+    for session in [&client, &super_app] {
+        session
+            .batch_execute(
+                "GRANT EXECUTE ON FUNCTION pg_catalog.pg_show_all_file_settings(), pg_catalog.pg_hba_file_rules() TO muster",
+            )
+            .await
+            .map_err(sql("grant of the files"))?;
+    }
     let app = connect(&fleet.config("a", User::App, "app")?)
         .await
         .map_err(sql("login as app"))?;

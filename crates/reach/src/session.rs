@@ -33,6 +33,8 @@ pub struct Capability {
     pub signal: bool,
     /// Whether it may use reserved slots (PostgreSQL 16 and later).
     pub reserved: bool,
+    /// Whether it may ask what the server thinks of its files (`pg_file_settings`, `pg_hba_file_rules`).
+    pub files: bool,
     /// `system_identifier`, when it may be read.
     pub system_identifier: Option<String>,
 }
@@ -303,6 +305,7 @@ fn read_capability(row: &Row) -> Capability {
         monitor: row.get("monitor"),
         signal: row.get("signal"),
         reserved: row.get("reserved"),
+        files: row.get("files"),
         system_identifier: None,
     }
 }

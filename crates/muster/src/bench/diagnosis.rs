@@ -34,6 +34,8 @@ pub struct Play {
     pub only: Option<String>,
     /// Everything is read every second, and nobody waits longer than needed.
     pub fast: bool,
+    /// How many fleets at once.
+    pub jobs: usize,
 }
 
 /// What became of one case.
@@ -125,48 +127,93 @@ fn listed(kinds: &[String]) -> String {
     }
 }
 
-/// Plays the cases, grouped by the fleet that they need.
+/// Plays the cases, grouped by the fleet that they need, on so many fleets at once.
 ///
 /// # Errors
 /// When a fleet does not start at all.
 pub async fn play(cases: &[Case], how: &Play) -> Result<(u32, Vec<Row>), Failure> {
-    let mut shapes: BTreeMap<Shape, Vec<&Case>> = BTreeMap::new();
     let wanted = |c: &&Case| how.only.as_deref().is_none_or(|o| c.id.contains(o));
-    for case in cases.iter().filter(wanted) {
-        shapes.entry(case.fleet).or_default().push(case);
+    let mut queue: Vec<Case> = cases.iter().filter(wanted).cloned().collect();
+    // Cases of one shape after each other, so that a fleet serves many of them; taken from the end.
+    queue.sort_by(|a, b| b.fleet.cmp(&a.fleet).then(b.id.cmp(&a.id)));
+    let jobs = how.jobs.clamp(1, 4).min(queue.len().max(1));
+    let queue = Arc::new(tokio::sync::Mutex::new(queue));
+    let mut hands = tokio::task::JoinSet::new();
+    for hand in 0..jobs {
+        hands.spawn(work(queue.clone(), how.clone(), hand));
     }
+    let (mut rows, mut major, mut wrong) = (Vec::new(), 0, None);
+    while let Some(done) = hands.join_next().await {
+        match done.unwrap_or_else(|e| Err(Failure::new(1, format!("a hand of the corpus failed: {e}"), ""))) {
+            Ok((m, mut more)) => {
+                major = major.max(m);
+                rows.append(&mut more);
+            }
+            Err(e) => wrong = Some(e),
+        }
+    }
+    if let Some(e) = wrong {
+        return Err(e);
+    }
+    let place = |row: &Row| cases.iter().position(|c| c.id == row.case);
+    rows.sort_by_key(place);
+    Ok((major, rows))
+}
+
+/// Takes case by case, on a fleet of its own.
+async fn work(
+    queue: Arc<tokio::sync::Mutex<Vec<Case>>>,
+    how: Play,
+    hand: usize,
+) -> Result<(u32, Vec<Row>), Failure> {
     let (mut rows, mut major) = (Vec::new(), 0);
-    for (shape, cases) in shapes {
-        let mut stage: Option<Fleet> = None;
-        for case in cases {
-            if stage.is_none() {
-                let fleet = raise(shape, how).await?;
-                major = fleet.pg.major;
-                stage = Some(fleet);
-            }
-            let Some(fleet) = stage.as_ref() else { break };
-            if !case.plays_on(fleet.pg.major) {
-                continue;
-            }
-            let began = Instant::now();
-            let (row, clean) = one(fleet, case, how).await;
-            let word = if row.passed() { "ok" } else { "FAILED" };
-            let took = began.elapsed().as_secs();
-            print::note(format!("{word:7} {:40} {took:3} s  {}", row.case, row.why()));
-            rows.push(row);
-            if !clean && let Some(fleet) = stage.take() {
+    let mut stage: Option<(Shape, Fleet)> = None;
+    loop {
+        let next = queue.lock().await.pop();
+        let Some(case) = next else { break };
+        if stage.as_ref().is_none_or(|(shape, _)| *shape != case.fleet) {
+            if let Some((_, fleet)) = stage.take() {
                 muster_lab::down(&fleet.dir).await?;
             }
+            let fleet = raise(case.fleet, &how, hand).await?;
+            major = fleet.pg.major;
+            stage = Some((case.fleet, fleet));
         }
-        if let Some(fleet) = stage {
+        let Some((_, fleet)) = &stage else { break };
+        if !case.plays_on(fleet.pg.major) {
+            continue;
+        }
+        let began = Instant::now();
+        let (row, clean) = one(fleet, &case, &how).await;
+        let word = if row.passed() { "ok" } else { "FAILED" };
+        let took = began.elapsed().as_secs();
+        let seen = row.detected_ms.map_or_else(
+            || "–".to_owned(),
+            |d| format!("{:.1} s", Span::from_millis(d).secs_f64()),
+        );
+        let left = if clean {
+            ""
+        } else {
+            " (left a fleet that is thrown away)"
+        };
+        print::note(format!(
+            "{word:7} {:28} {took:3} s  named after {seen:7} {}{left}",
+            row.case,
+            row.why()
+        ));
+        rows.push(row);
+        if !clean && let Some((_, fleet)) = stage.take() {
             muster_lab::down(&fleet.dir).await?;
         }
+    }
+    if let Some((_, fleet)) = stage {
+        muster_lab::down(&fleet.dir).await?;
     }
     Ok((major, rows))
 }
 
-async fn raise(shape: Shape, how: &Play) -> Result<Fleet, Failure> {
-    let name = format!("corpus-{}", std::process::id());
+async fn raise(shape: Shape, how: &Play, hand: usize) -> Result<Fleet, Failure> {
+    let name = format!("corpus-{}-{hand}", std::process::id());
     let mut opts = options(default_dir(&name), how.pg.as_deref())?;
     if how.pg.is_none() {
         opts.pg = PgChoice::Any;

@@ -20,6 +20,9 @@ pub struct CorpusArgs {
     /// Read everything every second
     #[arg(long)]
     fast: bool,
+    /// How many fleets at once, at most 4
+    #[arg(long, default_value_t = 3)]
+    jobs: usize,
 }
 
 /// `muster bench NAME`.
@@ -35,6 +38,7 @@ pub async fn bench(name: &str, seconds: u64, corpus: CorpusArgs, json: bool) -> 
                 pg: corpus.pg,
                 only: corpus.only,
                 fast: corpus.fast,
+                jobs: corpus.jobs,
             };
             diagnosis(&corpus.corpus, &how, json).await
         }

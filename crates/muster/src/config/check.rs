@@ -120,6 +120,19 @@ fn observer(address: &str, c: &muster_reach::Capability) -> Checked {
         };
         return line(address, "observe", "warning", &detail, fix);
     }
+    if !c.files && !c.superuser {
+        let detail = format!(
+            "logged in as {}; what the server thinks of its files (postgresql.conf, pg_hba.conf) stays unknown",
+            c.user
+        );
+        return line(
+            address,
+            "observe",
+            "warning",
+            &detail,
+            vec![files_grant(&quoted(&c.user))],
+        );
+    }
     line(
         address,
         "observe",
@@ -174,7 +187,15 @@ pub fn create_observer(user: &str) -> Vec<String> {
     vec![
         format!("CREATE ROLE {user} LOGIN PASSWORD '…' CONNECTION LIMIT 10;"),
         format!("GRANT pg_monitor TO {user};"),
+        files_grant(&user),
     ]
+}
+
+/// What a server thinks of its own files is for superusers only, until it is granted: in the database of the login.
+fn files_grant(quoted_user: &str) -> String {
+    format!(
+        "GRANT EXECUTE ON FUNCTION pg_catalog.pg_show_all_file_settings(), pg_catalog.pg_hba_file_rules() TO {quoted_user};"
+    )
 }
 
 /// The lines that make an acting role.
