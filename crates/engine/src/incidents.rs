@@ -36,6 +36,8 @@ pub struct Sight {
     pub roots: Vec<Root>,
     /// Addresses that could not be read: what was seen there before is neither there nor gone.
     pub blind: Vec<String>,
+    /// Kinds and addresses of what no rule could decide there.
+    pub unsure: Vec<(String, String)>,
 }
 
 /// What became of an incident's last run.
@@ -237,7 +239,17 @@ fn still(incident: &Incident, root: &Root, run: Option<&LastRun>, at: Time) -> C
 fn gone(incident: &Incident, run: Option<&LastRun>, sight: &Sight) -> Option<Change> {
     let mut now = incident.clone();
     now.first_action_at = now.first_action_at.or(run.and_then(|r| r.first_action_at));
-    let blind = incident.findings.iter().any(|f| sight.blind.contains(&f.target));
+    // What cannot be read there is neither there nor gone; what another rule could not decide there is none of its business.
+    let unsure = |f: &Finding| {
+        sight
+            .unsure
+            .iter()
+            .any(|(kind, at)| *kind == f.kind && *at == f.target)
+    };
+    let blind = incident
+        .findings
+        .iter()
+        .any(|f| sight.blind.contains(&f.target) || unsure(f));
     let active = run.is_some_and(|r| r.state.under_way());
     if let Some(r) = run
         && let (Some(ended), Some(RunOutcome::Proven)) = (r.ended_at, r.outcome)
@@ -353,6 +365,7 @@ mod tests {
             at: Time::from_millis(at * 1000),
             roots,
             blind: Vec::new(),
+            unsure: Vec::new(),
         }
     }
 
@@ -433,6 +446,25 @@ mod tests {
         assert_eq!(
             absorb(std::slice::from_ref(&incident), &[], &blind, &mut String::new),
             vec![]
+        );
+        let mut unsure = sight(100, vec![]);
+        let own = incident.findings[0].clone();
+        unsure.unsure = vec![(own.kind.clone(), own.target.clone())];
+        assert_eq!(
+            absorb(std::slice::from_ref(&incident), &[], &unsure, &mut String::new),
+            vec![],
+            "its own rule could not decide"
+        );
+        unsure.unsure = vec![("other.kind".into(), own.target)];
+        let change = one(absorb(
+            std::slice::from_ref(&incident),
+            &[],
+            &unsure,
+            &mut String::new,
+        ));
+        assert!(
+            matches!(change, Change::Closed(..)),
+            "another rule's trouble is none of its business"
         );
         let change = one(absorb(&[incident], &[], &sight(40, vec![]), &mut String::new));
         assert!(matches!(change, Change::Closed(i, _) if i.resolved_at == Some(Time::from_millis(10_000))));

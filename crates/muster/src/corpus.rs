@@ -281,3 +281,31 @@ pub fn read(dir: &Path) -> Result<Vec<Case>, String> {
     }
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_case_reads_and_names_kinds_that_there_are() {
+        let cases = read(Path::new("../../corpus")).expect("the corpus reads");
+        let of = |sort: Sort| cases.iter().filter(|c| c.sort == sort).count();
+        assert!(
+            of(Sort::Fault) >= 55 && of(Sort::Composite) >= 5,
+            "{} {}",
+            of(Sort::Fault),
+            of(Sort::Composite)
+        );
+        let kinds: BTreeSet<&String> = cases.iter().flat_map(|c| &c.causes).collect();
+        assert!(kinds.len() >= 45, "{} kinds have a fault", kinds.len());
+    }
+
+    #[test]
+    fn a_step_does_one_thing() {
+        let raw: RawStep =
+            serde_json::from_value(serde_json::json!({"sql": "SELECT 1", "reload": "a"})).expect("reads");
+        assert!(step(&raw).is_err());
+    }
+}

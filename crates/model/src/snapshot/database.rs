@@ -8,8 +8,6 @@ use super::{
 };
 
 /// One database of a server. Parts are shared between Snapshots: they change only when their collector runs.
-
-/// One database of a server.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct DatabaseView {
     /// Name.

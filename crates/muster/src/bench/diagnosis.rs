@@ -491,7 +491,12 @@ fn score(case: &Case, look: &Look, seen: &BTreeSet<String>, merged: &BTreeSet<St
     roots.dedup();
     row.found = case.causes.iter().filter(|c| roots.contains(c)).count();
     row.top1 = match case.causes.first() {
-        Some(first) => roots.iter().find(|r| !case.allow.contains(r)) == Some(first),
+        Some(first) => {
+            roots
+                .iter()
+                .find(|r| !case.allow.contains(r) || case.causes.contains(r))
+                == Some(first)
+        }
         None => !row.false_incident,
     };
     row.wrong = roots

@@ -4,7 +4,7 @@
 //! Knows the newest picture of each cluster. Reads nothing anew: an endpoint that is asked by a load balancer every second must
 //! not cost the databases anything.
 
-use muster_model::snapshot::{Reach, Role, ServerView};
+use muster_model::snapshot::{CacheStats, CacheView, Reach, Role, ServerView, StatementWindow};
 use muster_model::{Health, Span, Time, standby};
 use serde_json::{Map, Value, json};
 
@@ -127,10 +127,10 @@ pub fn detailed(c: &ClusterPicture, now: Time) -> Value {
                 json!({
                     "status": word_of(c, &r.address),
                     "memory": r.used_memory,
-                    "keyspace": Value::Null,
-                    "evictions": Value::Null,
-                    "hit_rate": Value::Null,
-                    "reason": reason_of(&r.reach).or(Some("keyspace, evictions and hit rate are not read yet".to_owned())),
+                    "keyspace": stats(r).map(|s| s.keys),
+                    "evictions": stats(r).map(|s| s.counted.now.evicted),
+                    "hit_rate": stats(r).and_then(hit_rate),
+                    "reason": reason_of(&r.reach),
                 })
             },
         ),
@@ -154,11 +154,15 @@ pub fn detailed(c: &ClusterPicture, now: Time) -> Value {
             },
         ),
     );
+    let window = primary(c).and_then(window);
     services.insert(
         "queries".into(),
         json!({
-            "status": "unknown", "p95_latency": Value::Null, "slow_query_percentage": Value::Null,
-            "reason": "percentiles need sampled durations of the server log: none is made up from a mean",
+            "status": if window.is_some() { "healthy" } else { "unknown" },
+            "p95_latency": Value::Null,
+            "slow_query_percentage": window.and_then(slow_share),
+            "method": window.map(|_| SLOW_METHOD),
+            "reason": NO_PERCENTILE,
         }),
     );
     json!({
@@ -169,17 +173,80 @@ pub fn detailed(c: &ClusterPicture, now: Time) -> Value {
     })
 }
 
-/// `GET /metrics/queries`: what is known of statements, and null with a reason for what is not.
+/// No percentile is made up from a mean.
+const NO_PERCENTILE: &str =
+    "percentiles need sampled durations: none can be had from the sums that a server keeps";
+/// What the share of slow calls is made of.
+const SLOW_METHOD: &str =
+    "calls of statements whose mean in the window is at least 100 ms, of all calls (pg_stat_statements)";
+/// A statement is slow from this mean on.
+const SLOW_MS: f64 = 100.0;
+
+fn stats(r: &CacheView) -> Option<&CacheStats> {
+    r.stats.as_ref().map(|p| &p.value)
+}
+
+/// Per cent of the lookups of the last minute.
+#[allow(clippy::cast_precision_loss)]
+fn hit_rate(s: &CacheStats) -> Option<f64> {
+    let (hits, misses) = (
+        s.counted.in_a_minute(|c| c.hits)?.by,
+        s.counted.in_a_minute(|c| c.misses)?.by,
+    );
+    (hits + misses > 0).then(|| hits as f64 * 100.0 / (hits + misses) as f64)
+}
+
+fn window(s: &ServerView) -> Option<&StatementWindow> {
+    s.statements.as_ref()?.value.window.as_ref()
+}
+
+/// Per cent of the calls; nothing where nothing was called.
+#[allow(clippy::cast_precision_loss)]
+fn slow_share(w: &StatementWindow) -> Option<f64> {
+    let slow: u64 = w
+        .top
+        .iter()
+        .filter(|s| s.toplevel && s.work.mean_ms() >= SLOW_MS)
+        .map(|s| s.work.calls)
+        .sum();
+    (w.total.calls > 0).then(|| slow as f64 * 100.0 / w.total.calls as f64)
+}
+
+/// `GET /metrics/queries`: the last minute of every primary, by statement; null with a reason for what is not known.
 #[must_use]
-pub fn queries(_clusters: &[ClusterPicture]) -> Value {
+pub fn queries(clusters: &[ClusterPicture]) -> Value {
+    let windows: Vec<(&ClusterPicture, &StatementWindow)> = clusters
+        .iter()
+        .filter_map(|c| Some((c, primary(c).and_then(window)?)))
+        .collect();
+    let mut slow: Vec<(f64, Value)> = Vec::new();
+    for (c, w) in &windows {
+        for s in w.top.iter().filter(|s| s.work.mean_ms() >= SLOW_MS) {
+            let row = json!({
+                "cluster": c.name, "query": s.text, "fingerprint": s.fingerprint, "duration": s.work.mean_ms(),
+                "count": s.work.calls, "threshold": SLOW_MS, "database": s.database, "user": s.user,
+            });
+            slow.push((s.work.ms, row));
+        }
+    }
+    slow.sort_by(|a, b| b.0.total_cmp(&a.0));
+    slow.truncate(50);
+    let mut total = muster_model::snapshot::Work::default();
+    for (_, w) in &windows {
+        total.add(&w.total);
+    }
+    let read = !windows.is_empty();
+    let called = read && total.calls > 0;
     json!({
-        "slowQueries": [],
+        "slowQueries": slow.into_iter().map(|(_, row)| row).collect::<Vec<_>>(),
         "statistics": {
-            "p50": Value::Null, "p90": Value::Null, "p95": Value::Null, "p99": Value::Null, "average": Value::Null,
-            "total_queries": Value::Null, "method": Value::Null,
+            "p50": Value::Null, "p90": Value::Null, "p95": Value::Null, "p99": Value::Null,
+            "average": called.then(|| total.mean_ms()),
+            "total_queries": read.then_some(total.calls),
+            "method": read.then_some("sums of pg_stat_statements over the last minute, or what was seen of it, in milliseconds"),
         },
-        "health": "unknown",
-        "reason": "statements are not read yet",
+        "health": if read { "healthy" } else { "unknown" },
+        "reason": if read { NO_PERCENTILE } else { "statements are not counted, or not read yet" },
     })
 }
 

@@ -197,7 +197,7 @@ struct Asked {
 }
 
 /// The pictures that are asked for; `Err` names the clusters there are.
-fn pictures(door: &Door, asked: &Asked) -> Result<Vec<ClusterPicture>, Response> {
+fn pictures(door: &Door, asked: &Asked) -> Result<Vec<ClusterPicture>, Box<Response>> {
     let all: Vec<ClusterPicture> = super::watch::read(&door.watch.pictures)
         .values()
         .cloned()
@@ -209,7 +209,7 @@ fn pictures(door: &Door, asked: &Asked) -> Result<Vec<ClusterPicture>, Response>
     let one: Vec<ClusterPicture> = all.into_iter().filter(|c| c.name == *name).collect();
     if one.is_empty() {
         let error = json!({"error": format!("there is no cluster `{name}`"), "remedy": format!("there are: {}", known.join(", "))});
-        return Err(answer(404, &error));
+        return Err(Box::new(answer(404, &error)));
     }
     Ok(one)
 }
@@ -220,7 +220,7 @@ async fn brief(State(door): State<Door>, Query(asked): Query<Asked>) -> Response
             let (state, body) = health::brief(&all.iter().collect::<Vec<_>>(), door.watch.app.engine.now());
             answer(state.status(), &body)
         }
-        Err(refused) => refused,
+        Err(refused) => *refused,
     }
 }
 
@@ -240,7 +240,7 @@ async fn ready(State(door): State<Door>) -> Response {
 
 async fn detailed(State(door): State<Door>, Query(asked): Query<Asked>, headers: HeaderMap) -> Response {
     if let Err(refused) = signed(&door, &headers).await {
-        return refused;
+        return *refused;
     }
     let now = door.watch.app.engine.now();
     match pictures(&door, &asked) {
@@ -262,7 +262,7 @@ async fn detailed(State(door): State<Door>, Query(asked): Query<Asked>, headers:
                 &json!({"status": worst.word(), "timestamp": now, "clusters": each}),
             )
         }
-        Err(refused) => refused,
+        Err(refused) => *refused,
     }
 }
 
@@ -280,23 +280,23 @@ async fn metrics(State(door): State<Door>) -> Response {
 /// Statements name tables and columns: not for everybody on this machine.
 async fn queries(State(door): State<Door>, Query(asked): Query<Asked>, headers: HeaderMap) -> Response {
     if let Err(refused) = signed(&door, &headers).await {
-        return refused;
+        return *refused;
     }
     match pictures(&door, &asked) {
         Ok(all) => answer(200, &health::queries(&all)),
-        Err(refused) => refused,
+        Err(refused) => *refused,
     }
 }
 
 /// Whoever shows a token of somebody who may see.
-async fn signed(door: &Door, headers: &HeaderMap) -> Result<Principal, Response> {
+async fn signed(door: &Door, headers: &HeaderMap) -> Result<Principal, Box<Response>> {
     let token = token_of(headers);
     let shown = if token.is_empty() {
         None
     } else {
         door.who(&token).await
     };
-    shown.ok_or_else(|| answer(401, &no_token()))
+    shown.ok_or_else(|| Box::new(answer(401, &no_token())))
 }
 
 /// The token of a call, in either header; empty without one.

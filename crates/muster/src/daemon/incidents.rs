@@ -107,6 +107,7 @@ impl Desk {
         snapshot: &Snapshot,
         told: &Correlated,
         blind: Vec<String>,
+        unsure: Vec<(String, String)>,
     ) -> Result<Vec<Opened>, EngineError> {
         let identity = snapshot
             .servers
@@ -128,6 +129,7 @@ impl Desk {
                 })
                 .collect(),
             blind,
+            unsure,
         };
         let mut kept = self.lock();
         let open: Vec<Incident> = kept
@@ -234,6 +236,7 @@ impl Desk {
             at: now,
             roots: Vec::new(),
             blind: Vec::new(),
+            unsure: Vec::new(),
         };
         let mut incident = opened(&root, &sight, new_id("i"));
         incident.runs.push(plan.id.clone());

@@ -292,6 +292,11 @@ impl Watch {
         let (state, judged) = judge(&state, &snapshot, &settings.thresholds, Mode::Watch);
         let mut told = correlate(&snapshot, &judged.findings);
         let blind = blind(&snapshot, &judged.unknown);
+        let unsure = judged
+            .unknown
+            .iter()
+            .map(|u| (u.kind.clone(), u.target.clone()))
+            .collect();
         for root in &mut told.roots {
             self.app.remedies(std::slice::from_mut(&mut root.cause));
             self.app.remedies(&mut root.symptoms);
@@ -310,7 +315,7 @@ impl Watch {
             autopilot: settings.autopilot,
             proved,
         };
-        let opened = self.desk.absorb(&self.app, &snapshot, &told, blind);
+        let opened = self.desk.absorb(&self.app, &snapshot, &told, blind, unsure);
         write(&self.pictures).insert(name.to_owned(), picture);
         write(&self.told).insert(name.to_owned(), told);
         match opened {
@@ -394,22 +399,20 @@ impl Watch {
     }
 }
 
-/// Addresses whose picture is not complete: of what is not seen there nobody may say that it went away.
+/// Addresses of which nothing, or not enough, could be read: of what is not seen there nobody may say that it went away.
 fn blind(snapshot: &Snapshot, unknown: &[muster_rules::Unknown]) -> Vec<String> {
     use muster_model::snapshot::Reach;
-    let servers = snapshot
-        .servers
+    let silent = snapshot
+        .components()
+        .filter(|(_, r)| !matches!(r, Reach::Up | Reach::Full { .. }))
+        .map(|(a, _)| a);
+    // What is asked of no rule by name, such as the cause of a pool's waiters, may hide any of them.
+    let known: BTreeSet<&str> = muster_rules::catalogue().iter().map(|r| r.kind).collect();
+    let hidden = unknown
         .iter()
-        .filter(|s| !s.answers())
-        .map(|s| &s.address);
-    let poolers = snapshot.poolers.iter().map(|p| (&p.address, &p.reach));
-    let caches = snapshot.caches.iter().map(|c| (&c.address, &c.reach));
-    let others = poolers.chain(caches).filter(|(_, r)| !matches!(r, Reach::Up));
-    let mut out: Vec<String> = servers
-        .chain(others.map(|(a, _)| a))
-        .chain(unknown.iter().map(|u| &u.target))
-        .cloned()
-        .collect();
+        .filter(|u| !known.contains(u.kind.as_str()))
+        .map(|u| &u.target);
+    let mut out: Vec<String> = silent.chain(hidden).cloned().collect();
     out.sort();
     out.dedup();
     out

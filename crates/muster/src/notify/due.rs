@@ -203,6 +203,7 @@ mod tests {
             at: at(0),
             roots: Vec::new(),
             blind: Vec::new(),
+            unsure: Vec::new(),
         };
         Incident {
             state,

@@ -4,7 +4,7 @@
 
 use maud::{Markup, html};
 use muster_model::policy::Autopilot;
-use muster_model::snapshot::{CacheView, Pool, PoolerView, Reach, Role, Rung, ServerView};
+use muster_model::snapshot::{AppView, CacheView, Pool, PoolerView, Reach, Role, Rung, ServerView};
 use muster_model::standby;
 
 use super::overall::of_component;
@@ -28,6 +28,21 @@ fn cluster(c: &ClusterPicture) -> Markup {
             @for s in &c.snapshot.servers { (part(c, &s.name, "PostgreSQL", &s.reach, &s.address, &server(primary, s))) }
             @for p in &c.snapshot.poolers { (part(c, &p.name, "PgBouncer", &p.reach, &p.address, &pooler(p))) }
             @for r in &c.snapshot.caches { (part(c, &r.name, "Redis", &r.reach, &r.address, &cache(r))) }
+            @for a in &c.snapshot.apps { (part(c, &a.name, "application", &a.reach, &a.address, &app(a))) }
+        }
+    }
+}
+
+fn app(a: &AppView) -> Markup {
+    let Some(health) = a.health.as_ref().map(|h| &h.value) else {
+        return html! { (fact("health", &html! { span.muted { "not read" } })) };
+    };
+    let said = health.said.as_deref().unwrap_or("no word");
+    html! {
+        (fact("says", &html! { (health.status) " " (said) }))
+        (fact("answers in", &html! { (format!("{:.0} ms", health.latency_ms)) }))
+        @if let Some(pool) = &health.pool {
+            (fact("pool", &html! { (pool.checked_out) " of " (pool.size + pool.overflow) " in use" }))
         }
     }
 }

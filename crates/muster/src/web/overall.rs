@@ -41,10 +41,8 @@ pub(super) fn of_component(cluster: &ClusterPicture, address: &str, tried: bool)
 fn blind_spots(view: &View) -> usize {
     let spots = |c: &ClusterPicture| {
         let s = &c.snapshot;
-        let parts = (s.servers.iter().map(|p| (&p.address, &p.reach)))
-            .chain(s.poolers.iter().map(|p| (&p.address, &p.reach)))
-            .chain(s.caches.iter().map(|p| (&p.address, &p.reach)));
-        let unknown = parts
+        let unknown = s
+            .components()
             .filter(|(a, r)| {
                 of_component(c, a, !matches!(r, muster_model::snapshot::Reach::Unknown)) == Health::Unknown
             })

@@ -50,6 +50,16 @@ pub(super) fn rule(c: &mut Context<'_>) {
         ) else {
             continue;
         };
+        // With all slots taken, say, no database lets us in: whether the extension is in one of them is not known then.
+        if let Some(StatementsOff::NotCreated {
+            looked_into: 0,
+            refused,
+        }) = &read.off
+        {
+            let why = format!("none of {refused} databases could be looked into for pg_stat_statements");
+            c.lacks(INFO.kind, &server.address, why);
+            continue;
+        }
         let mut found = Vec::new();
         if let Some(off) = &read.off {
             found.push(is_off(server, off, c.now()));
@@ -172,6 +182,21 @@ mod tests {
     use muster_model::snapshot::StatementsOff;
 
     use super::super::sample::{healthy, judged, kinds, statements};
+
+    #[test]
+    fn where_no_database_lets_us_in_it_is_unknown() {
+        let s = statements::uncounted(StatementsOff::NotCreated {
+            looked_into: 0,
+            refused: 2,
+        });
+        let j = judged(&s);
+        assert!(!kinds(&j).contains(&"query.statistics_off"));
+        assert!(
+            j.unknown
+                .iter()
+                .any(|u| u.kind == "query.statistics_off" && u.why.contains("none of 2 databases"))
+        );
+    }
 
     #[test]
     fn each_missing_step_is_named() {
