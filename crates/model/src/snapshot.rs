@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::time::Time;
 
 pub mod app;
+pub mod backup;
 pub mod cache;
 pub mod collations;
 pub mod conflicts;
@@ -37,6 +38,7 @@ pub mod vacuum;
 pub mod waits;
 pub mod widths;
 
+pub use backup::{BackupFailure, BackupView, Duty, DutyKind, IndexCheck, WalGap};
 pub use cache::{
     CacheClients, CacheCounters, CacheMemory, CachePersistence, CacheReplica, CacheReplication, CacheStats,
     CacheView, LatencyEvent, SlowCommand,
@@ -134,6 +136,12 @@ pub struct Snapshot {
     /// The applications.
     #[serde(default)]
     pub apps: Vec<AppView>,
+    /// What is known of backups.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backups: Vec<BackupView>,
+    /// What somebody owes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub duties: Vec<Duty>,
     /// What could not be read.
     pub gaps: Vec<Gap>,
     /// What it cost.
@@ -152,6 +160,8 @@ impl Snapshot {
             poolers: Vec::new(),
             caches: Vec::new(),
             apps: Vec::new(),
+            backups: Vec::new(),
+            duties: Vec::new(),
             gaps: Vec::new(),
             cost: Cost::default(),
         }

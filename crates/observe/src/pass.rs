@@ -306,8 +306,9 @@ impl Observer {
             view.traffic.as_ref().map(|p| p.taken_at),
             self.cadence.replication,
         ) {
-            let value = traffic::read(&session, now, offset, &mut known.traffic).await?;
-            view.traffic = Some(Part { taken_at: now, value });
+            let read = traffic::read(&session, now, offset, &mut known.traffic).await;
+            let value = known.part(server, traffic::INFO.name, read)?;
+            view.traffic = value.map(|value| Part { taken_at: now, value });
         }
         if due(view.wal.as_ref().map(|p| p.taken_at), self.cadence.replication) {
             let read = wal::read(&session, now, offset, &mut known.wal).await;
@@ -323,10 +324,9 @@ impl Observer {
             view.login = value.map(|value| Part { taken_at: now, value });
         }
         if due(view.settings.as_ref().map(|p| p.taken_at), self.cadence.settings) {
-            view.settings = Some(Part {
-                taken_at: now,
-                value: settings::read(&session).await?,
-            });
+            let read = settings::read(&session).await;
+            let value = known.part(server, settings::INFO.name, read)?;
+            view.settings = value.map(|value| Part { taken_at: now, value });
         }
         if due(known.limits_at, self.cadence.settings) {
             known.limits_at = Some(now);

@@ -243,6 +243,17 @@ pub fn judge(
     thresholds: &Thresholds,
     mode: Mode,
 ) -> (RuleState, Judgement) {
+    judge_by(rules::ALL, state, snapshot, thresholds, mode)
+}
+
+/// Runs these rules.
+pub(crate) fn judge_by(
+    rules: &[rules::Rule],
+    state: &RuleState,
+    snapshot: &Snapshot,
+    thresholds: &Thresholds,
+    mode: Mode,
+) -> (RuleState, Judgement) {
     let mut context = Context {
         snapshot,
         thresholds,
@@ -252,7 +263,7 @@ pub fn judge(
         findings: Vec::new(),
         unknown: Vec::new(),
     };
-    for rule in rules::ALL {
+    for rule in rules {
         rule(&mut context);
     }
     let Context {

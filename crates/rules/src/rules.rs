@@ -12,10 +12,15 @@ mod access_privilege_lost;
 mod access_rejected;
 mod access_rules_invalid;
 mod access_unreachable;
+mod action_overdue;
 mod app_down;
 mod app_error_rate;
 mod app_memory;
 mod app_pool_saturated;
+mod backup_failing;
+mod backup_stale;
+mod backup_unverified;
+mod backup_wal_gap;
 mod cache_clients;
 mod cache_evictions;
 mod cache_hit_rate;
@@ -28,10 +33,12 @@ mod connections_role_limit;
 mod connections_saturated;
 mod data_collation_mismatch;
 mod data_corruption;
+mod data_index_corruption;
 mod disk_data_filling;
 mod disk_data_full;
 mod disk_wal_filling;
 mod disk_wal_full;
+mod drill_overdue;
 mod host_cpu_saturated;
 mod index_bloat;
 mod index_invalid;
@@ -120,6 +127,8 @@ pub struct KeyInfo {
 /// A rule, for the reference.
 #[derive(Clone, Copy, Debug)]
 pub struct RuleInfo {
+    /// The judgement itself.
+    pub(crate) rule: Rule,
     /// Finding kind.
     pub kind: &'static str,
     /// Title.
@@ -140,7 +149,7 @@ pub struct RuleInfo {
     pub lookalike: fn() -> Vec<Snapshot>,
 }
 
-type Rule = fn(&mut Context<'_>);
+pub(crate) type Rule = fn(&mut Context<'_>);
 
 /// What all rules share that judge rates and shares.
 pub(crate) const RATES: (&str, &[KeyInfo]) = (
@@ -171,6 +180,13 @@ pub(crate) const ALL: &[Rule] = &[
     locks_blocking_chain::rule,
     locks_ddl_queue::rule,
     locks_deadlocks::rule,
+    backup_stale::rule,
+    backup_unverified::rule,
+    backup_failing::rule,
+    backup_wal_gap::rule,
+    drill_overdue::rule,
+    action_overdue::rule,
+    data_index_corruption::rule,
     query_missing_index::rule,
     query_n_plus_one::rule,
     query_regression::rule,
@@ -302,6 +318,13 @@ pub fn catalogue() -> Vec<RuleInfo> {
         locks_blocking_chain::INFO,
         locks_ddl_queue::INFO,
         locks_deadlocks::INFO,
+        backup_stale::INFO,
+        backup_unverified::INFO,
+        backup_failing::INFO,
+        backup_wal_gap::INFO,
+        drill_overdue::INFO,
+        action_overdue::INFO,
+        data_index_corruption::INFO,
         locks_hot_row::INFO,
         locks_idle_in_transaction::INFO,
         migration_behind::INFO,

@@ -362,6 +362,7 @@ pub(crate) fn kinds(j: &Judgement) -> Vec<&str> {
     j.findings.iter().map(|f| f.kind.as_str()).collect()
 }
 
+pub(crate) mod backups;
 pub(crate) mod beside;
 pub(crate) mod host;
 pub(crate) mod inside;

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Collation, Indexes, Migrations, Part, Partitions, ScannedTable, Sequences, Shared, Tables, VacuumQueue,
-    Widths,
+    Collation, IndexCheck, Indexes, Migrations, Part, Partitions, ScannedTable, Sequences, Shared, Tables,
+    VacuumQueue, Widths,
 };
 
 /// One database of a server. Parts are shared between Snapshots: they change only when their collector runs.
@@ -36,6 +36,9 @@ pub struct DatabaseView {
     /// Sequential scans of its large tables.
     #[serde(default)]
     pub scans: Option<Part<Vec<ScannedTable>>>,
+    /// What amcheck said, where somebody asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked: Option<Part<Vec<IndexCheck>>>,
     /// What vacuum has to do here.
     #[serde(default)]
     pub vacuum: Option<Part<VacuumQueue>>,

@@ -68,6 +68,16 @@ pub(super) const PEERS: &[Peer] = &[
                 fires: |_, s| naive_lag(s).is_some_and(|l| l > 3600.0),
             },
             Check {
+                name: "PostgreSQLCheckpointsRequested",
+                kind: Some("wal.checkpoint_pressure"),
+                fires: |_, s| requested(s).is_some_and(|r| r > 50.0),
+            },
+            Check {
+                name: "PostgreSQLRoleChange",
+                kind: Some("server.role_changed"),
+                fires: |p, s| s.role() == Some(Role::Primary) && p.primary().is_none(),
+            },
+            Check {
                 name: "PostgreSQLInactiveReplicationSlot",
                 kind: Some("wal.slot_retention"),
                 fires: |_, s| inactive_slot(s),
@@ -118,6 +128,21 @@ pub(super) const PEERS: &[Peer] = &[
                 fires: |p, s| disconnected(p, s),
             },
             Check {
+                name: "slot_retained",
+                kind: Some("wal.slot_retention"),
+                fires: |_, s| retained(s) > 1_000_000_000,
+            },
+            Check {
+                name: "archive_failed",
+                kind: Some("wal.archive_failing"),
+                fires: |_, s| archive_failed(s),
+            },
+            Check {
+                name: "dead_tuples",
+                kind: Some("vacuum.disabled"),
+                fires: |_, s| dead(s) > 10.0,
+            },
+            Check {
                 name: "slot_inactive",
                 kind: Some("wal.slot_retention"),
                 fires: |_, s| inactive_slot(s),
@@ -156,6 +181,31 @@ pub(super) const PEERS: &[Peer] = &[
                 name: "replication lag",
                 kind: Some("replication.lagging"),
                 fires: |_, s| naive_lag(s).is_some_and(|l| l > 5.0),
+            },
+            Check {
+                name: "sequences near their end",
+                kind: Some("sequence.exhausted"),
+                fires: |_, s| sequence(s) > 90.0,
+            },
+            Check {
+                name: "invalid indexes",
+                kind: Some("index.invalid"),
+                fires: |_, s| indexes(s).any(|i| !i.valid),
+            },
+            Check {
+                name: "duplicate indexes",
+                kind: Some("index.redundant"),
+                fires: |_, s| duplicates(s),
+            },
+            Check {
+                name: "slow queries",
+                kind: Some("query.slow"),
+                fires: |_, s| slow(s),
+            },
+            Check {
+                name: "query stats",
+                kind: Some("query.statistics_off"),
+                fires: |_, s| s.statements.as_ref().is_some_and(|p| p.value.off.is_some()),
             },
             Check {
                 name: "inactive replication slots",
@@ -299,4 +349,82 @@ fn aged(p: &Snapshot, s: &ServerView, so: fn(&muster_model::snapshot::Session) -
                     .is_some_and(|t| p.taken_at.since(t) >= Span::from_secs(1))
         })
     })
+}
+
+fn indexes(s: &ServerView) -> impl Iterator<Item = &muster_model::snapshot::Index> {
+    s.databases
+        .iter()
+        .filter_map(|d| d.indexes.as_ref())
+        .flat_map(|p| p.value.indexes.iter())
+}
+
+/// Two valid ones of one table that begin with the same keys, as PgHero compares them.
+fn duplicates(s: &ServerView) -> bool {
+    let all: Vec<_> = indexes(s).filter(|i| i.valid && !i.unique).collect();
+    all.iter().any(|a| {
+        all.iter()
+            .any(|b| a.oid != b.oid && a.table_oid == b.table_oid && b.keys.starts_with(&a.keys))
+    })
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn sequence(s: &ServerView) -> f64 {
+    let used = |q: &muster_model::snapshot::Sequence| {
+        let highest = q
+            .column
+            .as_ref()
+            .and_then(|c| c.type_highest)
+            .map_or(q.highest, |h| h.min(q.highest));
+        q.last.map_or(0.0, |l| l as f64 * 100.0 / highest.max(1) as f64)
+    };
+    let all = s.databases.iter().filter_map(|d| d.sequences.as_ref());
+    all.flat_map(|p| p.value.sequences.iter())
+        .map(used)
+        .fold(0.0, f64::max)
+}
+
+/// A mean of 20 ms over 100 calls.
+fn slow(s: &ServerView) -> bool {
+    let window = s.statements.as_ref().and_then(|p| p.value.window.as_ref());
+    window.is_some_and(|w| {
+        w.top
+            .iter()
+            .any(|q| q.work.calls >= 100 && q.work.mean_ms() >= 20.0)
+    })
+}
+
+/// Per cent of the rows of the worst table that are dead.
+#[allow(clippy::cast_precision_loss)]
+fn dead(s: &ServerView) -> f64 {
+    let tables = s.databases.iter().filter_map(|d| d.tables.as_ref());
+    let share = |t: &muster_model::snapshot::Table| t.dead as f64 * 100.0 / (t.dead + t.live).max(1) as f64;
+    tables
+        .flat_map(|p| p.value.tables.iter())
+        .filter(|t| t.dead > 1000)
+        .map(share)
+        .fold(0.0, f64::max)
+}
+
+fn archive_failed(s: &ServerView) -> bool {
+    let wal = s.wal.as_ref().map(|p| &p.value);
+    wal.and_then(|w| w.counted.in_five_minutes(|c| c.archive_failed))
+        .is_some_and(|g| g.by > 0)
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn requested(s: &ServerView) -> Option<f64> {
+    let counted = &s.wal.as_ref()?.value.counted;
+    let (asked, timed) = (
+        counted.in_five_minutes(|c| c.requested)?.by,
+        counted.in_five_minutes(|c| c.timed)?.by,
+    );
+    (asked + timed > 0).then(|| asked as f64 * 100.0 / (asked + timed) as f64)
+}
+
+fn retained(s: &ServerView) -> u64 {
+    let Some(r) = s.replication.as_ref().map(|p| &p.value) else {
+        return 0;
+    };
+    let kept = |slot: &muster_model::snapshot::Slot| Some(r.current?.saturating_sub(slot.restart?));
+    r.slots.iter().filter_map(kept).max().unwrap_or(0)
 }

@@ -8,6 +8,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "access.certificate_expiring",
     title: "A server's certificate ends soon",
     about: "The last moment of the certificate that the server shows in our own TLS handshake. Clients that check it (sslmode \

@@ -13,6 +13,7 @@ use crate::reachability;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "access.database_missing",
     title: "A database is missing",
     about: "The database of our login does not exist or lets nobody in, though the server does (three misses in a row and 1 s); or a \

@@ -8,6 +8,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "access.privilege_lost",
     title: "Muster has lost a privilege",
     about: "A right that one of our logins had at an earlier look is gone: what it was for can no longer be seen, or done. It is said \

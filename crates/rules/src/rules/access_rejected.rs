@@ -10,6 +10,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "access.rejected",
     title: "Logins are refused",
     about: "The server's log has more than 10 refused logins in the last minute (wrong password, no rule in pg_hba.conf, a role that does not \

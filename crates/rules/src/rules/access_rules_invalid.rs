@@ -9,6 +9,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "access.rules_invalid",
     title: "pg_hba.conf holds lines that the server refuses",
     about: "The server was asked what it thinks of pg_hba.conf as it is on its disk now. With one line that it refuses a reload keeps \

@@ -10,6 +10,7 @@ use crate::reachability;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "access.unreachable",
     title: "A target lives and does not let us in",
     about: "TLS or the login fails at a target that answers, or the name of a server does not resolve while others use it. The server \

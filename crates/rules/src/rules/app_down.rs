@@ -7,6 +7,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "app.down",
     title: "An application does not answer",
     about: "Nothing answers at the health route of an application: its name does not resolve, nothing takes the connection, or no \

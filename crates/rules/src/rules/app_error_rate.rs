@@ -11,6 +11,7 @@ use crate::judge::{Context, Mode};
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "app.error_rate",
     title: "An application answers with errors",
     about: "By the application's own counters (`requests` of its health JSON): answers of 500 and above against all of the last \

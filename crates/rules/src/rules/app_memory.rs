@@ -10,6 +10,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "app.memory",
     title: "An application's memory nears its limit",
     about: "`memory` of the health JSON: bytes in use against the limit, both by the application's own word.",

@@ -10,6 +10,7 @@ use crate::judge::{Context, Mode};
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "app.pool_saturated",
     title: "An application's pool is used up",
     about: "`services.database.pool` of the health JSON: connections checked out against size and overflow together, look after \

@@ -11,6 +11,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "cache.clients",
     title: "A cache is full of clients",
     about: "Connected clients against maxclients; and connections that were refused for it in the last minute.",

@@ -10,6 +10,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "cache.evictions",
     title: "A cache throws keys out",
     about: "evicted_keys grows from look to look without a rest of more than 10 s: what is cached does not fit into maxmemory.",

@@ -10,6 +10,7 @@ use crate::judge::{Context, Mode};
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "cache.hit_rate",
     title: "Few lookups find their key",
     about: "keyspace_hits against keyspace_misses of the last minute. Redis counts every lookup of a key, also those of locks and \

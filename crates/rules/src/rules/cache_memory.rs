@@ -11,6 +11,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "cache.memory",
     title: "A cache gets full and cannot make room",
     about: "Memory in use against maxmemory, under a policy that throws nothing out: `noeviction`, or `volatile-…` while no key \

@@ -11,6 +11,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "cache.persistence",
     title: "What a cache holds is not saved",
     about: "The last snapshot or the last append failed, or the last snapshot is old although snapshots are configured and there \

@@ -10,6 +10,7 @@ use crate::judge::{Context, Mode};
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "cache.replication",
     title: "A replica of a cache has lost its master",
     about: "INFO of a replica says that master_link_status is down, by the time that it says itself.",

@@ -7,6 +7,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "cache.unreachable",
     title: "A cache does not answer",
     about: "Nothing answers INFO at the address of a Redis: its name does not resolve, nothing takes the connection, or no answer \

@@ -11,6 +11,7 @@ use crate::pools::troubled;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "connections.leak",
     title: "Connections leaked in open transactions",
     about: "Clients wait for a pool whose connections sit idle in a transaction (80 % of the pool, for more than 2 s each); \

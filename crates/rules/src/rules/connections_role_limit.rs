@@ -11,6 +11,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "connections.role_limit",
     title: "The connection limit of a role or database is reached",
     about: "Sessions of a role against its CONNECTION LIMIT, and of a database against its own. At the limit new logins fail with \

@@ -11,6 +11,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "connections.saturated",
     title: "Connection slots used up",
     about: "Client sessions against usable slots: max_connections less superuser_reserved_connections and \

@@ -10,6 +10,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "data.collation_mismatch",
     title: "Collation version changed",
     about: "The version of a collation that was noted in the catalogue differs from that of this server's libraries (a new libc or ICU, a \

@@ -10,6 +10,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "data.corruption",
     title: "Data is damaged",
     about: "Within the last hour the server found a page whose checksum is wrong (pg_stat_database), or its log says that a page, file or row \

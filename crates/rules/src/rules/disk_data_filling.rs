@@ -7,6 +7,7 @@ use muster_model::snapshot::Holding;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "disk.data_filling",
     title: "The data volume fills",
     about: "The volume of the data folder, or of a tablespace, is 85 % full, or has less than 10 GB and less than 20 % free; bytes or \

@@ -8,6 +8,7 @@ use crate::volumes;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "disk.data_full",
     title: "The data volume is full",
     about: "The volume of the data folder, or of a tablespace, is 95 % full, in bytes or in files. Where it holds the WAL too: also when \

@@ -8,6 +8,7 @@ use crate::volumes;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "disk.wal_filling",
     title: "The WAL volume fills",
     about: "The volume that pg_wal has to itself (or shares with anything but the data folder) is 85 % full, or has less than 10 GB and \

@@ -8,6 +8,7 @@ use crate::volumes;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "disk.wal_full",
     title: "The WAL volume is full",
     about: "The volume that pg_wal has to itself is 95 % full, or less than 10 WAL segments fit. A server that cannot write WAL ends \

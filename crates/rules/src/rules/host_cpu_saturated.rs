@@ -9,6 +9,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "host.cpu_saturated",
     title: "The host's CPUs are saturated",
     about: "For 60 s the CPUs were 90 % busy, the load of a minute was at least 1.5 for each core, and something waited for a CPU 20 % of the \

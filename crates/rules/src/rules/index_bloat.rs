@@ -7,6 +7,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "index.bloat",
     title: "Index bloat",
     about: "Pages of a B-tree index against what its entries need by the planner's statistics: at least half of 1 GB and more is not needed \

@@ -11,6 +11,7 @@ use crate::sizes::human;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "index.invalid",
     title: "Invalid index",
     about: "An index is marked invalid: what a CREATE INDEX CONCURRENTLY or REINDEX CONCURRENTLY leaves behind that did not end. No \

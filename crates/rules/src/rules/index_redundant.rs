@@ -14,6 +14,7 @@ use crate::sizes::{human, megabytes};
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "index.redundant",
     title: "Index that is not needed",
     about: "Another valid index of the same table has the same columns, or begins with them, with the same access method, operator \

@@ -10,6 +10,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "limits.abuse",
     title: "One principal asks far too much",
     about: "By the limiter's own counts: a principal's share of all requests in the window, against what it usually asks, and how \

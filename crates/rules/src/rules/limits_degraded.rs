@@ -9,6 +9,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "limits.degraded",
     title: "A rate limiter works without its store",
     about: "The limiter says that it decides by its policy for a lost store: each instance counts on its own, or lets everybody \

@@ -11,6 +11,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "locks.advisory_leak",
     title: "An advisory lock was never given back",
     about: "Sessions wait for an advisory lock, and the session that holds it idles outside a transaction: it took the lock \

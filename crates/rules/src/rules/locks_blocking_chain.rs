@@ -28,6 +28,7 @@ pub(super) const KEYS: &[KeyInfo] = &[
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "locks.blocking_chain",
     title: "Sessions block each other",
     about: "The tree of who waits for whom, by its root. A finding at `warning`; an incident at `waiters` waiters or at \

@@ -5,6 +5,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "locks.ddl_queue",
     title: "Sessions queue behind a waiting DDL",
     about: "A session waits for ACCESS EXCLUSIVE and others wait behind it. Cancelling the waiting DDL is the cheapest lever: \

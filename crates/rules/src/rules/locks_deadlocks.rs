@@ -9,6 +9,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "locks.deadlocks",
     title: "Deadlocks",
     about: "The server's own count of deadlocks that it broke grew in the last five minutes, by database. Each one ended a \

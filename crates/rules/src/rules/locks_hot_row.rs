@@ -15,6 +15,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "locks.hot_row",
     title: "Many sessions queue for one row",
     about: "At least `waiters` sessions wait for a row (lock types tuple and transactionid), no session has held it for \

@@ -9,6 +9,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "locks.idle_in_transaction",
     title: "A session idles in its transaction",
     about: "Found at `blocking` when others wait for it (or its pool has waiters, which connections.leak reports), else at \

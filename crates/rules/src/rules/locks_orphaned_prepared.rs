@@ -12,6 +12,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "locks.orphaned_prepared",
     title: "A prepared transaction is left undecided",
     about: "A transaction was prepared for a two-phase commit and is neither committed nor rolled back since `warning`, or \

@@ -8,6 +8,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "locks.subtransactions",
     title: "Subtransactions overflow their cache",
     about: "Sessions wait for the cache of subtransactions (wait events SubtransSLRU, SubtransBuffer), or its pages are read \

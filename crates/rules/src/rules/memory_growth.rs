@@ -10,6 +10,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "memory.growth",
     title: "Server processes grow",
     about: "A server process's own memory (without shared buffers) grew by 50 MB an hour in each third of at least 3 h, or is more than 25 % \

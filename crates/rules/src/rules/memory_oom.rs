@@ -10,6 +10,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "memory.oom",
     title: "Killed for want of memory",
     about: "The server's log says that a process was terminated by signal 9 and all sessions were ended to recover, and the kernel's \

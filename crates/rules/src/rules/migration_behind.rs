@@ -13,6 +13,7 @@ use crate::judge::{Context, Mode};
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "migration.behind",
     title: "A database is behind its peers",
     about: "Two databases of the cluster keep the same ledger (tool, schema, table). All that the one has applied the other has too, and \

@@ -13,6 +13,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "migration.drift",
     title: "Schema and ledger disagree",
     about: "The schema of a database that keeps a migration ledger changed while Muster watched, and after a quarter of an hour no ledger \

@@ -11,6 +11,7 @@ use crate::judge::{Context, Mode};
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "migration.failed",
     title: "Migration failed",
     about: "The ledger of a migration tool (Flyway, Prisma, sqlx, golang-migrate, Muster) holds a line that failed, or one that began and \

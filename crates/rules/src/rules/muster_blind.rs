@@ -9,6 +9,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "muster.blind",
     title: "Muster cannot see something",
     about: "A collector has a gap at a target that answers: a privilege is missing, or a console refuses. The finding says \

@@ -9,6 +9,7 @@ use crate::size::number;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "muster.cost",
     title: "Muster costs too much",
     about: "The time in which our sessions waited for a server's answers over the last ten minutes, less the quickest answer for each of \

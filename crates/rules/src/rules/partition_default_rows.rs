@@ -10,6 +10,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "partition.default_rows",
     title: "Rows in the default partition",
     about: "The default partition of a range-partitioned table holds rows, by the counters of the server. A partition for their range \

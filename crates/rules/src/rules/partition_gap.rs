@@ -11,6 +11,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "partition.gap",
     title: "Hole between partitions",
     about: "Two partitions of a table that is partitioned by time do not touch: rows of the time between them are refused, or go to the \

@@ -11,6 +11,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "partition.missing",
     title: "Partitions for the coming time are missing",
     about: "A table that is partitioned by ranges of one date or time column has fewer than three partitions that begin in the future, \

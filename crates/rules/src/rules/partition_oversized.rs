@@ -11,6 +11,7 @@ use crate::sizes::{human, megabytes};
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "partition.oversized",
     title: "Partition too large",
     about: "A partition of a table that is partitioned by time is larger than 800 MB, by the planner's page counts (its indexes and what \

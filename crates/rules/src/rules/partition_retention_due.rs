@@ -11,6 +11,7 @@ use crate::sizes::human;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "partition.retention_due",
     title: "Partitions past their retention",
     about: "The newest row that a partition can hold is older than 24 months: it is due to be copied to the archive, verified, detached \

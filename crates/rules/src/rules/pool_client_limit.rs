@@ -13,6 +13,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "pool.client_limit",
     title: "A pooler is full of clients",
     about: "Clients that SHOW LISTS counts as used, against max_client_conn. At the limit new clients are refused with \

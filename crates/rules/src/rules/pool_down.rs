@@ -7,6 +7,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "pool.down",
     title: "A pooler does not answer",
     about: "Nothing answers at the console of a PgBouncer: its name does not resolve, nothing takes the connection, or no answer \

@@ -9,6 +9,7 @@ use crate::pools::troubled;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "pool.exhausted",
     title: "Clients wait for a pooled connection",
     about: "SHOW POOLS: cl_waiting above 0 and the longest wait over the threshold. The cause is told by the sessions behind \

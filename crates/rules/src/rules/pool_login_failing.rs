@@ -13,6 +13,7 @@ const MOMENT: Span = Span::from_secs(1);
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "pool.login_failing",
     title: "A pooler cannot log in to its server",
     about: "Look after look a login is under way, or clients wait beside room for more connections, and none comes: the server \

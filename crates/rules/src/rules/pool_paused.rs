@@ -11,6 +11,7 @@ use crate::judge::{Context, Mode};
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "pool.paused",
     title: "A pooler is paused",
     about: "SHOW DATABASES says paused or disabled, or SHOW STATE says that everything is paused or suspended. Clients of a paused \

@@ -8,6 +8,7 @@ use crate::pools::name;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "pool.slow_server",
     title: "The server behind the pool is slow",
     about: "Clients wait while the pooled sessions run statements (or wait for locks) for more than 1 s. More connections would make it slower. The look-alike of a leak. Thresholds as for pool.exhausted.",

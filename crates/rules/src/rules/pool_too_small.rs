@@ -8,6 +8,7 @@ use crate::pools::name;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "pool.too_small",
     title: "The pool is too small",
     about: "Clients wait, every connection is in use, transactions are short, and the server is quiet. Thresholds as for pool.exhausted.",

@@ -10,6 +10,7 @@ use crate::statements::{as_json, called, f, ms, percent, subject, tell, window};
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "query.missing_index",
     title: "An index may be missing",
     about: "A statement with a condition touches most blocks of a large table at each call, returns or changes few of its \

@@ -10,6 +10,7 @@ use crate::statements::{as_json, called, f, ms, percent, subject, tell, window};
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "query.n_plus_one",
     title: "A statement is called row by row",
     about: "A short statement that returns about one row is called many times as often as usual, and everything else is not: \

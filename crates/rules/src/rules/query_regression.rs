@@ -10,6 +10,7 @@ use crate::statements::{as_json, called, f, ms, percent, subject, tell, window};
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "query.regression",
     title: "A statement became slower",
     about: "A statement's mean in the last minute against its own mean of about the hour before (by its text, so that a table \

@@ -9,6 +9,7 @@ use crate::work::Work;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "query.runaway",
     title: "A statement runs and does not end",
     about: "A client's session is active with one statement for longer than `warning`.",

@@ -10,6 +10,7 @@ use crate::statements::{as_json, called, f, maintenance, ms, percent, tell, wind
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "query.slow",
     title: "Slow statements",
     about: "The share of calls in the last minute that were of statements whose mean in that minute is slow, together with \

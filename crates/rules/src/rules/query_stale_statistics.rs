@@ -12,6 +12,7 @@ use crate::sizes::number;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "query.stale_statistics",
     title: "Statistics of the planner are stale",
     about: "So many rows of a table changed since it was analysed that plans are made for a table that is no more. Where the server \

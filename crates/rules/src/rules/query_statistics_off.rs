@@ -10,6 +10,7 @@ use crate::statements::{f, percent};
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "query.statistics_off",
     title: "Statements are not counted",
     about: "pg_stat_statements is not loaded, not created, switched off or too old, and the finding says which step is missing; \

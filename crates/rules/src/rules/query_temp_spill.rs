@@ -10,6 +10,7 @@ use crate::statements::{as_json, called, f};
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "query.temp_spill",
     title: "Statements spill to disk",
     about: "The server's own count of bytes in temporary files grew by so much within the last minute, by database. Sorts, \

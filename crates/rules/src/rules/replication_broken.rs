@@ -6,6 +6,7 @@ use crate::standbys;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "replication.broken",
     title: "A standby receives nothing",
     about: "Judged from both ends: no receiver streams, or the primary does not stream to it, whatever the standby's own lag says. An idle standby at night is healthy.",

@@ -10,6 +10,7 @@ use crate::size::{number, several};
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "replication.conflict",
     title: "A standby cancels statements",
     about: "The standby's own count of statements that it cancelled for its replay grew in the last minute, by database and type. \

@@ -6,6 +6,7 @@ use crate::standbys;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "replication.lagging",
     title: "A standby is behind",
     about: "Across servers: current position of the primary less replayed position; by time only while there is something to replay, less recovery_min_apply_delay.",

@@ -9,6 +9,7 @@ use crate::judge::{Context, Mode};
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "replication.logical_stalled",
     title: "Logical replication stands still",
     about: "On the subscriber: an enabled subscription has no apply worker, or its errors grew in the last five minutes. On the \

@@ -6,6 +6,7 @@ use crate::standbys;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "replication.paused",
     title: "Replay is paused",
     about: "pg_wal_replay_pause was called: the standby receives and does not replay.",

@@ -9,6 +9,7 @@ use crate::slots;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "replication.slot_lost",
     title: "A slot has lost its WAL",
     about: "wal_status of a slot: `unreserved` is past its limit and lost at the next checkpoint, `lost` (or invalidated, for \

@@ -10,6 +10,7 @@ use crate::size::several;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "replication.sync_stalled",
     title: "Commits wait for a synchronous standby",
     about: "synchronous_standby_names asks for more standbys than confirm: the next commit will wait (warning). Sessions have waited \

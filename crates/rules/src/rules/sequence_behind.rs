@@ -11,6 +11,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "sequence.behind",
     title: "Sequence behind its column",
     about: "The highest value of a column with a unique index of its own is not below the next value of the sequence that fills it: a \

@@ -11,6 +11,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "sequence.exhausted",
     title: "Sequence near its end",
     about: "The last value of a sequence against its end: its own highest value or that of the type of the column that it fills \

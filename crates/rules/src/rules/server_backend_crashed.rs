@@ -11,6 +11,7 @@ use crate::rules::memory_oom::{deadly, kernel_killed};
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "server.backend_crashed",
     title: "A server process crashed",
     about: "The server's log says that one of its processes was terminated by a signal and that all others were ended to begin anew: \

@@ -10,6 +10,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "server.crash_loop",
     title: "A server crashes again and again",
     about: "At least 3 crashes in 10 min by the server's log: all sessions ended to begin anew, a recovery that failed, or a start that finds \

@@ -10,6 +10,7 @@ use crate::reachability;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "server.down",
     title: "A server does not answer",
     about: "The ladder DNS, TCP, TLS, login, database, query fails at the named rung. Three misses in a row and 1 s make a \

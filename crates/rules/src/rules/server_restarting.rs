@@ -9,6 +9,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "server.restarting",
     title: "A server is starting, stopping or recovering",
     about: "It answers a login with SQLSTATE 57P03: it lives and lets nobody in yet. After a crash it replays its log first; nothing \

@@ -9,6 +9,7 @@ use crate::judge::{Changed, Context};
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "server.role_changed",
     title: "A server has another role or timeline",
     about: "Role, timeline or system identifier of a server differ from what was seen before. It is said for some minutes, because it \

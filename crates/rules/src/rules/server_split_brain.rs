@@ -11,6 +11,7 @@ use crate::judge::{Context, Mode};
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "server.split_brain",
     title: "Two primaries in one cluster",
     about: "Two servers that answer and have the same system identifier both say that they are primary: each takes writes that the \

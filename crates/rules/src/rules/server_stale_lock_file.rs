@@ -10,6 +10,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "server.stale_lock_file",
     title: "A lock file is in the way",
     about: "The server is down and its log says that `postmaster.pid` exists, or that shared memory of an earlier server is still in use, while \

@@ -10,6 +10,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "server.start_refused",
     title: "A server does not start",
     about: "The server does not answer, and the last thing its log says, after it was last ready, is why it cannot start: permissions, a \

@@ -11,6 +11,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "settings.drift",
     title: "Settings differ, or were changed",
     about: "Settings that files set have another value on one server of a cluster than on the others, or another than a while ago. \

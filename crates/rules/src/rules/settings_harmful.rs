@@ -9,6 +9,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "settings.harmful",
     title: "A setting does harm",
     about: "Settings of the whole server that lose data (fsync, full_page_writes, zero_damaged_pages, ignore_checksum_failure, an \

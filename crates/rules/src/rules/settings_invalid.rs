@@ -10,6 +10,7 @@ use crate::size::several;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "settings.invalid",
     title: "The settings files hold lines that the server refuses",
     about: "The server was asked what it thinks of postgresql.conf and all that it includes, as they are on its disk now. A line that it \

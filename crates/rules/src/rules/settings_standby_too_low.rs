@@ -9,6 +9,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "settings.standby_too_low",
     title: "A standby allows less than its primary",
     about: "max_connections, max_worker_processes, max_wal_senders, max_prepared_transactions and max_locks_per_transaction must be \

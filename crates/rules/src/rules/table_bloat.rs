@@ -7,6 +7,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "table.bloat",
     title: "Table bloat",
     about: "Pages of a table against what its rows need by the planner's statistics: at least half of 1 GB and more is not needed (critical: 70 % \

@@ -12,6 +12,7 @@ use crate::sizes::{gigabytes, human, number};
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "table.growth",
     title: "A table grows unusually",
     about: "In the last hour a table grew by at least 1 GB and three times as fast as in the hours before it that Muster watched (one to \

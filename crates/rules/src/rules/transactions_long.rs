@@ -10,6 +10,7 @@ use crate::work::Work;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "transactions.long",
     title: "A transaction is open for long",
     about: "A client's transaction is older than `warning`. As long as it is open it keeps its locks, and vacuum removes \

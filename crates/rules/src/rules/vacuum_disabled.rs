@@ -13,6 +13,7 @@ const MOST: usize = 10;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "vacuum.disabled",
     title: "Autovacuum is switched off",
     about: "The setting autovacuum is off, or track_counts is, without which autovacuum does not know what to do; or a table \

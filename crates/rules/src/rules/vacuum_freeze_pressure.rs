@@ -11,6 +11,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "vacuum.freeze_pressure",
     title: "Old rows are not frozen in time",
     about: "The oldest row of a database is so many transaction ids (or multixacts) old that `warning` of all there are lie in \

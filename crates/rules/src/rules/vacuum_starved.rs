@@ -9,6 +9,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "vacuum.starved",
     title: "Autovacuum does not keep up",
     about: "All autovacuum workers were busy at nearly every look of the last five minutes, and tables are past the threshold \

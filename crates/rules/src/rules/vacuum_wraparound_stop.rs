@@ -11,6 +11,7 @@ use crate::judge::Context;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "vacuum.wraparound_stop",
     title: "Transaction ids have run out",
     about: "The server keeps the last 3 million transaction ids (1 million on 13) and the last multixacts back and refuses \

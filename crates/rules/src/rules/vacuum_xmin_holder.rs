@@ -12,6 +12,7 @@ use crate::work::Work;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "vacuum.xmin_holder",
     title: "Something old holds vacuum back",
     about: "Vacuum removes no row version that the oldest holder may still see. A holder is a session, a slot's xmin, a slot's \

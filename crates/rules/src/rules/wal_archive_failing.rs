@@ -10,6 +10,7 @@ use crate::size::{bytes, number, several};
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "wal.archive_failing",
     title: "WAL is not archived",
     about: "The last try to archive failed, not long ago, and nothing has been archived since. Three failures in a row are an \

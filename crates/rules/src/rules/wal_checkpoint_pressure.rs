@@ -10,6 +10,7 @@ use crate::size::{bytes, number};
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "wal.checkpoint_pressure",
     title: "Checkpoints follow each other too closely",
     about: "In the last five minutes more checkpoints were requested by the amount of WAL than came because it was time. Each one \

@@ -11,6 +11,7 @@ use crate::slots;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
+    rule,
     kind: "wal.slot_retention",
     title: "A slot keeps WAL that nobody fetches",
     about: "What a slot keeps is the position of its server less the slot's restart position. A warning when that is much, or \
