@@ -316,7 +316,14 @@ pub(crate) async fn start_again(fleet: &Fleet, server: &str) -> Result<(), LabEr
 
 /// Ends the sessions of a fault: one that waits for a lock or sleeps does not notice that its client is gone.
 async fn sweep(fleet: &Fleet, applications: &[&str]) -> Result<(), LabError> {
-    let client = connect(&fleet.config("a", User::Postgres, "postgres")?)
+    let names: Vec<String> = applications.iter().map(|a| (*a).to_owned()).collect();
+    sweep_at(fleet, "a", &names).await
+}
+
+/// The same at a server.
+pub(crate) async fn sweep_at(fleet: &Fleet, server: &str, applications: &[String]) -> Result<(), LabError> {
+    fleet.marked(server)?;
+    let client = connect(&fleet.config(server, User::Postgres, "postgres")?)
         .await
         .map_err(sql("login"))?;
     client

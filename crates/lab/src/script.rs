@@ -156,7 +156,7 @@ impl Playing {
         let names = std::mem::take(&mut self.names);
         for server in fleet.servers.iter().filter(|_| !names.is_empty()) {
             if postmaster(fleet, &server.name).is_some() {
-                note(sweep(fleet, &server.name, &names).await);
+                note(faults::sweep_at(fleet, &server.name, &names).await);
             }
         }
         for step in std::mem::take(&mut self.undo) {
@@ -243,23 +243,6 @@ impl Playing {
             }
         }
     }
-}
-
-/// Ends what is left of a script's sessions at a server.
-async fn sweep(fleet: &Fleet, server: &str, names: &[String]) -> Result<(), LabError> {
-    fleet.marked(server)?;
-    let client = connect(&fleet.config(server, User::Postgres, "postgres")?)
-        .await
-        .map_err(sql("login"))?;
-    client
-        .execute(
-            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
-             WHERE application_name = ANY($1) AND state IS DISTINCT FROM 'idle'",
-            &[&names],
-        )
-        .await
-        .map(|_| ())
-        .map_err(sql("end of the script's sessions"))
 }
 
 fn login(fleet: &Fleet, place: &Place) -> Result<Config, LabError> {

@@ -14,6 +14,7 @@ pub mod lab;
 pub mod notify;
 pub mod plans;
 pub mod print;
+pub mod query;
 pub mod runbooks;
 pub mod session;
 pub mod setup;
@@ -59,6 +60,9 @@ pub enum Command {
         /// Cluster, or one of its servers, poolers or caches
         target: Option<String>,
     },
+    /// Statements
+    #[command(subcommand)]
+    Query(query::QueryCommand),
     /// Make a plan; exit 2 when it would change something
     Plan {
         /// What to plan
@@ -233,6 +237,7 @@ async fn dispatch(cli: Cli) -> Result<u8, exit::Failure> {
     match cli.command {
         Command::Up(args) => up::up(&args).await,
         Command::Watch { standby } => setup::watch(cli.config.as_deref(), standby).await,
+        Command::Query(command) => query::query(&open()?, &command, cli.json).await,
         Command::Check { target } => state::check(&open()?, target.as_deref(), cli.json).await,
         Command::Plan {
             plan,

@@ -5,6 +5,7 @@ pub mod hang;
 pub mod health;
 pub mod http;
 pub mod incidents;
+mod queries;
 pub mod serve;
 pub mod socket;
 pub mod starts;

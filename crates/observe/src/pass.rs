@@ -60,6 +60,18 @@ const KNOCK_AT: f64 = 0.95;
 /// How often it is tried then.
 const KNOCK_EVERY: Span = Span::from_secs(5);
 
+/// A daemon that has just started looks into catalogues after so long.
+const SLOW_AFTER: Span = Span::from_secs(3);
+
+/// Whether nearly all slots are taken.
+fn crowded(view: &ServerView) -> bool {
+    view.activity.as_ref().is_some_and(|a| {
+        let usable = a.value.max_connections.saturating_sub(a.value.reserved);
+        let used = a.value.sessions.iter().filter(|s| s.is_client()).count();
+        f64::from(u32::try_from(used).unwrap_or(u32::MAX)) >= f64::from(usable) * KNOCK_AT
+    })
+}
+
 #[derive(Default)]
 struct ServerMemory {
     view: Option<ServerView>,
@@ -78,6 +90,7 @@ struct ServerMemory {
     apart: apart::Memory,
     slow: Slow,
     slow_gaps: Vec<Gap>,
+    began: Option<Time>,
     round: Option<JoinHandle<Slow>>,
     near: Near,
 }
@@ -364,7 +377,13 @@ impl Observer {
             known.slow = round.await.unwrap_or_default();
             known.shows(view);
         }
-        if known.round.is_some() || extent == Extent::Hot {
+        // The last slots belong to who acts, and to clients; what is known grows old meanwhile, and says so.
+        if known.round.is_some() || extent == Extent::Hot || crowded(view) {
+            return;
+        }
+        // The first moments belong to what hurts now: who starts in the middle of an incident does not begin with catalogues.
+        let began = *known.began.get_or_insert(now);
+        if extent == Extent::Due && now.since(began) < SLOW_AFTER {
             return;
         }
         let due = known
@@ -385,15 +404,7 @@ impl Observer {
 
     /// A nearly full server is asked now and then whether a new login still gets in.
     async fn knock(&self, server: &Server, view: &ServerView, known: &mut ServerMemory, now: Time) -> Reach {
-        let Some(activity) = &view.activity else {
-            return Reach::Up;
-        };
-        let usable = activity
-            .value
-            .max_connections
-            .saturating_sub(activity.value.reserved);
-        let used = activity.value.sessions.iter().filter(|s| s.is_client()).count();
-        if f64::from(u32::try_from(used).unwrap_or(u32::MAX)) < f64::from(usable) * KNOCK_AT {
+        if !crowded(view) {
             return Reach::Up;
         }
         if known.knocked.is_some_and(|t| now.since(t) < KNOCK_EVERY) {

@@ -9,6 +9,7 @@ mod bloat;
 mod bloated;
 pub mod correlate;
 pub mod defaults;
+mod duties;
 mod freezing;
 mod holders;
 mod hosts;

@@ -74,7 +74,7 @@ fn needed(method: &str, parts: &[&str]) -> Option<Role> {
         ("GET", ["api", "v1", "auth", ..]) => Some(Role::Admin),
         ("GET", ["api", "v1", "journal" | "notifications", ..] | [.., "evidence"]) => Some(Role::Viewer),
         ("GET", _) => None,
-        (_, ["api", "v1", "check"]) => Some(Role::Viewer),
+        (_, ["api", "v1", "check" | "queries"]) => Some(Role::Viewer),
         (
             _,
             ["api", "v1", "runs", _, "approve" | "reject" | "break-glass"]
@@ -107,6 +107,7 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
     match (method, &parts[..]) {
         ("GET", ["api", "v1", "view"]) => Ok(json!(view(w)?)),
         ("POST", ["api", "v1", "check"]) => check(w, text("target").as_deref()).await,
+        ("POST", ["api", "v1", "queries"]) => super::queries::top(w, text("target").as_deref()).await,
         ("GET", ["api", "v1", "incidents"]) => incidents(w),
         ("GET", ["api", "v1", "incidents", id]) => Ok(json!(incident_story(w, &incident(w, id)?)?)),
         ("GET", ["api", "v1", "incidents", id, "postmortem"]) => postmortem(w, id),

@@ -1,10 +1,9 @@
 //! `action.overdue`: a duty of the kind action is past its date.
 
 use muster_model::snapshot::DutyKind;
-use muster_model::{Severity, Subject};
-use serde_json::json;
 
-use super::{KeyInfo, RuleInfo, evidence, finding, sample};
+use super::{KeyInfo, RuleInfo, sample};
+use crate::duties::overdue;
 use crate::judge::Context;
 
 /// For the reference.
@@ -26,37 +25,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
 };
 
 pub(super) fn rule(c: &mut Context<'_>) {
-    let critical = c.span(INFO.kind, "critical");
-    for duty in c
-        .snapshot
-        .duties
-        .iter()
-        .filter(|d| d.kind == DutyKind::Action && d.due < c.snapshot.taken_at)
-    {
-        let late = c.now().since(duty.due);
-        let severity = if late >= critical {
-            Severity::Critical
-        } else {
-            Severity::Warning
-        };
-        let owner = duty.owner.as_deref().unwrap_or("nobody");
-        let summary = format!(
-            "action `{}` of {} (owner: {owner}) is overdue for {}",
-            duty.name,
-            duty.address,
-            late.human()
-        );
-        let mut f = finding(
-            INFO.kind,
-            severity,
-            &duty.address,
-            Subject::new("action", &duty.name),
-            duty.due,
-            summary,
-        );
-        f.evidence = evidence(json!({"due": duty.due, "owner": duty.owner}));
-        c.findings.push(f);
-    }
+    overdue(c, INFO.kind, DutyKind::Action, "action");
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! `muster.blind`: something that rules need cannot be read, though the target answers.
 
+use std::collections::BTreeMap;
+
 use muster_model::snapshot::Reach;
-use muster_model::{Severity, Subject};
+use muster_model::{Gap, Severity, Subject};
 use serde_json::json;
 
 use super::{KeyInfo, RuleInfo, evidence, finding, sample};
@@ -29,26 +31,39 @@ pub(super) const INFO: RuleInfo = RuleInfo {
 
 pub(super) fn rule(c: &mut Context<'_>) {
     let lasting = c.span(INFO.kind, "for");
-    for gap in &c.snapshot.gaps {
-        let down = match c.snapshot.server(&gap.target) {
+    let snapshot = c.snapshot;
+    // One finding for a collector at a target, however much it lacks there.
+    let mut lacking: BTreeMap<(&str, &str), Vec<&Gap>> = BTreeMap::new();
+    for gap in &snapshot.gaps {
+        lacking
+            .entry((&gap.target, &gap.collector))
+            .or_default()
+            .push(gap);
+    }
+    for ((target, collector), gaps) in lacking {
+        let down = match snapshot.server(target) {
             Some(server) => !server.answers(),
-            None => c
-                .snapshot
+            None => snapshot
                 .components()
-                .any(|(address, reach)| *address == gap.target && spoken_for(reach)),
+                .any(|(address, reach)| address == target && spoken_for(reach)),
         };
-        let held = c.held(&format!("{}|{}|{}", INFO.kind, gap.target, gap.collector));
+        let held = c.held(&format!("{}|{target}|{collector}", INFO.kind));
         if down || (held < lasting && c.mode == crate::judge::Mode::Watch) {
             continue;
         }
         let since = c.now().minus(held);
-        let subject = Subject::new("collector", &gap.collector);
-        let summary = format!(
-            "{} of {} cannot be read: {}",
-            gap.collector, gap.target, gap.reason
-        );
-        let mut f = finding(INFO.kind, Severity::Warning, &gap.target, subject, since, summary);
-        f.evidence = evidence(json!({"reason": gap.reason, "remedy": gap.remedy}));
+        let more = match gaps.len() {
+            0 | 1 => String::new(),
+            n => format!("; and {} more", n - 1),
+        };
+        let summary = format!("{collector} of {target} cannot be read: {}{more}", gaps[0].reason);
+        let subject = Subject::new("collector", collector);
+        let mut f = finding(INFO.kind, Severity::Warning, target, subject, since, summary);
+        let all: Vec<_> = gaps
+            .iter()
+            .map(|g| json!({"reason": g.reason, "remedy": g.remedy}))
+            .collect();
+        f.evidence = evidence(json!({"reason": gaps[0].reason, "remedy": gaps[0].remedy, "gaps": all}));
         c.findings.push(f);
     }
 }
@@ -76,5 +91,25 @@ mod tests {
             remedy: None,
         });
         assert_eq!(watched(&s, 8), ["muster.blind"]);
+    }
+
+    #[test]
+    fn two_gaps_of_a_collector_are_one_finding() {
+        let mut s = super::super::sample::with_gap();
+        let mut second = s.gaps[0].clone();
+        second.reason = "another privilege".into();
+        s.gaps.push(second);
+        let told = super::super::sample::looks(std::iter::repeat_n(s, 8));
+        let blind: Vec<_> = told
+            .findings
+            .iter()
+            .filter(|f| f.kind == "muster.blind")
+            .collect();
+        assert_eq!(blind.len(), 1);
+        assert!(
+            blind[0].summary.contains("no privilege; and 1 more"),
+            "{}",
+            blind[0].summary
+        );
     }
 }
