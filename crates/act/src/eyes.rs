@@ -33,7 +33,7 @@ impl Eyes {
             .observers
             .get(&scope.cluster)
             .ok_or_else(|| unreadable(scope, "it is not in the config"))?;
-        Ok(observer.pass(SystemClock.now(), Extent::Hot).await)
+        Ok(observer.pass(SystemClock.now(), Extent::Probe).await)
     }
 
     /// The server at an address.

@@ -40,8 +40,8 @@ impl Asked {
             anew: extent != Extent::Due,
             patience: match extent {
                 Extent::Due => Some(PATIENCE),
-                Extent::Hot if !probes_look_at_it => Some(PROBED),
-                Extent::Hot | Extent::All => None,
+                Extent::Probe | Extent::Hot if !probes_look_at_it => Some(PROBED),
+                Extent::Probe | Extent::Hot | Extent::All => None,
             },
         }
     }

@@ -37,8 +37,9 @@ pub struct Cadence {
 pub enum Extent {
     /// What is due; the slow lane goes on beside it.
     Due,
-    /// Everything that a probe looks at, anew; the slow lane stands still, and a cache or an application that does not
-    /// answer at once keeps its last picture.
+    /// Only what probes look at, anew: who it is, sessions, locks, replication, poolers. Plans are made while it hurts.
+    Probe,
+    /// Everything but the slow lane, anew; that stands still.
     Hot,
     /// Everything, anew, the slow lane included.
     All,
@@ -218,12 +219,11 @@ impl Observer {
         now: Time,
         extent: Extent,
     ) -> (String, ServerMemory) {
-        let all = extent != Extent::Due;
         let mut view = known
             .view
             .take()
             .unwrap_or_else(|| ServerView::unread(&server.name, &server.address, &server.endpoint));
-        match self.read(server, &mut view, &mut known, now, all).await {
+        match self.read(server, &mut view, &mut known, now, extent).await {
             Ok(()) => {
                 known.misses = 0;
                 known.down_since = None;
@@ -254,7 +254,9 @@ impl Observer {
             }
         }
         view.cost = Some(known.spent.sum_up(now, server.meter()));
-        known.near.look(server, &mut view, now).await;
+        if extent != Extent::Probe {
+            known.near.look(server, &mut view, now).await;
+        }
         known.view = Some(view);
         (server.address.clone(), known)
     }
@@ -265,8 +267,9 @@ impl Observer {
         view: &mut ServerView,
         known: &mut ServerMemory,
         now: Time,
-        all: bool,
+        extent: Extent,
     ) -> Result<(), ReachError> {
+        let all = extent != Extent::Due;
         let session = server.observing().await?;
         let due = |at: Option<Time>, every: Span| {
             all || at.is_none_or(|t| now.since(t).millis() + 50 >= every.millis())
@@ -307,13 +310,18 @@ impl Observer {
             )
         {
             let (mut value, gaps) = replication::read(&session, &server.address, role, offset).await?;
-            let read = conflicts::read(&session, role, now, &mut known.conflicts).await;
-            value.conflicts = known.part(server, conflicts::INFO.name, read)?;
-            let read = conflicts::subscriptions(&session, role, now, &mut known.conflicts).await;
-            value.subscriptions = known.part(server, "subscriptions", read)?;
+            if extent != Extent::Probe {
+                let read = conflicts::read(&session, role, now, &mut known.conflicts).await;
+                value.conflicts = known.part(server, conflicts::INFO.name, read)?;
+                let read = conflicts::subscriptions(&session, role, now, &mut known.conflicts).await;
+                value.subscriptions = known.part(server, "subscriptions", read)?;
+            }
             known.gaps.retain(|g| g.collector != "replication");
             known.gaps.extend(gaps);
             view.replication = Some(Part { taken_at: now, value });
+        }
+        if extent == Extent::Probe {
+            return Ok(());
         }
         if due(
             view.traffic.as_ref().map(|p| p.taken_at),
@@ -378,7 +386,7 @@ impl Observer {
             known.shows(view);
         }
         // The last slots belong to who acts, and to clients; what is known grows old meanwhile, and says so.
-        if known.round.is_some() || extent == Extent::Hot || crowded(view) {
+        if known.round.is_some() || matches!(extent, Extent::Probe | Extent::Hot) || crowded(view) {
             return;
         }
         // The first moments belong to what hurts now: who starts in the middle of an incident does not begin with catalogues.

@@ -174,7 +174,7 @@ fn told(root: &Value) {
     if let Some(evidence) = cause["evidence"].as_object() {
         let plain = evidence
             .iter()
-            .filter(|(_, v)| !v.is_array() && !v.is_object() && !v.is_null());
+            .filter(|(_, v)| !v.is_array() && !v.is_object() && !v.is_null() && v.as_str() != Some(""));
         let said: Vec<String> = plain
             .map(|(k, _)| format!("{k} {}", field(&cause["evidence"], k)))
             .collect();
