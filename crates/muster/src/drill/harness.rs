@@ -63,13 +63,30 @@ pub async fn all(
     troubles.extend((1..=first.reads.min(READS)).map(Trouble::Probe));
     let trials = troubles
         .into_iter()
-        .map(|trouble| trial(drill, options(), own, trouble, say));
+        .map(|trouble| struck(drill, options, own, trouble, say));
     let rest: Vec<Result<Trial, String>> = futures::stream::iter(trials).buffered(at_once).collect().await;
     let mut out = vec![first];
     for one in rest {
         out.push(one?);
     }
     Ok(out)
+}
+
+/// One trial; once more at the last effect there was, when it had fewer than the first one.
+async fn struck(
+    drill: &Drill,
+    options: &(dyn Fn() -> LabOptions + Sync),
+    own: &Own,
+    trouble: Trouble,
+    say: Say<'_>,
+) -> Result<Trial, String> {
+    let played = trial(drill, options(), own, trouble, say).await?;
+    match trouble.earlier(played.effects) {
+        Some(earlier) if !played.struck && played.wrong.is_empty() => {
+            trial(drill, options(), own, earlier, say).await
+        }
+        _ => Ok(played),
+    }
 }
 
 fn nodes(count: u32) -> impl Iterator<Item = u32> {

@@ -27,6 +27,22 @@ pub enum Trouble {
     Back(u32),
 }
 
+impl Trouble {
+    /// The same at an earlier effect, where a run had fewer of them than the one that they were counted in: how many
+    /// sessions are ended depends on how many are there.
+    pub(super) fn earlier(self, last: u32) -> Option<Self> {
+        let at = |n: u32| (last > 0 && last < n).then_some(last);
+        match self {
+            Self::Twice | Self::Probe(_) => None,
+            Self::Before(n) => at(n).map(Self::Before),
+            Self::After(n) => at(n).map(Self::After),
+            Self::Lost(n) => at(n).map(Self::Lost),
+            Self::Forward(n) => at(n).map(Self::Forward),
+            Self::Back(n) => at(n).map(Self::Back),
+        }
+    }
+}
+
 impl std::fmt::Display for Trouble {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
