@@ -10,6 +10,7 @@ use muster_engine::planner::Request;
 use muster_engine::principals::Role;
 use muster_engine::{EngineError, Event, If, Place, Starter, guards, story};
 use muster_model::{Incident, Plan, PlanResult, Run, Span};
+use muster_observe::Extent;
 use muster_rules::{Mode, RuleState, correlate, judge};
 use serde_json::{Value, json};
 
@@ -435,17 +436,14 @@ async fn check(w: &Watch, target: Option<&str>) -> Answer {
             continue;
         };
         let observer = muster_observe::Observer::new(cluster.clone(), config.cadence);
-        // Three looks in a second: as many misses as make a server down.
-        let first = observer
-            .pass(w.app.engine.now(), muster_observe::Extent::All)
-            .await;
+        // Three looks in a second: as many misses as make a server down. Catalogues at the first and the last: two are enough
+        // for what counts.
+        let first = observer.pass(w.app.engine.now(), Extent::All).await;
         let (mut state, mut judged) = judge(&RuleState::default(), &first, &settings.thresholds, Mode::Check);
         let mut last = first;
-        for _ in 0..2 {
+        for extent in [Extent::Hot, Extent::All] {
             tokio::time::sleep(Span::from_millis(510).duration()).await;
-            last = observer
-                .pass(w.app.engine.now(), muster_observe::Extent::All)
-                .await;
+            last = observer.pass(w.app.engine.now(), extent).await;
             (state, judged) = judge(&state, &last, &settings.thresholds, Mode::Check);
         }
         let mut told = correlate(&last, &judged.findings);

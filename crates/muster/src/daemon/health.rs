@@ -275,6 +275,9 @@ fn database(c: &ClusterPicture) -> Value {
         pools.as_ref().map(|all| all.iter().map(|p| of(p)).sum::<u32>())
     };
     let answers = lead.is_some_and(ServerView::answers);
+    // What a PgBouncer opens beyond its pools is their reserve.
+    let console = c.snapshot.poolers.first().and_then(|p| p.state.as_ref());
+    let reserve = console.map(|s| s.value.databases.iter().map(|d| d.reserve_pool).sum::<u32>());
     json!({
         "status": lead.map_or("unknown", |s| word_of(c, &s.address)),
         "primary": {"connected": answers, "latency": Value::Null, "name": lead.map(|s| s.name.clone())},
@@ -283,7 +286,7 @@ fn database(c: &ClusterPicture) -> Value {
         "max_connections": activity.map(|a| a.max_connections),
         "pool": {
             "size": sum(|p| p.size), "checked_out": sum(|p| p.sv_active), "checkedin": sum(|p| p.sv_idle),
-            "overflow": pools.as_ref().map(|_| 0), "waiting": sum(|p| p.cl_waiting),
+            "overflow": reserve, "waiting": sum(|p| p.cl_waiting),
         },
         "is_alive": answers,
         "can_connect": lead.map(|s| matches!(s.reach, Reach::Up)),

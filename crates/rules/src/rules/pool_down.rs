@@ -12,7 +12,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     title: "A pooler does not answer",
     about: "Nothing answers at the console of a PgBouncer: its name does not resolve, nothing takes the connection, or no answer \
             comes in time. Three misses in a row and 1 s make a finding; `muster check` reports the first miss as pending.",
-    ignores: "One missed look, and a console that answers and refuses our login, which is muster.blind.",
+    ignores: "One missed look, and a console that answers and refuses our login, which is access.unreachable.",
     advice: "Start it again. Where the process runs and does not answer, it works for all clients in one thread: look at its \
              processor time and its log.",
     needs: &["pooler"],
