@@ -96,7 +96,7 @@ impl Kind {
             Self::Rule => {
                 let module = name.replace('.', "_");
                 vec![
-                    format!("crates/rules/src/rules.rs: `mod {module};`, `{module}::rule` in `ALL`, `{module}::INFO` in `catalogue()`"),
+                    format!("crates/rules/src/rules.rs: `mod {module};`, `{module}::INFO` in `catalogue()`"),
                     "in its own file: its specimen and its look-alike, a test that it finds, one that it stays quiet, one that it says unknown".to_owned(),
                     "crates/rules/src/correlate.rs: which cause explains it, or which symptoms it explains".to_owned(),
                 ]

@@ -243,7 +243,7 @@ pub fn judge(
     thresholds: &Thresholds,
     mode: Mode,
 ) -> (RuleState, Judgement) {
-    judge_by(rules::ALL, state, snapshot, thresholds, mode)
+    judge_by(&rules::all(), state, snapshot, thresholds, mode)
 }
 
 /// Runs these rules.

@@ -114,34 +114,11 @@ impl Work {
 
 #[cfg(test)]
 mod tests {
-    use muster_model::Time;
-
     use super::*;
-
-    fn session(state: &str) -> Session {
-        Session {
-            pid: 1,
-            backend_start: Time::from_millis(1),
-            xact_start: None,
-            query_start: None,
-            state_change: None,
-            state: Some(state.into()),
-            user: Some("app".into()),
-            database: Some("app".into()),
-            application: "notes".into(),
-            client: None,
-            backend_type: "client backend".into(),
-            wait_type: None,
-            wait_event: None,
-            query: None,
-            has_xid: false,
-            superuser: false,
-            blocked_by: vec![],
-        }
-    }
+    use crate::sample::session;
 
     fn of(backend_type: &str, application: &str, query: &str) -> Work {
-        let mut s = session("active");
+        let mut s = session(1, "active", 1000);
         s.backend_type = backend_type.into();
         s.application = application.into();
         s.query = Some(query.into());
@@ -193,7 +170,7 @@ mod tests {
         ] {
             assert_eq!(seen, expected);
         }
-        let mut idle = session("idle in transaction");
+        let mut idle = session(1, "idle in transaction", 1000);
         idle.query = Some("VACUUM t".into());
         assert_eq!(Work::of(&idle), Work::Client, "it did so before");
     }

@@ -7,7 +7,7 @@ use muster_model::{Severity, Subject};
 use serde_json::json;
 
 use super::access_unreachable::{refused, serves};
-use super::{KeyInfo, RuleInfo, evidence, finding, sample};
+use super::{MISSES, RuleInfo, evidence, finding, sample};
 use crate::judge::Context;
 use crate::reachability;
 
@@ -22,18 +22,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     advice: "Was it dropped or renamed? `postgres` always exists, for Muster's own login. For a pooler: correct its [databases], then \
              RELOAD.",
     needs: &["identity", "pooler", "traffic"],
-    keys: &[
-        KeyInfo {
-            key: "misses",
-            default: "3",
-            about: "misses in a row",
-        },
-        KeyInfo {
-            key: "for",
-            default: "1s",
-            about: "since the first of them",
-        },
-    ],
+    keys: MISSES,
     specimen: || vec![sample::wal::refused(Rung::Database, 3)],
     lookalike: || vec![sample::wal::pooler_points_to("app")],
 };

@@ -4,7 +4,7 @@ use muster_model::snapshot::{Reach, Rung, ServerView};
 use muster_model::{Severity, Subject, Time};
 use serde_json::json;
 
-use super::{KeyInfo, RuleInfo, evidence, finding, sample};
+use super::{MISSES, RuleInfo, evidence, finding, sample};
 use crate::judge::{Context, Mode};
 use crate::reachability;
 
@@ -20,18 +20,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     advice: "TLS: `sslmode` and `sslrootcert` of the config against the certificate. Login: password, pg_hba.conf, the role's \
              CONNECTION LIMIT. DNS: the resolver of the machine that Muster runs on.",
     needs: &["identity", "pooler"],
-    keys: &[
-        KeyInfo {
-            key: "misses",
-            default: "3",
-            about: "misses in a row",
-        },
-        KeyInfo {
-            key: "for",
-            default: "1s",
-            about: "since the first of them",
-        },
-    ],
+    keys: MISSES,
     specimen: || vec![sample::wal::refused(Rung::Auth, 3)],
     lookalike: || vec![sample::wal::refused(Rung::Tcp, 3)],
 };

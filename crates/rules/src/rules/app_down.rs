@@ -1,7 +1,7 @@
 //! `app.down`: the health route of an application does not answer, three times in a row.
 
 use super::sample::beside as sample;
-use super::{KeyInfo, RuleInfo};
+use super::{MISSES, RuleInfo};
 use crate::beside::{Part, down};
 use crate::judge::Context;
 
@@ -18,18 +18,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     advice: "Look whether its process runs, and at its log. Where it takes connections and does not answer, look at its pool and \
              at what it waits for.",
     needs: &["app"],
-    keys: &[
-        KeyInfo {
-            key: "misses",
-            default: "3",
-            about: "misses in a row",
-        },
-        KeyInfo {
-            key: "for",
-            default: "1s",
-            about: "since the first of them",
-        },
-    ],
+    keys: MISSES,
     specimen: || vec![sample::app_down(3)],
     lookalike: || vec![sample::app_down(1)],
 };

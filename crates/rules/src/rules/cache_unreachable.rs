@@ -1,7 +1,7 @@
 //! `cache.unreachable`: a Redis does not answer, three times in a row.
 
 use super::sample::beside as sample;
-use super::{KeyInfo, RuleInfo};
+use super::{MISSES, RuleInfo};
 use crate::beside::{Part, down};
 use crate::judge::Context;
 
@@ -16,18 +16,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     advice: "Follow the rung that fails. Where the process runs and does not answer, look for a command or a script that holds \
              everybody up.",
     needs: &["cache"],
-    keys: &[
-        KeyInfo {
-            key: "misses",
-            default: "3",
-            about: "misses in a row",
-        },
-        KeyInfo {
-            key: "for",
-            default: "1s",
-            about: "since the first of them",
-        },
-    ],
+    keys: MISSES,
     specimen: || vec![sample::cache_down(3)],
     lookalike: || vec![sample::cache_down(1)],
 };

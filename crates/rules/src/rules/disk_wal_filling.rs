@@ -97,6 +97,6 @@ mod tests {
         }));
         assert!(j.findings.is_empty());
         let unknown: Vec<&str> = j.unknown.iter().map(|u| u.kind.as_str()).collect();
-        assert_eq!(unknown, ["disk.wal_full", "disk.wal_filling"]);
+        assert_eq!(unknown, ["disk.wal_filling", "disk.wal_full"]);
     }
 }

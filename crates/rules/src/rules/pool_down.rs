@@ -1,7 +1,7 @@
 //! `pool.down`: the console of a PgBouncer does not answer, three times in a row.
 
 use super::sample::beside as sample;
-use super::{KeyInfo, RuleInfo};
+use super::{MISSES, RuleInfo};
 use crate::beside::{Part, down};
 use crate::judge::Context;
 
@@ -16,18 +16,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     advice: "Start it again. Where the process runs and does not answer, it works for all clients in one thread: look at its \
              processor time and its log.",
     needs: &["pooler"],
-    keys: &[
-        KeyInfo {
-            key: "misses",
-            default: "3",
-            about: "misses in a row",
-        },
-        KeyInfo {
-            key: "for",
-            default: "1s",
-            about: "since the first of them",
-        },
-    ],
+    keys: MISSES,
     specimen: || vec![sample::pooler_down(3)],
     lookalike: || vec![sample::pooler_down(1)],
 };

@@ -4,7 +4,7 @@ use muster_model::snapshot::Reach;
 use muster_model::{Severity, Subject};
 use serde_json::json;
 
-use super::{KeyInfo, RuleInfo, evidence, finding, sample};
+use super::{MISSES, RuleInfo, evidence, finding, sample};
 use crate::judge::{Context, Mode};
 use crate::reachability;
 
@@ -20,18 +20,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
               (access.database_missing).",
     advice: "Follow the rung that fails: name, port, TLS, login, database, query.",
     needs: &["identity"],
-    keys: &[
-        KeyInfo {
-            key: "misses",
-            default: "3",
-            about: "misses in a row",
-        },
-        KeyInfo {
-            key: "for",
-            default: "1s",
-            about: "since the first of them",
-        },
-    ],
+    keys: MISSES,
     specimen: || vec![sample::down(3)],
     lookalike: || vec![sample::down(1)],
 };
