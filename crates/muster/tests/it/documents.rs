@@ -21,22 +21,32 @@ fn blocks(text: &str) -> Vec<String> {
         .collect()
 }
 
+/// Makes a server of one that is not the lab's: no role of Muster is there. Gives the superuser's login to `postgres`.
+async fn without_our_roles(fleet: &muster_lab::fleet::Fleet) -> tokio_postgres::Client {
+    let login = async |database| {
+        let admin = fleet.config("a", User::Postgres, database).expect("config");
+        muster_lab::fleet::connect(&admin).await.expect("login")
+    };
+    // What a role may do is written in each database.
+    let app = login("app").await;
+    app.batch_execute("DROP OWNED BY muster, muster_act")
+        .await
+        .expect("drops");
+    let client = login("postgres").await;
+    client
+        .batch_execute("DROP OWNED BY muster, muster_act; DROP ROLE muster, muster_act")
+        .await
+        .expect("drops");
+    client
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_guide_leads_from_ones_own_server_to_the_first_finding() {
     for major in [15, 18] {
         let Some(test) = testing::fleet(testing::small(major)).await else {
             continue;
         };
-        // A server that is not the lab: no role of Muster is there.
-        let admin = test
-            .fleet
-            .config("a", User::Postgres, "postgres")
-            .expect("config");
-        let client = muster_lab::fleet::connect(&admin).await.expect("login");
-        client
-            .batch_execute("DROP OWNED BY muster, muster_act; DROP ROLE muster, muster_act")
-            .await
-            .expect("drops");
+        without_our_roles(&test.fleet).await;
         let guide = std::fs::read_to_string(root().join("docs/guides/first-server.md")).expect("guide");
         let steps = blocks(&guide);
         assert!(steps.len() >= 6, "{steps:?}");
@@ -87,15 +97,7 @@ async fn config_check_prints_the_exact_lines_that_are_missing_and_they_are_enoug
         let Some(stage) = crate::stage::Stage::new(testing::small(major)).await else {
             continue;
         };
-        let admin = stage
-            .fleet()
-            .config("a", User::Postgres, "postgres")
-            .expect("config");
-        let client = muster_lab::fleet::connect(&admin).await.expect("login");
-        client
-            .batch_execute("DROP OWNED BY muster, muster_act; DROP ROLE muster, muster_act")
-            .await
-            .expect("drops");
+        let client = without_our_roles(stage.fleet()).await;
         let ok = crate::stage::until("its own lines are enough", async || {
             let said = stage.muster(&["config", "check", "--json"]).await;
             let lines = said.json();
@@ -149,6 +151,7 @@ async fn the_configs_of_the_guide_are_accepted_and_shown_in_full() {
         "muster",
         "muster_act",
         "redis",
+        "notes",
         "duty",
         "duty.key",
         "mail",

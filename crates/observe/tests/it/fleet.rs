@@ -98,7 +98,7 @@ fn everything_is_read(snapshot: &Snapshot, fleet: &Fleet) {
         );
         assert_eq!(
             (shown("wal_level"), shown("data_checksums"), shown("fsync")),
-            (Some("replica"), Some("on"), Some("on"))
+            (Some("logical"), Some("on"), Some("on"))
         );
         assert!(settings.pending_restart.is_empty());
     }
