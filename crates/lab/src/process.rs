@@ -49,6 +49,12 @@ impl ProcessId {
         }
     }
 
+    /// The child of it whose title holds a word: the processes of a PostgreSQL server say in it what they do.
+    #[must_use]
+    pub fn child(&self, title: &str) -> Option<Self> {
+        child(self.pid, title).map(Self::of)
+    }
+
     /// Waits until it is gone; `false` when it is not in time.
     pub async fn gone_within(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
@@ -74,6 +80,22 @@ fn zombie(pid: i32) -> bool {
     procfs::process::Process::new(pid)
         .and_then(|p| p.stat())
         .is_ok_and(|s| s.state == 'Z')
+}
+
+#[cfg(target_os = "linux")]
+fn child(parent: i32, title: &str) -> Option<i32> {
+    let all = procfs::process::all_processes().ok()?;
+    all.flatten()
+        .find(|p| {
+            p.stat().is_ok_and(|s| s.ppid == parent)
+                && p.cmdline().is_ok_and(|c| c.iter().any(|a| a.contains(title)))
+        })
+        .map(|p| p.pid)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn child(_: i32, _: &str) -> Option<i32> {
+    None
 }
 
 #[cfg(not(target_os = "linux"))]

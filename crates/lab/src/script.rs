@@ -34,6 +34,8 @@ pub enum ConfFile {
     Settings,
     /// `pg_hba.conf`.
     Access,
+    /// `postgresql.auto.conf`, read last; a start of the lab leaves it as it is.
+    System,
 }
 
 /// One step.
@@ -78,8 +80,33 @@ pub enum Step {
     Restart(String),
     /// The server is stopped; it is started at the end.
     Stop(String, How),
-    /// A process is stopped (SIGSTOP) and goes on at the end: `pooler`, `cache`, or a server's name.
+    /// The server is stopped, and does not come up again; it is started at the end, when its files are back.
+    FailStart(String),
+    /// A process is stopped (SIGSTOP) and goes on at the end: `pooler`, `cache`, a server's name, or one process of a server by
+    /// the word that its title holds (`b/startup`).
     Freeze(String),
+    /// The process of the session of this name dies of a signal (SIGSEGV), as it does of a fault in an extension.
+    Crash(Place, String),
+    /// Logins with a wrong password.
+    Guess {
+        /// Server.
+        server: String,
+        /// As whom.
+        user: String,
+        /// How many in all.
+        times: u32,
+        /// From one to the next.
+        every: Span,
+    },
+    /// So many clients of the cache that do nothing.
+    CacheClients(u32),
+    /// A page of a table is overwritten while the server is stopped; at the end it is as it was.
+    Damage {
+        /// Where.
+        place: Place,
+        /// The table, as the server writes it.
+        table: String,
+    },
     /// So long.
     Wait(Span),
 }
@@ -97,6 +124,7 @@ pub struct Script {
 pub struct Playing {
     sessions: JoinSet<()>,
     files: Vec<(PathBuf, String)>,
+    pages: Vec<(String, PathBuf, Vec<u8>)>,
     frozen: Vec<crate::process::ProcessId>,
     stopped: Vec<String>,
     reload: Vec<String>,
@@ -113,6 +141,7 @@ pub async fn play(fleet: &Fleet, script: &Script) -> Result<Playing, LabError> {
     let mut playing = Playing {
         sessions: JoinSet::new(),
         files: Vec::new(),
+        pages: Vec::new(),
         frozen: Vec::new(),
         stopped: Vec::new(),
         reload: Vec::new(),
@@ -144,8 +173,12 @@ impl Playing {
         for process in self.frozen.drain(..) {
             process.signal(Signal::CONT);
         }
-        for (path, text) in std::mem::take(&mut self.files) {
+        // The first copy of a file is the one of before.
+        for (path, text) in std::mem::take(&mut self.files).into_iter().rev() {
             note(std::fs::write(&path, text).map_err(at(&path)));
+        }
+        for (server, path, bytes) in std::mem::take(&mut self.pages) {
+            note(while_stopped(fleet, &server, || page(&path, Some(&bytes)).map(|_| ())).await);
         }
         for server in std::mem::take(&mut self.stopped) {
             note(faults::start_again(fleet, &server).await);
@@ -205,6 +238,7 @@ impl Playing {
                 let path = fleet.data(server).join(match file {
                     ConfFile::Settings => "lab.conf",
                     ConfFile::Access => "pg_hba.conf",
+                    ConfFile::System => "postgresql.auto.conf",
                 });
                 let before = std::fs::read_to_string(&path).map_err(at(&path))?;
                 std::fs::write(&path, format!("{before}\n{lines}\n")).map_err(at(&path))?;
@@ -223,18 +257,103 @@ impl Playing {
                 self.stopped.push(server.clone());
                 stop(fleet, server, *how).await
             }
+            Step::FailStart(server) => {
+                fleet.marked(server)?;
+                self.stopped.push(server.clone());
+                stop(fleet, server, How::Fast).await?;
+                match crate::server::start(&mut Fleet::open(&fleet.dir)?, server).await {
+                    Err(_) => Ok(()),
+                    Ok(()) => Err(LabError::Fault(format!(
+                        "server {server} starts, though it should not"
+                    ))),
+                }
+            }
             Step::Freeze(part) => {
-                let process = match part.as_str() {
-                    "pooler" => fleet.pooler.as_ref().map(|p| p.process.clone()),
-                    "cache" => fleet.cache.as_ref().map(|p| p.process.clone()),
-                    server => {
+                let process = match part.split_once('/') {
+                    None if part == "pooler" => fleet.pooler.as_ref().map(|p| p.process.clone()),
+                    None if part == "cache" => fleet.cache.as_ref().map(|p| p.process.clone()),
+                    None => {
+                        fleet.marked(part)?;
+                        postmaster(fleet, part)
+                    }
+                    Some((server, title)) => {
                         fleet.marked(server)?;
-                        postmaster(fleet, server)
+                        postmaster(fleet, server).and_then(|p| p.child(title))
                     }
                 };
                 let process = process.ok_or_else(|| LabError::Fault(format!("there is no `{part}` here")))?;
                 process.signal(Signal::STOP);
                 self.frozen.push(process);
+                Ok(())
+            }
+            Step::Crash(place, name) => {
+                let client = connect(&login(fleet, place)?).await.map_err(sql("login"))?;
+                let row = client
+                    .query_opt(
+                        "SELECT pid FROM pg_catalog.pg_stat_activity WHERE application_name = $1 LIMIT 1",
+                        &[name],
+                    )
+                    .await
+                    .map_err(sql("the session that is to crash"))?;
+                let pid: i32 = row
+                    .ok_or_else(|| LabError::Fault(format!("there is no session `{name}`")))?
+                    .get(0);
+                crate::process::ProcessId::of(pid).signal(Signal::SEGV);
+                Ok(())
+            }
+            Step::Guess {
+                server,
+                user,
+                times,
+                every,
+            } => {
+                fleet.marked(server)?;
+                let mut config = fleet.config(server, User::App, "app")?;
+                config.user(user).password("not the password");
+                let (times, every) = (*times, every.duration());
+                self.sessions.spawn(async move {
+                    for _ in 0..times {
+                        let _ = connect(&config).await;
+                        tokio::time::sleep(every).await;
+                    }
+                });
+                Ok(())
+            }
+            Step::CacheClients(count) => {
+                for _ in 0..*count {
+                    let stream = cache_stream(fleet).await?;
+                    self.sessions.spawn(async move {
+                        std::future::pending::<()>().await;
+                        drop(stream);
+                    });
+                }
+                Ok(())
+            }
+            Step::Damage { place, table } => {
+                let client = connect(&login(fleet, place)?).await.map_err(sql("login"))?;
+                client
+                    .batch_execute("CHECKPOINT")
+                    .await
+                    .map_err(sql("a checkpoint"))?;
+                let path: String = client
+                    .query_one(
+                        "SELECT pg_catalog.pg_relation_filepath($1::text::pg_catalog.regclass)",
+                        &[table],
+                    )
+                    .await
+                    .map_err(sql("the file of the table"))?
+                    .get(0);
+                drop(client);
+                let path = fleet.data(&place.server).join(path);
+                let mut before = Vec::new();
+                while_stopped(fleet, &place.server, || {
+                    before = page(&path, None)?;
+                    let mut damaged = before.clone();
+                    damaged[4000..4006].copy_from_slice(b"damage");
+                    page(&path, Some(&damaged)).map(|_| ())
+                })
+                .await?;
+                self.pages.push((place.server.clone(), path, before));
                 Ok(())
             }
             Step::Wait(span) => {
@@ -243,6 +362,35 @@ impl Playing {
             }
         }
     }
+}
+
+/// Does something to a server's files while it is stopped, and starts it again.
+async fn while_stopped(
+    fleet: &Fleet,
+    server: &str,
+    then: impl FnOnce() -> Result<(), LabError>,
+) -> Result<(), LabError> {
+    fleet.marked(server)?;
+    stop(fleet, server, How::Fast).await?;
+    let done = then();
+    faults::start_again(fleet, server).await?;
+    done
+}
+
+/// The first page of a file; written when there is something to write.
+fn page(path: &std::path::Path, write: Option<&[u8]>) -> Result<Vec<u8>, LabError> {
+    use std::os::unix::fs::FileExt;
+    let file = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .map_err(at(path))?;
+    let mut bytes = vec![0; 8192];
+    match write {
+        Some(bytes) => file.write_all_at(bytes, 0).map_err(at(path))?,
+        None => file.read_exact_at(&mut bytes, 0).map_err(at(path))?,
+    }
+    Ok(bytes)
 }
 
 fn login(fleet: &Fleet, place: &Place) -> Result<Config, LabError> {
@@ -326,37 +474,48 @@ async fn console(fleet: &Fleet, text: &str) -> Result<(), LabError> {
     }
 }
 
-async fn cache(fleet: &Fleet, words: &[String]) -> Result<(), LabError> {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// A connection to the cache that is logged in.
+async fn cache_stream(fleet: &Fleet) -> Result<tokio::net::TcpStream, LabError> {
     let part = fleet
         .cache
         .as_ref()
         .ok_or_else(|| LabError::Fault("this fleet has no Redis".into()))?;
     let path = fleet.dir.join("secrets").join("redis");
     let password = std::fs::read_to_string(&path).map_err(at(&path))?;
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", part.port))
+        .await
+        .map_err(at(&path))?;
+    ask(&mut stream, &["AUTH".to_owned(), password.trim().to_owned()]).await?;
+    Ok(stream)
+}
+
+async fn cache(fleet: &Fleet, words: &[String]) -> Result<(), LabError> {
+    let mut stream = cache_stream(fleet).await?;
+    ask(&mut stream, words).await
+}
+
+/// Gives a command and reads the first line of the answer.
+async fn ask(stream: &mut tokio::net::TcpStream, words: &[String]) -> Result<(), LabError> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let talk = async {
-        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", part.port)).await?;
-        let mut text = command(&["AUTH".to_owned(), password.trim().to_owned()]);
-        text.extend(command(words));
-        stream.write_all(&text).await?;
-        let mut answer = vec![0u8; 4096];
-        let mut seen = Vec::new();
-        while seen.iter().filter(|b| **b == b'\n').count() < 2 {
-            let n = stream.read(&mut answer).await?;
+        stream.write_all(&command(words)).await?;
+        let (mut part, mut seen) = (vec![0u8; 4096], Vec::new());
+        while !seen.contains(&b'\n') {
+            let n = stream.read(&mut part).await?;
             if n == 0 {
                 break;
             }
-            seen.extend_from_slice(&answer[..n]);
+            seen.extend_from_slice(&part[..n]);
         }
         Ok::<Vec<u8>, std::io::Error>(seen)
     };
-    let seen = talk.await.map_err(at(&path))?;
-    let seen = String::from_utf8_lossy(&seen);
-    match seen.lines().find(|l| l.starts_with('-')) {
-        Some(error) => Err(LabError::Fault(format!(
-            "Redis refuses {}: {error}",
-            words.join(" ")
-        ))),
+    let refused = |why: &str| LabError::Fault(format!("Redis refuses {}: {why}", words[0]));
+    let seen = talk.await.map_err(|e| refused(&e.to_string()))?;
+    match String::from_utf8_lossy(&seen)
+        .lines()
+        .find(|l| l.starts_with('-'))
+    {
+        Some(error) => Err(refused(error)),
         None => Ok(()),
     }
 }

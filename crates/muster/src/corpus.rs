@@ -112,6 +112,12 @@ struct RawStep {
     cache: Option<Vec<String>>,
     conf: Option<String>,
     hba: Option<String>,
+    auto: Option<String>,
+    fail_start: Option<String>,
+    crash: Option<String>,
+    guess: Option<String>,
+    damage: Option<String>,
+    cache_clients: Option<u32>,
     reload: Option<String>,
     restart: Option<String>,
     stop: Option<String>,
@@ -198,7 +204,12 @@ fn step(raw: &RawStep) -> Result<Step, String> {
     }
     found.extend(raw.console.clone().map(Step::Console));
     found.extend(raw.cache.clone().map(Step::Cache));
-    for (lines, file) in [(&raw.conf, ConfFile::Settings), (&raw.hba, ConfFile::Access)] {
+    let files = [
+        (&raw.conf, ConfFile::Settings),
+        (&raw.hba, ConfFile::Access),
+        (&raw.auto, ConfFile::System),
+    ];
+    for (lines, file) in files {
         found.extend(lines.clone().map(|lines| Step::Append {
             server: raw.on.clone(),
             file,
@@ -209,7 +220,20 @@ fn step(raw: &RawStep) -> Result<Step, String> {
     found.extend(raw.restart.clone().map(Step::Restart));
     found.extend(raw.stop.clone().map(|s| Step::Stop(s, How::Fast)));
     found.extend(raw.kill.clone().map(|s| Step::Stop(s, How::Kill)));
+    found.extend(raw.fail_start.clone().map(Step::FailStart));
     found.extend(raw.freeze.clone().map(Step::Freeze));
+    found.extend(raw.crash.clone().map(|name| Step::Crash(place(), name)));
+    found.extend(raw.guess.clone().map(|user| Step::Guess {
+        server: raw.on.clone(),
+        user,
+        times: raw.times,
+        every: raw.every.unwrap_or(Span::from_millis(50)),
+    }));
+    found.extend(raw.damage.clone().map(|table| Step::Damage {
+        place: place(),
+        table,
+    }));
+    found.extend(raw.cache_clients.map(Step::CacheClients));
     found.extend(raw.wait.map(Step::Wait));
     let count = found.len();
     match found.pop() {
@@ -291,13 +315,9 @@ mod tests {
     #[test]
     fn every_case_reads_and_names_kinds_that_there_are() {
         let cases = read(Path::new("../../corpus")).expect("the corpus reads");
-        let of = |sort: Sort| cases.iter().filter(|c| c.sort == sort).count();
-        assert!(
-            of(Sort::Fault) >= 55 && of(Sort::Composite) >= 5,
-            "{} {}",
-            of(Sort::Fault),
-            of(Sort::Composite)
-        );
+        let of = |sorts: &[Sort]| cases.iter().filter(|c| sorts.contains(&c.sort)).count();
+        assert!(of(&[Sort::Fault]) >= 60 && of(&[Sort::Composite]) >= 5);
+        assert!(of(&[Sort::Lookalike, Sort::Healthy]) >= 20);
         let kinds: BTreeSet<&String> = cases.iter().flat_map(|c| &c.causes).collect();
         assert!(kinds.len() >= 45, "{} kinds have a fault", kinds.len());
     }

@@ -13,6 +13,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
+use crate::daemon::serve::os_user;
+use crate::daemon::socket;
+
 use super::Drill;
 use super::harness::Trial;
 use super::run::{Own, Say, on_a_fresh_fleet};
@@ -23,7 +26,9 @@ const AT_MOST: u32 = 80;
 const LIMIT: Duration = Duration::from_mins(2);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(150);
-/// Between two questions: each starts a process, and many fleets are asked at once.
+/// How long an answer may take.
+const AWAKE: Duration = Duration::from_secs(5);
+/// Between two questions: many fleets are asked at once.
 const ASK: Duration = Duration::from_millis(700);
 /// How long a disk stays full for a daemon that does not notice.
 const FULL_FOR: Duration = Duration::from_secs(4);
@@ -413,10 +418,27 @@ impl Scene {
         Ok(wrong)
     }
 
+    /// The runs, asked of the daemon itself: many fleets ask all the time, and a process for each question would cost more than
+    /// what it asks about. The state on a small disk is only seen from inside its namespace.
+    async fn runs(&self) -> Option<Vec<Value>> {
+        if self.small.is_some() {
+            return serde_json::from_str(&self.muster(&["runs", "list", "--json"]).await?).ok();
+        }
+        let ask = async {
+            let stream = socket::connect(&self.fleet.dir.join("state")).await?;
+            let path = "/api/v1/runs";
+            socket::call(stream, &os_user(), "GET", path, &Value::Null)
+                .await
+                .ok()
+        };
+        // A stopped daemon does not answer.
+        let runs = tokio::time::timeout(AWAKE, ask).await.ok().flatten()?;
+        serde_json::from_value(runs).ok()
+    }
+
     /// The journal, when a run is proven and none is open; a plan that waits is approved.
     async fn over(&self) -> Option<Vec<Value>> {
-        let runs = self.muster(&["runs", "list", "--json"]).await?;
-        let runs: Vec<Value> = serde_json::from_str(&runs).ok()?;
+        let runs = self.runs().await?;
         let state = |r: &Value, s: &str| r["state"]["state"] == s;
         if let Some(id) = runs
             .iter()

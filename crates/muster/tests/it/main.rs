@@ -1,6 +1,7 @@
 //! What a user sees and what must never happen, on real servers, through the program itself.
 
 mod bad_input;
+mod corpus;
 mod crash;
 mod daemon;
 mod documents;

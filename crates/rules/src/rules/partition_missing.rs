@@ -17,7 +17,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     about: "A table that is partitioned by ranges of one date or time column has fewer than three partitions that begin in the future, \
             or they end within 14 days (of partitions of a day and longer). With none ahead, inserts fail at the end of the present \
             one, or go to the default partition.",
-    ignores: "Tables with a partition without an end, tables without any bounded partition, and tables whose last partition ended long \
+    ignores: "Tables whose partitions reach more than a year ahead, however few; tables with a partition without an end, tables without any bounded partition, and tables whose last partition ended long \
               ago: they are retired. Keys that are numbers or expressions are not judged.",
     advice: "Create the next ones: CREATE TABLE (LIKE …), then ATTACH PARTITION, each with a lock time-out; and find out why the job \
              that makes them stopped.",
@@ -37,6 +37,11 @@ pub(super) const INFO: RuleInfo = RuleInfo {
             key: "reach",
             default: "14d",
             about: "they must reach so far; of partitions of a day and longer",
+        },
+        KeyInfo {
+            key: "enough",
+            default: "366d",
+            about: "partitions that reach so far are enough, however few they are",
         },
         KeyInfo {
             key: "incident",
@@ -83,6 +88,9 @@ fn one(c: &mut Context<'_>, i: Inside<'_, Partitions>, p: &Partitioned) {
     let ahead = bounded.iter().filter(|b| b.from.is_some_and(|f| f > now)).count();
     let many = f64::from(u32::try_from(ahead).unwrap_or(u32::MAX));
     let left = end.since(now);
+    if left >= c.span(INFO.kind, "enough") {
+        return;
+    }
     let usual = usual(p);
     let short = usual >= DAY && left < c.span(INFO.kind, "reach");
     if many >= c.number(INFO.kind, "ahead") && !short {
@@ -155,6 +163,18 @@ mod tests {
         let j = judged(&inside::partitioned(partitions));
         let f = j.findings.into_iter().find(|f| f.kind == INFO.kind)?;
         Some((f.severity, f.incident, f.summary))
+    }
+
+    #[test]
+    fn one_that_reaches_more_than_a_year_is_enough() {
+        let until = |days: u64| {
+            let mut one = inside::months(-3, 0);
+            let last = one.last_mut().expect("a partition");
+            last.to = Some(now().plus(Span::from_mins(days * 24 * 60)));
+            found(one)
+        };
+        assert_eq!(until(367), None);
+        assert!(until(360).is_some());
     }
 
     #[test]
