@@ -82,6 +82,8 @@ pub enum Step {
     Stop(String, How),
     /// The server is stopped, and does not come up again; it is started at the end, when its files are back.
     FailStart(String),
+    /// The server is stopped and its lock file names a process that is none of its own, so that it does not come up again.
+    LockFile(String),
     /// A process is stopped (SIGSTOP) and goes on at the end: `pooler`, `cache`, a server's name, or one process of a server by
     /// the word that its title holds (`b/startup`).
     Freeze(String),
@@ -261,12 +263,27 @@ impl Playing {
                 fleet.marked(server)?;
                 self.stopped.push(server.clone());
                 stop(fleet, server, How::Fast).await?;
-                match crate::server::start(&mut Fleet::open(&fleet.dir)?, server).await {
-                    Err(_) => Ok(()),
-                    Ok(()) => Err(LabError::Fault(format!(
-                        "server {server} starts, though it should not"
-                    ))),
-                }
+                does_not_start(fleet, server).await
+            }
+            Step::LockFile(server) => {
+                fleet.marked(server)?;
+                self.stopped.push(server.clone());
+                stop(fleet, server, How::Fast).await?;
+                // A process of the same user: the server asks whether it may signal it.
+                let mut other = tokio::process::Command::from(fleet.run_as.command("sleep".as_ref()));
+                let other = other.arg("600").kill_on_drop(true).spawn();
+                let path = fleet.data(server).join("postmaster.pid");
+                let other = other.map_err(at("sleep".as_ref()))?;
+                let pid = other.id().unwrap_or_default();
+                std::fs::write(&path, format!("{pid}\n{}\n", fleet.data(server).display()))
+                    .map_err(at(&path))?;
+                fleet.run_as.own(&path)?;
+                self.sessions.spawn(async move {
+                    let _lives = other;
+                    std::future::pending::<()>().await;
+                });
+                // With that process gone the file is stale to the server as well, and it starts.
+                does_not_start(fleet, server).await
             }
             Step::Freeze(part) => {
                 let process = match part.split_once('/') {
@@ -361,6 +378,16 @@ impl Playing {
                 Ok(())
             }
         }
+    }
+}
+
+/// Tries to start a server that must not start.
+async fn does_not_start(fleet: &Fleet, server: &str) -> Result<(), LabError> {
+    match crate::server::start(&mut Fleet::open(&fleet.dir)?, server).await {
+        Err(_) => Ok(()),
+        Ok(()) => Err(LabError::Fault(format!(
+            "server {server} starts, though it should not"
+        ))),
     }
 }
 

@@ -114,6 +114,7 @@ struct RawStep {
     hba: Option<String>,
     auto: Option<String>,
     fail_start: Option<String>,
+    lock_file: Option<String>,
     crash: Option<String>,
     guess: Option<String>,
     damage: Option<String>,
@@ -221,6 +222,7 @@ fn step(raw: &RawStep) -> Result<Step, String> {
     found.extend(raw.stop.clone().map(|s| Step::Stop(s, How::Fast)));
     found.extend(raw.kill.clone().map(|s| Step::Stop(s, How::Kill)));
     found.extend(raw.fail_start.clone().map(Step::FailStart));
+    found.extend(raw.lock_file.clone().map(Step::LockFile));
     found.extend(raw.freeze.clone().map(Step::Freeze));
     found.extend(raw.crash.clone().map(|name| Step::Crash(place(), name)));
     found.extend(raw.guess.clone().map(|user| Step::Guess {

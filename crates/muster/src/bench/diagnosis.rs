@@ -284,6 +284,8 @@ fn watcher(fleet: &Fleet, case: &Case, how: &Play) -> Result<Watcher, Failure> {
     // The fleet is as young as the case: its rates count from the first second.
     let mut base = muster_rules::defaults();
     base.set("rates", "warm_up", Threshold::Span(Span::ZERO));
+    // All fleets share a host with whatever else runs on it: that its CPUs are busy is true, and no part of any case.
+    base.set("host.cpu_saturated", "for", Threshold::Span(Span::from_mins(24 * 60)));
     Ok(Watcher {
         observer: Observer::new(estate.clusters()[0].clone(), cadence),
         thresholds: base.overlaid(&case.thresholds),
