@@ -146,6 +146,9 @@ impl PgSession {
             .replace("{idle}", &limits.idle_in_transaction.as_millis().to_string());
         session.simple(&setup).await?;
         let rows = session.query(CAPABILITY, &[]).await?;
+        if let Some(row) = rows.first() {
+            session.meter.served_by(row.get("pid"));
+        }
         let mut capability = rows.first().map(read_capability).unwrap_or_default();
         // A statement of its own: a CASE does not keep the server from checking the privilege.
         if rows.first().is_some_and(|r| r.get("control")) {
