@@ -7,6 +7,7 @@ mod about;
 mod apart;
 mod beside;
 pub mod collectors;
+mod denied;
 mod expense;
 mod host;
 mod lane;
