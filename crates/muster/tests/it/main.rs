@@ -12,6 +12,7 @@ mod harness;
 mod metrics;
 mod notify;
 mod people;
+mod privileges;
 mod shapes;
 mod stage;
 mod standby;
