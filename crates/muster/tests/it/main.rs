@@ -19,3 +19,4 @@ mod standby;
 mod starts;
 mod targets;
 mod up;
+mod versions;
