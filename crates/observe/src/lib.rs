@@ -19,5 +19,6 @@ mod row;
 mod tally;
 mod texts;
 
+pub use collectors::amcheck::{DeepLook, look as deep_look};
 pub use collectors::{CollectorInfo, all as collectors};
 pub use pass::{Cadence, Extent, Observer};
