@@ -109,6 +109,7 @@ pub struct Spread {
     since: Option<Time>,
     hole: Option<Time>,
     reloaded: Option<Time>,
+    nameless: Option<Time>,
     ever: DurationBuckets,
     own: BTreeSet<i32>,
 }
@@ -151,6 +152,10 @@ impl Spread {
     /// Takes a line that was written while the log was followed.
     pub fn take(&mut self, entry: &Entry, ms: f64, at: Time, now: Time) {
         let Some(Ok(told)) = self.told.clone() else { return };
+        if entry.pid.is_none() {
+            self.nameless = Some(now);
+            return;
+        }
         let ours = entry.pid.is_some_and(|pid| self.own.contains(&pid));
         let said = entry
             .message
@@ -219,6 +224,13 @@ impl Spread {
         }
         if self.hole.is_some_and(|h| h >= from) {
             return Err("a part of the log was written faster than it is read, and skipped".to_owned());
+        }
+        if self.nameless.is_some_and(|t| t >= from) {
+            return Err(
+                "the log does not say which process wrote a line, so Muster's own statements cannot be left out; put %p into \
+                 `log_line_prefix`"
+                    .to_owned(),
+            );
         }
         if to.since(from) < SOON {
             return Err(format!(
@@ -307,6 +319,17 @@ mod tests {
             0,
             "what was before may have been of another kind"
         );
+    }
+
+    #[test]
+    fn lines_without_their_process_are_no_distribution_of_what_clients_did() {
+        let mut s = Spread::default();
+        s.tune(&settings(0), at(0), BTreeSet::new(), at(0));
+        let mut e = Entry::new(LogLevel::Log);
+        e.message = "duration: 5 ms  statement: SELECT 1".to_owned();
+        s.take(&e, 5.0, at(30), at(30));
+        assert!(s.show(at(60), None).is_err_and(|why| why.contains("%p")));
+        assert_eq!(s.ever().map(|e| e.count()), Some(0));
     }
 
     #[test]
