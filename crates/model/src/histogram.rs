@@ -14,6 +14,8 @@ const PER_DECADE: f64 = 20.0;
 const LOWEST_MS: f64 = 0.01;
 /// The bucket of everything from 100 s on; 0 is that of everything below [`LOWEST_MS`].
 const LAST: u16 = 141;
+/// How far the middle of a bucket is from a duration in it at most, as a share of it: the root of its width.
+pub const RELATIVE_ERROR: f64 = 0.06;
 /// Two-sided 95 %.
 const CONFIDENCE: f64 = 1.96;
 
@@ -23,6 +25,8 @@ const CONFIDENCE: f64 = 1.96;
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
+    /// Durations in the server's log, those of all statements.
+    Log,
     /// Durations in the server's log, sampled: each counts as many as it stands for.
     LogSampled,
     /// Durations in the server's log above a threshold, all of them.
@@ -44,6 +48,9 @@ pub struct Histogram {
     squares: f64,
     /// Whether one observation stands for several.
     sampled: bool,
+    /// How many were looked at one by one, whatever each stands for.
+    #[serde(default)]
+    samples: u64,
 }
 
 /// A quantile with what is to be known about it.
@@ -79,6 +86,14 @@ pub enum NoQuantile {
         /// The threshold.
         floor_ms: f64,
     },
+    /// Too few for a rank so far out: the highest one would stand for it.
+    #[error("only {samples} durations were seen; this one needs {needed}")]
+    Few {
+        /// How many there are.
+        samples: u64,
+        /// How many it takes.
+        needed: u64,
+    },
 }
 
 impl Histogram {
@@ -104,7 +119,26 @@ impl Histogram {
             counts: BTreeMap::new(),
             squares: 0.0,
             sampled: false,
+            samples: 0,
         }
+    }
+
+    /// How many durations were looked at one by one.
+    #[must_use]
+    pub fn samples(&self) -> u64 {
+        self.samples
+    }
+
+    /// How many durations those stand for that were looked at.
+    #[must_use]
+    pub fn seen(&self) -> f64 {
+        self.counts.values().sum()
+    }
+
+    /// Whether nobody knows how many were below its threshold.
+    #[must_use]
+    pub fn is_truncated(&self) -> bool {
+        self.below.is_none()
     }
 
     /// Counts a duration that stands for `weight` of them (1 / sampling rate). What is no duration is not counted.
@@ -119,6 +153,7 @@ impl Histogram {
         }
         self.sampled |= (weight - 1.0).abs() > 1e-9;
         self.squares += weight * weight;
+        self.samples += 1;
         *self.counts.entry(bucket).or_default() += weight;
     }
 
@@ -132,6 +167,7 @@ impl Histogram {
         self.methods.extend(&other.methods);
         self.sampled |= other.sampled;
         self.squares += other.squares;
+        self.samples += other.samples;
         self.first = self.first.max(other.first);
         for (bucket, weight) in &other.counts {
             *self.counts.entry(*bucket).or_default() += weight;

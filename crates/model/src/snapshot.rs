@@ -14,6 +14,7 @@ pub mod collations;
 pub mod conflicts;
 pub mod counted;
 pub mod database;
+pub mod durations;
 pub mod files;
 pub mod horizon;
 pub mod host;
@@ -54,6 +55,7 @@ pub mod wal;
 
 pub use app::{AppHealth, AppMemory, AppPool, AppRequests, AppView};
 pub use conflicts::{ConflictCounters, Conflicts};
+pub use durations::{Distribution, DurationBuckets};
 pub use files::{BadLine, Files, ScopedSetting};
 pub use horizon::{Holder, HolderKind, Horizons, Prepared};
 pub use host::{

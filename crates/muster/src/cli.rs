@@ -59,6 +59,13 @@ pub enum Command {
     Check {
         /// Cluster, or one of its servers, poolers or caches
         target: Option<String>,
+        /// Check the order of btree indexes as well (amcheck, with the lock of a reader), on a standby that keeps up or on the
+        /// server that is named
+        #[arg(long)]
+        deep: bool,
+        /// How long `--deep` may take, such as 5m
+        #[arg(long, value_name = "TIME", default_value = "30s", requires = "deep")]
+        within: muster_model::Span,
     },
     /// Statements
     #[command(subcommand)]
@@ -238,7 +245,10 @@ async fn dispatch(cli: Cli) -> Result<u8, exit::Failure> {
         Command::Up(args) => up::up(&args).await,
         Command::Watch { standby } => setup::watch(cli.config.as_deref(), standby).await,
         Command::Query(command) => query::query(&open()?, &command, cli.json).await,
-        Command::Check { target } => state::check(&open()?, target.as_deref(), cli.json).await,
+        Command::Check { target, deep, within } => {
+            let within = deep.then_some(within);
+            state::check(&open()?, target.as_deref(), within, cli.json).await
+        }
         Command::Plan {
             plan,
             output,

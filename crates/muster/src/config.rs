@@ -76,6 +76,8 @@ pub struct Resolved {
     pub state_dir: PathBuf,
     /// Address of the page and API; always loopback.
     pub listen: std::net::SocketAddr,
+    /// Whether `/health/detailed` answers whoever reaches the page, without a token.
+    pub open_detailed: bool,
     /// Clusters.
     pub clusters: Vec<ClusterSettings>,
     /// Policy.

@@ -1,6 +1,7 @@
 //! The daemon: observe, decide, act by policy, serve the page and the API.
 
 pub mod api;
+mod deep;
 pub mod hang;
 pub mod health;
 pub mod http;

@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use crate::metrics::METRICS;
+use crate::metrics::{METRICS, Sort};
 
 /// One alert.
 struct Alert {
@@ -85,6 +85,22 @@ const ALERTS: &[Alert] = &[
         summary: "{{ $labels.server }} is {{ $value | humanizeDuration }} behind",
     },
     Alert {
+        name: "MusterAppDown",
+        series: &["app_up"],
+        expr: "{0} == 0",
+        lasts: "30s",
+        severity: "critical",
+        summary: "{{ $labels.app }} does not answer at {{ $labels.endpoint }}",
+    },
+    Alert {
+        name: "MusterAppFailing",
+        series: &["app_health_status"],
+        expr: "{0} >= 500",
+        lasts: "30s",
+        severity: "critical",
+        summary: "the health route of {{ $labels.app }} answers {{ $value }}",
+    },
+    Alert {
         name: "MusterChecksumFailure",
         series: &["db_checksum_failures_total"],
         expr: "increase({0}[10m]) > 0",
@@ -152,7 +168,11 @@ pub fn dashboard() -> Value {
     for (i, m) in METRICS.iter().filter(|m| m.name != "muster_build").enumerate() {
         let series = m.series();
         let counts = series.ends_with("_total");
-        let expr = if counts {
+        let expr = if m.sort == Sort::Histogram {
+            format!(
+                "histogram_quantile(0.95, sum by (le, cluster, server) (rate({series}_bucket{{cluster=~\"$cluster\"}}[$__rate_interval])))"
+            )
+        } else if counts {
             format!("rate({series}{{cluster=~\"$cluster\"}}[$__rate_interval])")
         } else if series == "muster_incidents_open" {
             series.clone()

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use muster_model::snapshot::{Reach, Role, ServerView};
+use muster_model::snapshot::{AppView, DurationBuckets, Reach, Role, ServerView};
 use muster_model::{Health, IncidentSeverity, Severity};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -23,6 +23,8 @@ pub enum Sort {
     Gauge,
     /// Only grows; `_total` is part of its name.
     Counter,
+    /// Counts in buckets, and their sum.
+    Histogram,
 }
 
 /// A value with its labels.
@@ -30,6 +32,7 @@ pub enum Sort {
 pub struct Sample {
     labels: Vec<(&'static str, String)>,
     value: f64,
+    buckets: Option<DurationBuckets>,
 }
 
 /// A metric.
@@ -50,7 +53,7 @@ impl Metric {
     #[must_use]
     pub fn series(&self) -> String {
         match self.sort {
-            Sort::Gauge => self.name.to_owned(),
+            Sort::Gauge | Sort::Histogram => self.name.to_owned(),
             Sort::Counter => format!("{}_total", self.name),
         }
     }
@@ -60,6 +63,7 @@ fn sample(value: f64, labels: &[(&'static str, &str)]) -> Sample {
     Sample {
         labels: labels.iter().map(|(k, v)| (*k, (*v).to_owned())).collect(),
         value,
+        buckets: None,
     }
 }
 
@@ -76,6 +80,15 @@ const fn counter(name: &'static str, help: &'static str, samples: fn(&View) -> V
     Metric {
         name,
         sort: Sort::Counter,
+        help,
+        samples,
+    }
+}
+
+const fn histogram(name: &'static str, help: &'static str, samples: fn(&View) -> Vec<Sample>) -> Metric {
+    Metric {
+        name,
+        sort: Sort::Histogram,
         help,
         samples,
     }
@@ -320,6 +333,11 @@ pub const METRICS: &[Metric] = &[
             out
         },
     ),
+    histogram(
+        "db_query_duration_seconds",
+        "How long statements of clients took, in seconds, by the server's log; only where every statement is logged",
+        durations,
+    ),
     gauge("db_pool_size", "Most server connections of a pool", |v| {
         pools(v, |p| f64::from(p.size))
     }),
@@ -338,6 +356,39 @@ pub const METRICS: &[Metric] = &[
         "db_pool_wait_seconds",
         "How long the oldest of them waits, in seconds",
         |v| pools(v, |p| bytes(p.maxwait_us) / 1_000_000.0),
+    ),
+    gauge(
+        "app_up",
+        "1 when the health route of an application answers, whatever it says, else 0; none without a route",
+        |v| {
+            apps(v, |a| match a.reach {
+                Reach::Unknown => None,
+                Reach::Up => Some(1.0),
+                _ => Some(0.0),
+            })
+        },
+    ),
+    gauge(
+        "app_health_status",
+        "HTTP status of the newest answer of a health route",
+        |v| apps(v, |a| Some(f64::from(a.health.as_ref()?.value.status))),
+    ),
+    gauge(
+        "app_health_latency_seconds",
+        "How long the newest answer of a health route took, in seconds",
+        |v| apps(v, |a| Some(a.health.as_ref()?.value.latency_ms / 1000.0)),
+    ),
+    gauge(
+        "app_health_said",
+        "What an application says of itself: 0 healthy, 1 degraded, 2 unhealthy; none when it says nothing",
+        |v| {
+            apps(v, |a| match a.health.as_ref()?.value.said.as_deref()? {
+                "healthy" => Some(0.0),
+                "degraded" => Some(1.0),
+                "unhealthy" => Some(2.0),
+                _ => None,
+            })
+        },
     ),
     gauge("redis_up", "1 when a Redis answers, else 0", |v| {
         caches(v, |c| match c.reach {
@@ -415,6 +466,21 @@ fn traffic(v: &View, of: impl Fn(&muster_model::snapshot::DatabaseCounters) -> u
     out
 }
 
+/// A log that leaves the quick ones out gives none: whoever made a percentile of it would be told a lie.
+fn durations(v: &View) -> Vec<Sample> {
+    let of = |(c, s): (&ClusterPicture, &ServerView)| {
+        let log = s.host.as_ref()?.log.as_ref()?;
+        let buckets = log.value.durations.ever.clone()?;
+        let mut out = sample(
+            buckets.sum_ms / 1000.0,
+            &[("cluster", &c.name), ("server", &s.address)],
+        );
+        out.buckets = Some(buckets);
+        Some(out)
+    };
+    each(v).filter_map(of).collect()
+}
+
 fn standbys(v: &View, of: impl Fn(&muster_model::standby::StandbyState) -> f64) -> Vec<Sample> {
     let mut out = Vec::new();
     for (c, s) in each(v).filter(|(_, s)| s.role() == Some(Role::Standby)) {
@@ -447,6 +513,24 @@ fn pools(v: &View, of: impl Fn(&muster_model::snapshot::Pool) -> f64) -> Vec<Sam
     out
 }
 
+fn apps(v: &View, of: impl Fn(&AppView) -> Option<f64>) -> Vec<Sample> {
+    let mut out = Vec::new();
+    for c in &v.clusters {
+        for app in &c.snapshot.apps {
+            if let Some(value) = of(app) {
+                let endpoint = app.endpoint.as_deref().unwrap_or_default();
+                let labels = [
+                    ("cluster", c.name.as_str()),
+                    ("app", &app.address),
+                    ("endpoint", endpoint),
+                ];
+                out.push(sample(value, &labels));
+            }
+        }
+    }
+    out
+}
+
 fn caches(v: &View, of: impl Fn(&muster_model::snapshot::CacheView) -> Option<f64>) -> Vec<Sample> {
     let mut out = Vec::new();
     for c in &v.clusters {
@@ -469,11 +553,26 @@ impl Collector for Moment {
             let kind = match metric.sort {
                 Sort::Gauge => MetricType::Gauge,
                 Sort::Counter => MetricType::Counter,
+                Sort::Histogram => MetricType::Histogram,
             };
             let mut family = encoder.encode_descriptor(metric.name, metric.help, None, kind)?;
             for s in samples {
-                let one = family.encode_family(&s.labels)?;
+                let mut one = family.encode_family(&s.labels)?;
                 match metric.sort {
+                    Sort::Histogram => {
+                        let counts = s.buckets.clone().unwrap_or_default();
+                        let edges = DurationBuckets::EDGES.iter().copied().chain([f64::INFINITY]);
+                        let buckets: Vec<(f64, u64)> = edges
+                            .enumerate()
+                            .map(|(i, edge)| (edge, counts.counts.get(i).copied().unwrap_or(0)))
+                            .collect();
+                        one.encode_histogram::<prometheus_client::encoding::NoLabelSet>(
+                            s.value,
+                            counts.count(),
+                            &buckets,
+                            None,
+                        )?;
+                    }
                     Sort::Gauge => ConstGauge::new(s.value).encode(one)?,
                     Sort::Counter => ConstCounter::new(s.value).encode(one)?,
                 }

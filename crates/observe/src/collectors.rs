@@ -1,6 +1,7 @@
 //! The collectors, one subject a file, and what the reference pages say of them.
 
 pub mod activity;
+pub mod amcheck;
 pub mod app;
 pub mod cache;
 pub mod certificate;
@@ -88,5 +89,6 @@ pub fn all() -> Vec<CollectorInfo> {
         cache::INFO,
         app::INFO,
         limits::INFO,
+        amcheck::INFO,
     ]
 }

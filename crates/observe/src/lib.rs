@@ -7,6 +7,7 @@ mod about;
 mod apart;
 mod beside;
 pub mod collectors;
+mod denied;
 mod expense;
 mod host;
 mod lane;
@@ -18,5 +19,6 @@ mod row;
 mod tally;
 mod texts;
 
+pub use collectors::amcheck::{DeepLook, look as deep_look};
 pub use collectors::{CollectorInfo, all as collectors};
 pub use pass::{Cadence, Extent, Observer};

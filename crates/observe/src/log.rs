@@ -6,6 +6,7 @@
 
 pub mod csv;
 pub mod deadlock;
+pub mod durations;
 pub mod entry;
 pub mod find;
 pub mod follow;

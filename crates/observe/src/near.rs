@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::collectors::{host, log};
 use crate::host::disks::Where;
+use crate::log::durations::Calls;
 use crate::log::find::LogSettings;
 
 /// A pass waits so long for a look.
@@ -66,9 +67,14 @@ impl Near {
         if self.running.is_none() {
             let mut looker = self.looker.take().unwrap_or_default();
             let (config, settings) = (config.clone(), self.settings.clone());
+            let known = log::Known {
+                settings_at: self.settings_at.unwrap_or(Time::from_micros(0)),
+                own: server.meter().backends(),
+                calls: calls(view),
+            };
             let (done, running) = oneshot::channel();
             std::thread::spawn(move || {
-                looker.look(&config, settings.as_ref(), now);
+                looker.look(&config, settings.as_ref(), &known, now);
                 // Nobody waits any more when the server was taken out of the config.
                 let _ = done.send(looker);
             });
@@ -77,7 +83,10 @@ impl Near {
         let mut late = false;
         if let Some(running) = &mut self.running {
             match tokio::time::timeout(PATIENCE, running).await {
-                Ok(Ok(looker)) => {
+                Ok(Ok(mut looker)) => {
+                    if looker.log.wants_settings() {
+                        self.settings_at = None;
+                    }
                     view.host = Some(looker.view.clone());
                     self.gaps = looker.gaps(&server.address);
                     self.looker = Some(looker);
@@ -95,6 +104,17 @@ impl Near {
             view.host.get_or_insert_default();
         }
     }
+}
+
+/// What the statistics about statements counted; nothing where some of it was forgotten.
+fn calls(view: &ServerView) -> Option<Calls> {
+    let read = view.statements.as_ref()?;
+    let window = read.value.window.as_ref()?;
+    (window.forgotten == 0 && window.reset == 0).then_some(Calls {
+        end: read.taken_at,
+        over: window.over,
+        calls: window.total.calls,
+    })
 }
 
 const LATE: &str =
@@ -122,7 +142,7 @@ impl Looker {
             .collect()
     }
 
-    fn look(&mut self, config: &HostConfig, settings: Option<&LogSettings>, now: Time) {
+    fn look(&mut self, config: &HostConfig, settings: Option<&LogSettings>, known: &log::Known, now: Time) {
         let part = |value| Some(Part { taken_at: now, value });
         if self.view.name.is_empty() {
             let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -136,7 +156,7 @@ impl Looker {
             .data_dir
             .clone()
             .or_else(|| settings.and_then(|s| s.data_directory.clone()));
-        let (read, lacks) = self.log.read(config, data.as_deref(), settings, now);
+        let (read, lacks) = self.log.read(config, data.as_deref(), settings, known, now);
         if let Some(value) = read {
             self.view.log = Some(Part { taken_at: now, value });
         }

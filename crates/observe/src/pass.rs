@@ -6,7 +6,7 @@ use std::sync::Arc;
 use muster_model::snapshot::{Cost, Gap, Part, Reach, Rung, ServerView};
 use muster_model::{Snapshot, Span, Time};
 use muster_reach::error::Trouble;
-use muster_reach::{Cluster, ReachError, Server};
+use muster_reach::{Cluster, PgSession, ReachError, Server};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
@@ -17,7 +17,7 @@ use crate::collectors::{
 use crate::lane::{self, Slow};
 use crate::near::Near;
 use crate::row::Offset;
-use crate::{apart, expense};
+use crate::{apart, denied, expense};
 
 /// How often collectors run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +119,40 @@ impl ServerMemory {
             }
             Err(e) => Err(e),
         }
+    }
+
+    /// The same of what a pass begins with. Only a refusal is a Gap here: a server that is too slow for these statements answers
+    /// nobody.
+    fn basic<T>(
+        &mut self,
+        server: &Server,
+        session: &PgSession,
+        collector: &str,
+        read: Result<T, ReachError>,
+    ) -> Result<Option<T>, ReachError> {
+        match read {
+            Err(e) if refused(&e) && e.trouble != Trouble::Timeout && !session.is_closed() => {
+                let remedy = denied::remedy(&e, &session.capability().user);
+                self.lacks(server, collector, e.reason, remedy);
+                Ok(None)
+            }
+            Ok(value) => {
+                self.gaps.retain(|g| g.collector != collector);
+                Ok(Some(value))
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Notes one gap of a collector, in the place of those it had.
+    fn lacks(&mut self, server: &Server, collector: &str, reason: String, remedy: String) {
+        self.gaps.retain(|g| g.collector != collector);
+        self.gaps.push(Gap {
+            collector: collector.to_owned(),
+            target: server.address.clone(),
+            reason,
+            remedy: Some(remedy),
+        });
     }
 
     fn shows(&mut self, view: &mut ServerView) {
@@ -278,30 +312,29 @@ impl Observer {
             view.identity.as_ref().map(|p| p.taken_at),
             self.cadence.replication,
         ) {
-            let (read, offset, gaps) = identity::read(&session, &server.address, now).await?;
-            known.offset = offset;
-            known.gaps.retain(|g| g.collector != "identity");
-            known.gaps.extend(gaps);
-            if let Some(value) = read {
-                view.identity = Some(Part { taken_at: now, value });
+            let read = identity::read(&session, &server.address, now).await;
+            if let Some((read, offset, gaps)) = known.basic(server, &session, identity::INFO.name, read)? {
+                known.offset = offset;
+                known.gaps.extend(gaps);
+                if let Some(value) = read {
+                    view.identity = Some(Part { taken_at: now, value });
+                }
             }
         }
         let offset = known.offset;
         if due(view.activity.as_ref().map(|p| p.taken_at), self.cadence.activity) {
-            let (value, gaps) = activity::read(&session, &server.address, offset).await?;
-            let mut waits = locks::read(&session, &value.sessions, offset).await?;
-            locks::name(server, &value.sessions, &mut waits, &mut known.names).await;
-            known.gaps.retain(|g| g.collector != "activity");
-            known.gaps.extend(gaps);
-            view.waits = Some(Part {
-                taken_at: now,
-                value: known.waits.take(now, &value),
-            });
-            view.activity = Some(Part { taken_at: now, value });
-            view.locks = Some(Part {
-                taken_at: now,
-                value: waits,
-            });
+            self.sessions(server, &session, view, known, now).await?;
+        }
+        // Which end it is decides what is asked.
+        if view.role().is_none() {
+            let reason =
+                "whether it is a primary or a standby is not known: its identity cannot be read".to_owned();
+            known.lacks(
+                server,
+                replication::INFO.name,
+                reason,
+                "close the gap of identity".to_owned(),
+            );
         }
         if let Some(role) = view.role()
             && due(
@@ -309,16 +342,19 @@ impl Observer {
                 self.cadence.replication,
             )
         {
-            let (mut value, gaps) = replication::read(&session, &server.address, role, offset).await?;
-            if extent != Extent::Probe {
-                let read = conflicts::read(&session, role, now, &mut known.conflicts).await;
-                value.conflicts = known.part(server, conflicts::INFO.name, read)?;
-                let read = conflicts::subscriptions(&session, role, now, &mut known.conflicts).await;
-                value.subscriptions = known.part(server, "subscriptions", read)?;
+            let read = replication::read(&session, &server.address, role, offset).await;
+            let read = known.basic(server, &session, replication::INFO.name, read)?;
+            view.replication = None;
+            if let Some((mut value, gaps)) = read {
+                if extent != Extent::Probe {
+                    let read = conflicts::read(&session, role, now, &mut known.conflicts).await;
+                    value.conflicts = known.part(server, conflicts::INFO.name, read)?;
+                    let read = conflicts::subscriptions(&session, role, now, &mut known.conflicts).await;
+                    value.subscriptions = known.part(server, "subscriptions", read)?;
+                }
+                known.gaps.extend(gaps);
+                view.replication = Some(Part { taken_at: now, value });
             }
-            known.gaps.retain(|g| g.collector != "replication");
-            known.gaps.extend(gaps);
-            view.replication = Some(Part { taken_at: now, value });
         }
         if extent == Extent::Probe {
             return Ok(());
@@ -368,6 +404,46 @@ impl Observer {
         }
         let (memory, gaps) = (&mut known.apart, &mut known.gaps);
         apart::read(&session, view, memory, gaps, (now, offset), self.cadence, due).await
+    }
+
+    /// Who is connected, and who waits for whom. What is refused of the one leaves the other.
+    async fn sessions(
+        &self,
+        server: &Server,
+        session: &PgSession,
+        view: &mut ServerView,
+        known: &mut ServerMemory,
+        now: Time,
+    ) -> Result<(), ReachError> {
+        let offset = known.offset;
+        // Old sessions and locks would be read as present ones.
+        (view.activity, view.waits, view.locks) = (None, None, None);
+        let read = activity::read(session, &server.address, offset).await;
+        let Some((value, gaps)) = known.basic(server, session, activity::INFO.name, read)? else {
+            let reason = "who waits is asked of the sessions, and these cannot be read".to_owned();
+            known.lacks(
+                server,
+                locks::INFO.name,
+                reason,
+                "close the gap of activity".to_owned(),
+            );
+            return Ok(());
+        };
+        known.gaps.extend(gaps);
+        let read = locks::read(session, &value.sessions, offset).await;
+        if let Some(mut waits) = known.basic(server, session, locks::INFO.name, read)? {
+            locks::name(server, &value.sessions, &mut waits, &mut known.names).await;
+            view.locks = Some(Part {
+                taken_at: now,
+                value: waits,
+            });
+        }
+        view.waits = Some(Part {
+            taken_at: now,
+            value: known.waits.take(now, &value),
+        });
+        view.activity = Some(Part { taken_at: now, value });
+        Ok(())
     }
 
     /// Takes what the slow lane brought, and sets it off again when something is due; never two rounds at once.

@@ -1,6 +1,8 @@
 //! What reaching costs: counted a target, published, and the base of the budget.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use muster_model::snapshot::Cost;
@@ -12,7 +14,11 @@ pub struct Meter {
     rows: AtomicU64,
     busy_us: AtomicU64,
     quickest_us: AtomicU64,
+    backends: Mutex<VecDeque<i32>>,
 }
+
+/// Sessions of ours whose process ids are remembered: enough for some minutes of short ones.
+const BACKENDS: usize = 512;
 
 impl Default for Meter {
     fn default() -> Self {
@@ -21,6 +27,7 @@ impl Default for Meter {
             rows: AtomicU64::new(0),
             busy_us: AtomicU64::new(0),
             quickest_us: AtomicU64::new(u64::MAX),
+            backends: Mutex::default(),
         }
     }
 }
@@ -33,6 +40,22 @@ impl Meter {
         let us = u64::try_from(busy.as_micros()).unwrap_or(u64::MAX);
         self.busy_us.fetch_add(us, Ordering::Relaxed);
         self.quickest_us.fetch_min(us, Ordering::Relaxed);
+    }
+
+    /// A session of ours is served by this process.
+    pub fn served_by(&self, pid: i32) {
+        let mut backends = self.backends.lock().unwrap_or_else(PoisonError::into_inner);
+        if backends.len() >= BACKENDS {
+            backends.pop_front();
+        }
+        backends.push_back(pid);
+    }
+
+    /// The processes that serve or served our newest sessions: what they did is not what clients did.
+    #[must_use]
+    pub fn backends(&self) -> BTreeSet<i32> {
+        let backends = self.backends.lock().unwrap_or_else(PoisonError::into_inner);
+        backends.iter().copied().collect()
     }
 
     /// The quickest answer so far, in milliseconds: about the way there and back. Nothing before the first.

@@ -145,6 +145,19 @@ impl Server {
         }
     }
 
+    /// A short session in a database for statements that may take as long as is said, and wait for no lock.
+    ///
+    /// # Errors
+    /// With the rung that failed.
+    pub async fn patient(&self, database: &str, statement: Duration) -> Result<PgSession, ReachError> {
+        let limits = Limits {
+            statement,
+            ..self.limits.clone()
+        };
+        let (target, meter) = (&self.address, self.meter.clone());
+        PgSession::inside(target, &self.observe, database, &limits, meter).await
+    }
+
     /// A try to log in anew, as a client would: is there a slot?
     ///
     /// # Errors

@@ -266,6 +266,7 @@ pub(crate) fn judge_by(
     for rule in rules {
         rule(&mut context);
     }
+    undecided(&mut context);
     let Context {
         mut findings,
         unknown,
@@ -297,6 +298,80 @@ pub(crate) fn judge_by(
             health,
         },
     )
+}
+
+/// A rule could not decide at a server that answers when its collector was refused there, or read less than there is, whether or
+/// not the rule noticed.
+fn undecided(c: &mut Context<'_>) {
+    let snapshot = c.snapshot;
+    let mut lacking: Vec<(&str, &str, String)> = Vec::new();
+    for server in snapshot.servers.iter().filter(|s| s.answers()) {
+        for gap in snapshot.gaps.iter().filter(|g| g.target == server.address) {
+            if was_read(server, &gap.collector) == Some(false) {
+                lacking.push((
+                    &server.address,
+                    &gap.collector,
+                    format!("{}: {}", gap.collector, gap.reason),
+                ));
+            }
+        }
+        for (collector, why) in half_seen(server) {
+            lacking.push((&server.address, collector, why.to_owned()));
+        }
+    }
+    if lacking.is_empty() {
+        return;
+    }
+    for rule in rules::catalogue() {
+        for (address, _, why) in lacking.iter().filter(|(_, need, _)| rule.needs.contains(need)) {
+            let said = |kind: &str, target: &str| kind == rule.kind && target == *address;
+            if !c.findings.iter().any(|f| said(&f.kind, &f.target))
+                && !c.unknown.iter().any(|u| said(&u.kind, &u.target))
+            {
+                c.lacks(rule.kind, address, why.clone());
+            }
+        }
+    }
+}
+
+/// What a role without `pg_monitor` gets rows of, but not what stands in them.
+fn half_seen(server: &ServerView) -> Vec<(&'static str, &'static str)> {
+    const SESSIONS: &str = "the state of other roles' sessions is not seen";
+    const REPLICATION: &str = "the state of replication is not seen";
+    let mut out = Vec::new();
+    if server.activity.as_ref().is_some_and(|a| !a.value.sees_all) {
+        out.extend([("activity", SESSIONS), ("locks", SESSIONS)]);
+    }
+    if server.replication.as_ref().is_some_and(|r| !r.value.sees_all) {
+        out.push(("replication", REPLICATION));
+    }
+    if server.waits.as_ref().is_some_and(|w| !w.value.sees_all) {
+        out.push(("waits", SESSIONS));
+    }
+    out
+}
+
+/// Whether a collector of the pass has left its part; `None` for one that fills none of its own.
+fn was_read(server: &ServerView, collector: &str) -> Option<bool> {
+    Some(match collector {
+        "identity" => server.identity.is_some(),
+        "activity" => server.activity.is_some(),
+        "locks" => server.locks.is_some(),
+        "replication" => server.replication.is_some(),
+        "settings" => server.settings.is_some(),
+        "traffic" => server.traffic.is_some(),
+        "wal" => server.wal.is_some(),
+        "login" => server.login.is_some(),
+        "waits" => server.waits.is_some(),
+        "limits" => server.limits.is_some(),
+        "horizons" => server.horizons.is_some(),
+        "prepared" => server.prepared.is_some(),
+        "vacuuming" => server.vacuuming.is_some(),
+        "slru" => server.slrus.is_some(),
+        "statements" => server.statements.is_some(),
+        "files" => server.files.is_some(),
+        _ => return None,
+    })
 }
 
 /// Carries over what nobody saw this time.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::{Distribution, DurationBuckets};
 use crate::span::Span;
 use crate::time::Time;
 
@@ -215,6 +216,15 @@ pub struct Durations {
     pub newest: Vec<StatementDuration>,
     /// `log_min_duration_statement`: faster ones are not logged; -1 when it is off, absent when it was not read.
     pub at_least_ms: Option<i64>,
+    /// How they are spread, where they tell of all statements; ours are left out.
+    #[serde(default)]
+    pub distribution: Option<Distribution>,
+    /// Why they are not, as a sentence.
+    #[serde(default)]
+    pub refused: Option<String>,
+    /// All of them since the log is followed; only where every statement is logged.
+    #[serde(default)]
+    pub ever: Option<DurationBuckets>,
 }
 
 /// A file that is followed.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use muster_model::Span;
 use owo_colors::OwoColorize;
 use serde_json::{Value, json};
 
@@ -39,8 +40,14 @@ pub enum ProofCommand {
 ///
 /// # Errors
 /// When the target is not in the config.
-pub async fn check(s: &Session, target: Option<&str>, as_json: bool) -> Result<u8, Failure> {
-    let answer = s.call("POST", "/api/v1/check", json!({"target": target})).await?;
+pub async fn check(
+    s: &Session,
+    target: Option<&str>,
+    deep: Option<Span>,
+    as_json: bool,
+) -> Result<u8, Failure> {
+    let asked = json!({"target": target, "deep_ms": deep.map(Span::millis)});
+    let answer = s.call("POST", "/api/v1/check", asked).await?;
     let status = field(&answer, "status");
     if as_json {
         // The promised shape and nothing else.
@@ -112,6 +119,19 @@ fn show_check(answer: &Value, status: &str) {
             field(g, "target"),
             field(g, "reason")
         ));
+    }
+    for d in answer["deep"].as_array().into_iter().flatten() {
+        print::line(match d["reason"].as_str() {
+            Some(reason) => format!("amcheck: {reason}"),
+            None => format!(
+                "amcheck: {} indexes of {} databases of {} were checked, {} broken, {} not checked",
+                field(d, "checked"),
+                field(d, "databases"),
+                field(d, "server"),
+                field(d, "broken"),
+                field(d, "left_out")
+            ),
+        });
     }
     if findings.is_empty() && status == "ok" {
         print::line("Nothing to report: everything that was looked at is within its limits.");

@@ -24,6 +24,7 @@ pub struct Checked {
 /// Tries every login.
 pub async fn check(resolved: &Resolved, estate: &Estate) -> Vec<Checked> {
     let mut out = Vec::new();
+    out.extend(open_page(resolved.open_detailed, resolved.listen));
     for settings in &resolved.clusters {
         let Some(cluster) = estate.cluster(&settings.reach.name) else {
             continue;
@@ -87,6 +88,20 @@ pub async fn check(resolved: &Resolved, estate: &Estate) -> Vec<Checked> {
         }
     }
     out
+}
+
+/// Who sees what the page's address tells without a token.
+fn open_page(open: bool, listen: std::net::SocketAddr) -> Option<Checked> {
+    let whom = if listen.ip().is_loopback() {
+        "to everybody on this machine"
+    } else {
+        "to everybody who reaches this address from outside"
+    };
+    let detail = format!(
+        "`web.open: [detailed]`: /health/detailed answers without a token, {whom}: names of servers, lag, sizes, reasons of failures"
+    );
+    let fix = vec!["# take `detailed` out of web.open, or keep the address to those who may know".to_owned()];
+    open.then(|| line(&listen.to_string(), "web", "warning", &detail, fix))
 }
 
 fn observer(address: &str, c: &muster_reach::Capability) -> Checked {
@@ -228,4 +243,22 @@ fn user_of(url: &str) -> String {
     }
     let word = url.split_whitespace().find_map(|w| w.strip_prefix("user="));
     word.unwrap_or("muster").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_route_is_a_warning_that_says_to_whom() {
+        let at = |text: &str| text.parse().expect("an address");
+        assert_eq!(open_page(false, at("0.0.0.0:7432")), None);
+        let here = open_page(true, at("127.0.0.1:7432")).expect("a line");
+        assert!(
+            here.state == "warning" && here.detail.contains("on this machine"),
+            "{here:?}"
+        );
+        let there = open_page(true, at("10.0.0.7:7432")).expect("a line");
+        assert!(there.detail.contains("from outside"), "{there:?}");
+    }
 }

@@ -70,9 +70,10 @@ pub fn load(file: &Path, env: Env<'_>) -> Result<Resolved, Vec<Problem>> {
 
 impl Reader<'_> {
     fn resolve(&mut self, tree: &Tree) -> Option<Resolved> {
-        const KEYS: [&str; 14] = [
+        const KEYS: [&str; 15] = [
             "state_dir",
             "listen",
+            "web",
             "clusters",
             "policy",
             "thresholds",
@@ -90,6 +91,7 @@ impl Reader<'_> {
         let state_dir = self.value(tree, "", "state_dir", "./state", Some("MUSTER_STATE_DIR"));
         let listen_text = self.value(tree, "", "listen", "127.0.0.1:7432", Some("MUSTER_LISTEN"));
         let listen = self.listen(&listen_text, tree.get("listen").map_or(tree.at(), Tree::at))?;
+        let open_detailed = self.open_routes(tree.get("web"));
         let overrides = self.thresholds(tree.get("thresholds"), "thresholds");
         for rule in muster_rules::catalogue() {
             for key in rule.keys {
@@ -182,6 +184,7 @@ impl Reader<'_> {
             file: self.file.clone(),
             state_dir: self.path(&state_dir),
             listen,
+            open_detailed,
             clusters,
             policy,
             runbooks,
@@ -237,6 +240,32 @@ impl Reader<'_> {
             });
         }
         out
+    }
+
+    /// `web.open`: routes that answer without a token. There is one that may.
+    fn open_routes(&mut self, tree: Option<&Tree>) -> bool {
+        let Some(tree) = tree else {
+            self.show("web.open", "nothing", "default".to_owned());
+            return false;
+        };
+        if self.problems.map(tree, "web", &["open"]).is_none() {
+            return false;
+        }
+        let Some(list) = tree.get("open") else {
+            self.show("web.open", "nothing", "default".to_owned());
+            return false;
+        };
+        let mut open = false;
+        for text in self.texts(list, "web.open") {
+            if text == "detailed" {
+                open = true;
+                continue;
+            }
+            let message = format!("`web.open` cannot hold `{text}`");
+            let help = Some("only `detailed` can be opened: /health/detailed without a token".to_owned());
+            self.problems.error("wrong-type", list.at(), message, help);
+        }
+        open
     }
 
     fn listen(&mut self, text: &str, at: At) -> Option<std::net::SocketAddr> {

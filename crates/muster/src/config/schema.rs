@@ -79,7 +79,7 @@ pub fn schema() -> Value {
         "additionalProperties": false,
         "required": ["clusters"],
         "properties": {
-            "state_dir": text, "listen": text, "plan_valid": span, "lease_ttl": span, "runbooks": texts, "policy": policy,
+            "state_dir": text, "listen": text, "web": object(json!([]), json!({"open": list(json!({"enum": ["detailed"]}))})), "plan_valid": span, "lease_ttl": span, "runbooks": texts, "policy": policy,
             "thresholds": thresholds, "journal": object(json!([]), json!({"export_head": texts})), "windows": {"type": "object", "additionalProperties": window},
             "schedules": {"type": "object", "additionalProperties": schedule},
             "triggers": {"type": "object", "additionalProperties": trigger},

@@ -107,7 +107,7 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
     }
     match (method, &parts[..]) {
         ("GET", ["api", "v1", "view"]) => Ok(json!(view(w)?)),
-        ("POST", ["api", "v1", "check"]) => check(w, text("target").as_deref()).await,
+        ("POST", ["api", "v1", "check"]) => check(w, text("target").as_deref(), within_of(body)?).await,
         ("POST", ["api", "v1", "queries"]) => super::queries::top(w, text("target").as_deref()).await,
         ("GET", ["api", "v1", "incidents"]) => incidents(w),
         ("GET", ["api", "v1", "incidents", id]) => Ok(json!(incident_story(w, &incident(w, id)?)?)),
@@ -417,7 +417,7 @@ fn target_of(body: &Value) -> Result<Option<&str>, ApiError> {
     }
 }
 
-async fn check(w: &Watch, target: Option<&str>) -> Answer {
+async fn check(w: &Watch, target: Option<&str>, within: Option<Span>) -> Answer {
     let config = w.app.config();
     let wrong = |e: String| ApiError::new(400, e, "`muster config show` lists the targets");
     let clusters: Vec<String> = match target {
@@ -430,6 +430,7 @@ async fn check(w: &Watch, target: Option<&str>) -> Answer {
         .map_err(wrong)?;
     let (mut findings, mut gaps, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
     let mut cost = json!({});
+    let mut deep = Vec::new();
     let mut taken_at = w.app.engine.now();
     for name in &clusters {
         let (Some(cluster), Some(settings)) = (w.app.estate.cluster(name), config.cluster(name)) else {
@@ -444,6 +445,11 @@ async fn check(w: &Watch, target: Option<&str>) -> Answer {
         for extent in [Extent::Hot, Extent::All] {
             tokio::time::sleep(Span::from_millis(510).duration()).await;
             last = observer.pass(w.app.engine.now(), extent).await;
+            if let Some(within) = within.filter(|_| extent == Extent::All) {
+                let (told, open) = super::deep::look(cluster, &mut last, only.as_deref(), within).await;
+                deep.push(told);
+                unknown.extend(open);
+            }
             (state, judged) = judge(&state, &last, &settings.thresholds, Mode::Check);
         }
         let mut told = correlate(&last, &judged.findings);
@@ -480,9 +486,28 @@ async fn check(w: &Watch, target: Option<&str>) -> Answer {
         Some(muster_model::Severity::Warning) => "warning",
         _ => "ok",
     };
-    Ok(
-        json!({"status": status, "taken_at": taken_at, "findings": findings, "gaps": gaps, "unknown": unknown, "cost": cost}),
-    )
+    let mut answer = json!({
+        "status": status, "taken_at": taken_at, "findings": findings, "gaps": gaps, "unknown": unknown, "cost": cost,
+    });
+    if within.is_some() {
+        answer["deep"] = json!(deep);
+    }
+    Ok(answer)
+}
+
+/// For how long `--deep` may look; nothing where it is not asked for.
+fn within_of(body: &Value) -> Result<Option<Span>, ApiError> {
+    match body.get("deep_ms") {
+        None | Some(Value::Null) => Ok(None),
+        Some(ms) => match ms.as_u64() {
+            Some(ms) if (1..=3_600_000).contains(&ms) => Ok(Some(Span::from_millis(ms))),
+            _ => Err(ApiError::new(
+                400,
+                format!("`deep_ms` is {ms}, not a time of at most an hour"),
+                "give it as --within 30s",
+            )),
+        },
+    }
 }
 
 fn incidents(w: &Watch) -> Answer {

@@ -4,11 +4,15 @@
 //! Knows the newest picture of each cluster. Reads nothing anew: an endpoint that is asked by a load balancer every second must
 //! not cost the databases anything.
 
-use muster_model::snapshot::{CacheStats, CacheView, Reach, Role, ServerView, StatementWindow};
+use muster_model::snapshot::{CacheStats, CacheView, Reach, Role, ServerView};
 use muster_model::{Health, Span, Time, standby};
 use serde_json::{Map, Value, json};
 
 use crate::view::ClusterPicture;
+
+mod latency;
+
+pub use latency::queries;
 
 /// A picture older than this is no knowledge.
 const OLD: Span = Span::from_secs(30);
@@ -42,7 +46,7 @@ impl State {
     }
 }
 
-fn primary(c: &ClusterPicture) -> Option<&ServerView> {
+pub(super) fn primary(c: &ClusterPicture) -> Option<&ServerView> {
     let said = |s: &&ServerView| s.role() == Some(Role::Primary);
     c.snapshot
         .primary()
@@ -154,17 +158,7 @@ pub fn detailed(c: &ClusterPicture, now: Time) -> Value {
             },
         ),
     );
-    let window = primary(c).and_then(window);
-    services.insert(
-        "queries".into(),
-        json!({
-            "status": if window.is_some() { "healthy" } else { "unknown" },
-            "p95_latency": Value::Null,
-            "slow_query_percentage": window.and_then(slow_share),
-            "method": window.map(|_| SLOW_METHOD),
-            "reason": NO_PERCENTILE,
-        }),
-    );
+    services.insert("queries".into(), latency::of_cluster(c));
     json!({
         "status": of(c, now).word(),
         "cluster": c.name,
@@ -172,15 +166,6 @@ pub fn detailed(c: &ClusterPicture, now: Time) -> Value {
         "services": services,
     })
 }
-
-/// No percentile is made up from a mean.
-const NO_PERCENTILE: &str =
-    "percentiles need sampled durations: none can be had from the sums that a server keeps";
-/// What the share of slow calls is made of.
-const SLOW_METHOD: &str =
-    "calls of statements whose mean in the window is at least 100 ms, of all calls (pg_stat_statements)";
-/// A statement is slow from this mean on.
-const SLOW_MS: f64 = 100.0;
 
 fn stats(r: &CacheView) -> Option<&CacheStats> {
     r.stats.as_ref().map(|p| &p.value)
@@ -196,58 +181,18 @@ fn hit_rate(s: &CacheStats) -> Option<f64> {
     (hits + misses > 0).then(|| hits as f64 * 100.0 / (hits + misses) as f64)
 }
 
-fn window(s: &ServerView) -> Option<&StatementWindow> {
-    s.statements.as_ref()?.value.window.as_ref()
-}
+/// What `latency` is.
+const LATENCY_METHOD: &str = "mean time in which Muster's own statements of the last minutes were answered";
+/// Why there is none.
+const NO_LATENCY: &str = "Muster's own statements are not answered now, or too few were yet";
 
-/// Per cent of the calls; nothing where nothing was called.
+/// How quickly our own statements were answered lately, in milliseconds.
 #[allow(clippy::cast_precision_loss)]
-fn slow_share(w: &StatementWindow) -> Option<f64> {
-    let slow: u64 = w
-        .top
-        .iter()
-        .filter(|s| s.toplevel && s.work.mean_ms() >= SLOW_MS)
-        .map(|s| s.work.calls)
-        .sum();
-    (w.total.calls > 0).then(|| slow as f64 * 100.0 / w.total.calls as f64)
-}
-
-/// `GET /metrics/queries`: the last minute of every primary, by statement; null with a reason for what is not known.
-#[must_use]
-pub fn queries(clusters: &[ClusterPicture]) -> Value {
-    let windows: Vec<(&ClusterPicture, &StatementWindow)> = clusters
-        .iter()
-        .filter_map(|c| Some((c, primary(c).and_then(window)?)))
-        .collect();
-    let mut slow: Vec<(f64, Value)> = Vec::new();
-    for (c, w) in &windows {
-        for s in w.top.iter().filter(|s| s.work.mean_ms() >= SLOW_MS) {
-            let row = json!({
-                "cluster": c.name, "query": s.text, "fingerprint": s.fingerprint, "duration": s.work.mean_ms(),
-                "count": s.work.calls, "threshold": SLOW_MS, "database": s.database, "user": s.user,
-            });
-            slow.push((s.work.ms, row));
-        }
-    }
-    slow.sort_by(|a, b| b.0.total_cmp(&a.0));
-    slow.truncate(50);
-    let mut total = muster_model::snapshot::Work::default();
-    for (_, w) in &windows {
-        total.add(&w.total);
-    }
-    let read = !windows.is_empty();
-    let called = read && total.calls > 0;
-    json!({
-        "slowQueries": slow.into_iter().map(|(_, row)| row).collect::<Vec<_>>(),
-        "statistics": {
-            "p50": Value::Null, "p90": Value::Null, "p95": Value::Null, "p99": Value::Null,
-            "average": called.then(|| total.mean_ms()),
-            "total_queries": read.then_some(total.calls),
-            "method": read.then_some("sums of pg_stat_statements over the last minute, or what was seen of it, in milliseconds"),
-        },
-        "health": if read { "healthy" } else { "unknown" },
-        "reason": if read { NO_PERCENTILE } else { "statements are not counted, or not read yet" },
-    })
+fn own_latency(s: &ServerView) -> Option<f64> {
+    let cost = s.cost.as_ref()?;
+    let before = &cost.before.as_ref()?.value;
+    let queries = cost.now.queries.checked_sub(before.queries).filter(|n| *n > 0)?;
+    Some(((cost.now.busy_ms - before.busy_ms).max(0.0)) / queries as f64)
 }
 
 fn database(c: &ClusterPicture) -> Value {
@@ -275,12 +220,14 @@ fn database(c: &ClusterPicture) -> Value {
         pools.as_ref().map(|all| all.iter().map(|p| of(p)).sum::<u32>())
     };
     let answers = lead.is_some_and(ServerView::answers);
+    let way = lead.filter(|s| s.answers()).and_then(own_latency);
     // What a PgBouncer opens beyond its pools is their reserve.
     let console = c.snapshot.poolers.first().and_then(|p| p.state.as_ref());
     let reserve = console.map(|s| s.value.databases.iter().map(|d| d.reserve_pool).sum::<u32>());
     json!({
         "status": lead.map_or("unknown", |s| word_of(c, &s.address)),
-        "primary": {"connected": answers, "latency": Value::Null, "name": lead.map(|s| s.name.clone())},
+        "primary": {"connected": answers, "name": lead.map(|s| s.name.clone()), "latency": way,
+            "method": way.map(|_| LATENCY_METHOD), "reason": way.is_none().then_some(NO_LATENCY)},
         "replicas": replicas,
         "connections": sessions,
         "max_connections": activity.map(|a| a.max_connections),
@@ -336,7 +283,10 @@ mod tests {
         );
         let detail = detailed(c, now);
         assert_eq!(detail["services"]["queries"]["p95_latency"], Value::Null);
-        assert!(detail["services"]["queries"]["reason"].is_string());
+        let why = detail["services"]["queries"]["reason"]
+            .as_str()
+            .unwrap_or_default();
+        assert!(why.contains("no host"), "{why}");
         assert!(detail["services"]["database"]["connections"].is_number());
 
         let mut down = c.clone();

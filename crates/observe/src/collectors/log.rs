@@ -1,5 +1,6 @@
 //! What a server's log says, read from its files on our own host.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use muster_model::Time;
@@ -7,6 +8,7 @@ use muster_model::snapshot::ServerLog;
 use muster_reach::{HostConfig, PgSession, ReachError};
 
 use super::CollectorInfo;
+use crate::log::durations::Calls;
 use crate::log::find::{LogSettings, find};
 use crate::log::follow::Follower;
 use crate::log::prefix;
@@ -41,9 +43,24 @@ pub(crate) async fn settings(session: &PgSession) -> Result<LogSettings, ReachEr
             "log_timezone" => out.timezone = value,
             "lc_messages" => out.messages = value,
             "log_min_duration_statement" => out.min_duration = value.parse().ok(),
+            "log_min_duration_sample" => out.sample_min = value.parse().ok(),
+            "log_statement_sample_rate" => out.sample_rate = value.parse().unwrap_or(0.0),
+            "log_transaction_sample_rate" => out.transaction_rate = value.parse().unwrap_or(0.0),
             "data_directory" => out.data_directory = Some(PathBuf::from(value)),
             "wal_segment_size" => out.segment = value.parse().unwrap_or(0),
             _ => {}
+        }
+        if name.contains("_duration_") || name.contains("_sample_rate") {
+            let other: Option<String> = row.get("other");
+            if row.get("own") {
+                out.durations_apart = Some(format!(
+                    "`{name}` is set for our own role: what counts for others is not known"
+                ));
+            } else if let Some(other) = other {
+                out.durations_apart = Some(format!(
+                    "`{name}` is set for some roles or databases only ({other}): the log does not tell of all"
+                ));
+            }
         }
     }
     Ok(out)
@@ -58,18 +75,40 @@ pub(crate) struct Memory {
     tuned: Option<(String, String)>,
 }
 
+/// What is known from elsewhere, for the durations.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    /// When the settings were read.
+    pub(crate) settings_at: Time,
+    /// Process ids of our own sessions.
+    pub(crate) own: BTreeSet<i32>,
+    /// How many calls the statistics about statements counted.
+    pub(crate) calls: Option<Calls>,
+}
+
 /// Something that could not be read, and what would help.
 pub(crate) type Lack = (String, Option<String>);
 
 impl Memory {
+    /// Whether the settings must be read anew before the durations say anything.
+    pub(crate) fn wants_settings(&mut self) -> bool {
+        self.tally.spread().wants_settings()
+    }
+
     /// Reads what is new. `None` when nothing could be read.
     pub(crate) fn read(
         &mut self,
         host: &HostConfig,
         data: Option<&std::path::Path>,
         settings: Option<&LogSettings>,
+        known: &Known,
         now: Time,
     ) -> (Option<ServerLog>, Vec<Lack>) {
+        if let Some(settings) = settings {
+            self.tally
+                .spread()
+                .tune(settings, known.settings_at, known.own.clone(), now);
+        }
         let mut lacks = Vec::new();
         let places = match find(data, host.log.as_deref(), settings) {
             Ok(places) => places,
@@ -119,6 +158,9 @@ impl Memory {
                         self.tally.take(entry, now, round.live);
                     }
                     let file = f.file();
+                    if file.skipped > before && round.live {
+                        self.tally.spread().skipped(now);
+                    }
                     if file.skipped > before {
                         let more = (file.skipped - before) / 1024;
                         let reason = format!(
@@ -143,7 +185,7 @@ impl Memory {
         if files.is_empty() {
             return (None, lacks);
         }
-        let mut log = self.tally.show(now);
+        let mut log = self.tally.show(now, known.calls);
         log.files = files;
         log.since = Some(*self.since.get_or_insert(now));
         log.durations.at_least_ms = settings.and_then(|s| s.min_duration);

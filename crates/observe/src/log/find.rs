@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use muster_model::snapshot::LogFormat;
 
 /// Settings of a server that say where and how it logs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct LogSettings {
     /// `log_destination`.
     pub destination: String,
@@ -25,6 +25,14 @@ pub struct LogSettings {
     pub messages: String,
     /// `log_min_duration_statement`.
     pub min_duration: Option<i64>,
+    /// `log_min_duration_sample`.
+    pub sample_min: Option<i64>,
+    /// `log_statement_sample_rate`.
+    pub sample_rate: f64,
+    /// `log_transaction_sample_rate`.
+    pub transaction_rate: f64,
+    /// Why what these say is not what counts for everybody.
+    pub durations_apart: Option<String>,
     /// `data_directory`; hidden from most roles.
     pub data_directory: Option<PathBuf>,
     /// `wal_segment_size`.

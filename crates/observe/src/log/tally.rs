@@ -11,6 +11,7 @@ use muster_model::snapshot::{
 use muster_model::{Span, Time};
 
 use super::deadlock;
+use super::durations::{Calls, Spread};
 use super::entry::Entry;
 use super::triage::{Meaning, triage};
 
@@ -100,12 +101,21 @@ pub struct Tally {
     rejected: BTreeMap<(Option<String>, Option<String>, String), Window>,
     durations: Window,
     newest: VecDeque<StatementDuration>,
+    spread: Spread,
     peers: BTreeMap<i32, String>,
 }
 
 impl Tally {
+    /// The durations as a distribution.
+    pub fn spread(&mut self) -> &mut Spread {
+        &mut self.spread
+    }
+
     /// Takes an entry; `live` says whether it was written while it was followed.
     pub fn take(&mut self, entry: &Entry, now: Time, live: bool) {
+        if live && entry.message.starts_with("received SIGHUP") {
+            self.spread.reloads(now);
+        }
         match triage(entry, now, live) {
             None => {}
             Some(Meaning::Connected(pid, host)) => {
@@ -116,6 +126,9 @@ impl Tally {
             }
             Some(Meaning::Duration(d)) => {
                 self.durations.add(d.at, entry.at.is_some() || live);
+                if live {
+                    self.spread.take(entry, d.ms, d.at, now);
+                }
                 self.newest.push_back(d);
                 if self.newest.len() > DURATIONS {
                     self.newest.pop_front();
@@ -197,7 +210,7 @@ impl Tally {
 
     /// What the log says as of now; files are filled in by who reads them.
     #[must_use]
-    pub fn show(&mut self, now: Time) -> ServerLog {
+    pub fn show(&mut self, now: Time, calls: Option<Calls>) -> ServerLog {
         for window in self.classes.values_mut().chain([&mut self.durations]) {
             window.forget(now);
         }
@@ -248,6 +261,11 @@ impl Tally {
         out.rejections.truncate(SHAPES);
         out.durations.minute = self.durations.within(now, MINUTE);
         out.durations.newest = self.newest.iter().cloned().collect();
+        match self.spread.show(now, calls) {
+            Ok(shown) => out.durations.distribution = Some(shown),
+            Err(why) => out.durations.refused = Some(why),
+        }
+        out.durations.ever = self.spread.ever();
         out
     }
 }
@@ -285,7 +303,7 @@ mod tests {
         let mut undated = entry(LogLevel::Fatal, refused, 0);
         undated.at = None;
         tally.take(&undated, now, false);
-        let log = tally.show(now);
+        let log = tally.show(now, None);
         let c = log.count(LogClass::Authentication);
         assert_eq!((c.minute, c.five_minutes, c.ten_minutes, c.ever), (2, 3, 4, 6));
         assert_eq!(c.last, Some(Time::from_millis(990_000)));
@@ -294,7 +312,7 @@ mod tests {
             (r.user.as_deref(), r.client.as_deref(), r.minute),
             (Some("app"), Some("10.0.0.7"), 2)
         );
-        let later = tally.show(Time::from_millis(2_000_000));
+        let later = tally.show(Time::from_millis(2_000_000), None);
         assert_eq!(
             (
                 later.count(LogClass::Authentication).ten_minutes,
@@ -323,7 +341,7 @@ mod tests {
         ] {
             tally.take(&entry(LogLevel::Log, message, at), now, false);
         }
-        let log = tally.show(now);
+        let log = tally.show(now, None);
         assert_eq!(
             log.stopped_by(&[LogClass::LockFile]).map(|e| e.class),
             Some(LogClass::LockFile)
@@ -348,7 +366,7 @@ mod tests {
             ));
             tally.take(&d, now, true);
         }
-        let log = tally.show(now);
+        let log = tally.show(now, None);
         assert!(log.events.len() <= 25 && log.deadlocks.len() <= SHAPES);
         assert!(log.rejections.len() <= REJECTED && log.durations.newest.len() == DURATIONS);
         assert_eq!(log.count(LogClass::Deadlock).ever, 5000);
@@ -388,7 +406,7 @@ mod tests {
             for entry in &out {
                 tally.take(entry, Time::from_millis(0), true);
             }
-            let log = tally.show(Time::from_millis(0));
+            let log = tally.show(Time::from_millis(0), None);
             prop_assert!(log.events.iter().all(|e| e.message.chars().count() <= 301));
         }
     }

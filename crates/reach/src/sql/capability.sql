@@ -1,5 +1,6 @@
 SELECT pg_catalog.current_setting('server_version_num')::int4 AS version_num,
        current_user::text AS user_name,
+       pg_catalog.pg_backend_pid() AS pid,
        pg_catalog.current_setting('is_superuser') = 'on' AS superuser,
        pg_catalog.pg_has_role(current_user, 'pg_monitor', 'USAGE') AS monitor,
        pg_catalog.pg_has_role(current_user, 'pg_signal_backend', 'USAGE') AS signal,
