@@ -49,6 +49,10 @@ pub struct Row {
     pub expected: Vec<String>,
     /// Roots at the last look, the first first.
     pub named: Vec<String>,
+    /// Roots that were ever named since the fault, the first first: what a person would have been told.
+    pub ever: Vec<String>,
+    /// Kinds that are true in this case beside its causes: its symptoms, and what it allows.
+    pub fits: Vec<String>,
     /// Whether the first root was the first cause (for what must open nothing: whether nothing was opened).
     pub top1: bool,
     /// Of the causes, how many were named.
@@ -285,7 +289,11 @@ fn watcher(fleet: &Fleet, case: &Case, how: &Play) -> Result<Watcher, Failure> {
     let mut base = muster_rules::defaults();
     base.set("rates", "warm_up", Threshold::Span(Span::ZERO));
     // All fleets share a host with whatever else runs on it: that its CPUs are busy is true, and no part of any case.
-    base.set("host.cpu_saturated", "for", Threshold::Span(Span::from_mins(24 * 60)));
+    base.set(
+        "host.cpu_saturated",
+        "for",
+        Threshold::Span(Span::from_mins(24 * 60)),
+    );
     Ok(Watcher {
         observer: Observer::new(estate.clusters()[0].clone(), cadence),
         thresholds: base.overlaid(&case.thresholds),
@@ -370,6 +378,8 @@ async fn one(fleet: &Fleet, case: &Case, how: &Play) -> (Row, bool) {
         sort: format!("{:?}", case.sort).to_lowercase(),
         expected: case.causes.clone(),
         named: Vec::new(),
+        ever: Vec::new(),
+        fits: case.symptoms.iter().chain(&case.allow).cloned().collect(),
         top1: false,
         found: 0,
         wrong: Vec::new(),
@@ -406,7 +416,7 @@ async fn attempt(fleet: &Arc<Fleet>, case: &Case, how: &Play, row: &mut Row) -> 
     };
     let prepared = script::play(fleet, &preparing).await.map_err(|e| e.to_string())?;
     let mut watcher = watcher(fleet, case, how).map_err(|f| f.message)?;
-    let mut peers = Peers::default();
+    let mut peers = Peers::of(case.causes.is_empty());
     // A look with everything in it first; then as the daemon looks.
     watcher.extent = Extent::All;
     let first = watcher.look().await;
@@ -447,6 +457,11 @@ async fn attempt(fleet: &Arc<Fleet>, case: &Case, how: &Play, row: &mut Row) -> 
             merged.extend(root.symptoms.iter().map(|s| s.kind.clone()));
         }
         row.false_incident |= case.causes.is_empty() && look.told.roots.iter().any(|r| r.opens);
+        for kind in &roots {
+            if row.ever.iter().all(|k| k != kind) {
+                row.ever.push((*kind).to_owned());
+            }
+        }
         let first_named = case.causes.first().is_some_and(|c| named(&look.told, c));
         if first_named && row.detected_ms.is_none() {
             row.detected_ms = u64::try_from(began.elapsed().as_millis()).ok();
@@ -522,6 +537,12 @@ fn score(case: &Case, look: &Look, seen: &BTreeSet<String>, merged: &BTreeSet<St
         .cloned()
         .collect();
     row.forbidden = case.never.iter().filter(|k| seen.contains(*k)).cloned().collect();
+    // A cause that is told as information is no root, and named all the same.
+    let told = roots
+        .iter()
+        .filter(|k| case.causes.contains(k) && !row.ever.contains(k));
+    let told: Vec<String> = told.cloned().collect();
+    row.ever.extend(told);
     row.named = roots;
 }
 
@@ -563,7 +584,7 @@ pub struct Sum {
 #[must_use]
 pub fn sums(rows: &[Row]) -> Vec<Sum> {
     let mut out = vec![sum("muster", rows, |row| {
-        row.named.iter().map(|k| (k.clone(), Some(k.clone()))).collect()
+        row.ever.iter().map(|k| (k.clone(), Some(k.clone()))).collect()
     })];
     for peer in PEERS {
         out.push(sum(peer.name, rows, |row| {
@@ -586,7 +607,7 @@ fn sum(who: &str, rows: &[Row], said: impl Fn(&Row) -> Vec<(String, Option<Strin
         let names = said(row);
         let ok = |kind: &Option<String>| {
             kind.as_ref()
-                .is_some_and(|k| row.expected.contains(k) || row.allowed(k))
+                .is_some_and(|k| row.expected.contains(k) || row.fits.contains(k))
         };
         right += names.iter().filter(|(_, k)| ok(k)).count();
         let bad = names.iter().filter(|(_, k)| !ok(k)).count();
@@ -604,7 +625,7 @@ fn sum(who: &str, rows: &[Row], said: impl Fn(&Row) -> Vec<(String, Option<Strin
             });
             first += usize::from(head.and_then(|(_, k)| k.as_ref()) == row.expected.first());
         } else {
-            controls += usize::from(bad > 0);
+            controls += usize::from(bad > 0 || (who == "muster" && row.false_incident));
         }
     }
     #[allow(clippy::cast_precision_loss)]
@@ -622,13 +643,6 @@ fn sum(who: &str, rows: &[Row], said: impl Fn(&Row) -> Vec<(String, Option<Strin
         top1: percent(first, faults),
         false_on_controls: controls,
         median_ms: None,
-    }
-}
-
-impl Row {
-    /// Whether a kind is a true finding of this case beside its cause.
-    fn allowed(&self, kind: &str) -> bool {
-        !self.wrong.iter().any(|w| w == kind) && self.named.iter().any(|n| n == kind)
     }
 }
 
@@ -704,7 +718,8 @@ fn tell(major: u32, rows: &[Row], sums: &[Sum]) {
         rows.collect(),
     );
     print::line(
-        "peers are judged by their conditions alone: what they ask to last for minutes counts as soon as it holds, and every name \
-         that comes nearest to a kind counts as that kind",
+        "all are judged by what they said from the fault to the end of the case. Peers by their conditions alone: what they ask to \
+         last for minutes counts as soon as it holds, ages of minutes only where there is a fault, and every name that comes nearest \
+         to a kind counts as that kind",
     );
 }

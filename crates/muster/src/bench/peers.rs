@@ -1,9 +1,9 @@
 //! What rule sets in common use would say of the same pictures: the postgres exporter mixin, pgEdge's defaults, PgHero's.
 //!
 //! Written from what their sources say (`research/diagnosis.md` §1), their formulas with their known faults. Generous to them:
-//! a condition counts as soon as it holds, whatever `for` they ask; an age threshold counts after a second.
+//! a condition counts as soon as it holds, whatever `for` they ask; an age threshold counts after a second where there is a fault.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use muster_model::snapshot::{Role, ServerView};
 use muster_model::{Snapshot, Span};
@@ -16,6 +16,9 @@ pub(super) struct Check {
     name: &'static str,
     /// The kind that it comes nearest to.
     kind: Option<&'static str>,
+    /// Whether it asks for an age of minutes, for which nobody waits here: it counts after a second where there is a fault to be
+    /// found, and not at all where there is none, as no case lasts so long.
+    age: bool,
     /// Whether it fires for a server of a picture.
     fires: fn(&Snapshot, &ServerView) -> bool,
 }
@@ -35,51 +38,61 @@ pub(super) const PEERS: &[Peer] = &[
             Check {
                 name: "PostgreSQLDown",
                 kind: Some("server.down"),
+                age: false,
                 fires: |_, s| !s.answers(),
             },
             Check {
                 name: "PostgreSQLMaxConnectionsReached",
                 kind: Some("connections.saturated"),
+                age: false,
                 fires: |_, s| used(s) >= 100.0,
             },
             Check {
                 name: "PostgreSQLHighConnections",
                 kind: Some("connections.saturated"),
+                age: false,
                 fires: |_, s| used(s) > 80.0,
             },
             Check {
                 name: "PostgreSQLCacheHitRatio",
                 kind: None,
+                age: false,
                 fires: |_, s| hit(s).is_some_and(|h| h < 98.0),
             },
             Check {
                 name: "PostgreSQLHighRollback",
                 kind: None,
+                age: false,
                 fires: |_, s| rollbacks(s).is_some_and(|r| r > 10.0),
             },
             Check {
                 name: "PostgreSQLDeadLocks",
                 kind: Some("locks.deadlocks"),
+                age: false,
                 fires: |_, s| deadlocks(s) > 5,
             },
             Check {
                 name: "PostgreSQLReplicationLag",
                 kind: Some("replication.lagging"),
+                age: false,
                 fires: |_, s| naive_lag(s).is_some_and(|l| l > 3600.0),
             },
             Check {
                 name: "PostgreSQLCheckpointsRequested",
                 kind: Some("wal.checkpoint_pressure"),
+                age: false,
                 fires: |_, s| requested(s).is_some_and(|r| r > 50.0),
             },
             Check {
                 name: "PostgreSQLRoleChange",
                 kind: Some("server.role_changed"),
+                age: false,
                 fires: |p, s| s.role() == Some(Role::Primary) && p.primary().is_none(),
             },
             Check {
                 name: "PostgreSQLInactiveReplicationSlot",
                 kind: Some("wal.slot_retention"),
+                age: false,
                 fires: |_, s| inactive_slot(s),
             },
         ],
@@ -90,76 +103,91 @@ pub(super) const PEERS: &[Peer] = &[
             Check {
                 name: "connection_usage",
                 kind: Some("connections.saturated"),
+                age: false,
                 fires: |_, s| used(s) > 80.0,
             },
             Check {
                 name: "blocked_sessions",
                 kind: Some("locks.blocking_chain"),
+                age: false,
                 fires: |_, s| blocked(s) > 5,
             },
             Check {
                 name: "lock_wait",
                 kind: Some("locks.blocking_chain"),
+                age: true,
                 fires: |p, s| waiting(p, s),
             },
             Check {
                 name: "idle_in_transaction",
                 kind: Some("locks.idle_in_transaction"),
+                age: true,
                 fires: |p, s| aged(p, s, |x| x.idle_in_transaction()),
             },
             Check {
                 name: "long_query",
                 kind: Some("query.runaway"),
+                age: true,
                 fires: |p, s| aged(p, s, |x| x.state.as_deref() == Some("active")),
             },
             Check {
                 name: "long_transaction",
                 kind: Some("transactions.long"),
+                age: true,
                 fires: |p, s| aged(p, s, |x| x.xact_start.is_some()),
             },
             Check {
                 name: "replication_lag",
                 kind: Some("replication.lagging"),
+                age: false,
                 fires: |_, s| naive_lag(s).is_some_and(|l| l > 30.0),
             },
             Check {
                 name: "standby_disconnected",
                 kind: Some("replication.broken"),
+                age: false,
                 fires: |p, s| disconnected(p, s),
             },
             Check {
                 name: "slot_retained",
                 kind: Some("wal.slot_retention"),
+                age: false,
                 fires: |_, s| retained(s) > 1_000_000_000,
             },
             Check {
                 name: "archive_failed",
                 kind: Some("wal.archive_failing"),
+                age: false,
                 fires: |_, s| archive_failed(s),
             },
             Check {
                 name: "dead_tuples",
                 kind: Some("vacuum.disabled"),
+                age: false,
                 fires: |_, s| dead(s) > 10.0,
             },
             Check {
                 name: "slot_inactive",
                 kind: Some("wal.slot_retention"),
+                age: false,
                 fires: |_, s| inactive_slot(s),
             },
             Check {
                 name: "deadlocks",
                 kind: Some("locks.deadlocks"),
+                age: false,
                 fires: |_, s| deadlocks(s) > 0,
             },
             Check {
                 name: "cache_hit",
                 kind: None,
+                age: false,
                 fires: |_, s| hit(s).is_some_and(|h| h < 90.0),
             },
             Check {
                 name: "server_down",
                 kind: Some("server.down"),
+                age: false,
                 fires: |_, s| !s.answers(),
             },
         ],
@@ -170,46 +198,55 @@ pub(super) const PEERS: &[Peer] = &[
             Check {
                 name: "long running queries",
                 kind: Some("query.runaway"),
+                age: true,
                 fires: |p, s| aged(p, s, |x| x.state.as_deref() == Some("active")),
             },
             Check {
                 name: "connections",
                 kind: Some("connections.saturated"),
+                age: false,
                 fires: |_, s| clients(s) > 500,
             },
             Check {
                 name: "replication lag",
                 kind: Some("replication.lagging"),
+                age: false,
                 fires: |_, s| naive_lag(s).is_some_and(|l| l > 5.0),
             },
             Check {
                 name: "sequences near their end",
                 kind: Some("sequence.exhausted"),
+                age: false,
                 fires: |_, s| sequence(s) > 90.0,
             },
             Check {
                 name: "invalid indexes",
                 kind: Some("index.invalid"),
+                age: false,
                 fires: |_, s| indexes(s).any(|i| !i.valid),
             },
             Check {
                 name: "duplicate indexes",
                 kind: Some("index.redundant"),
+                age: false,
                 fires: |_, s| duplicates(s),
             },
             Check {
                 name: "slow queries",
                 kind: Some("query.slow"),
+                age: false,
                 fires: |_, s| slow(s),
             },
             Check {
                 name: "query stats",
                 kind: Some("query.statistics_off"),
+                age: false,
                 fires: |_, s| s.statements.as_ref().is_some_and(|p| p.value.off.is_some()),
             },
             Check {
                 name: "inactive replication slots",
                 kind: Some("wal.slot_retention"),
+                age: false,
                 fires: |_, s| inactive_slot(s),
             },
         ],
@@ -219,24 +256,36 @@ pub(super) const PEERS: &[Peer] = &[
 /// What the peers have said since the fault.
 #[derive(Default)]
 pub(super) struct Peers {
-    /// Said before the fault: standing noise, which counts against them too, once.
-    fired: BTreeMap<&'static str, BTreeSet<Alert>>,
+    /// In order of time, each once; standing noise of before the fault among them.
+    fired: BTreeMap<&'static str, Vec<Alert>>,
     settled: bool,
+    control: bool,
 }
 
 impl Peers {
+    /// Of a case with a fault, or of one without.
+    pub(super) fn of(control: bool) -> Self {
+        Self {
+            control,
+            ..Self::default()
+        }
+    }
+
     /// One picture.
     pub(super) fn look(&mut self, picture: &Snapshot) {
         if !self.settled {
             return;
         }
         for peer in PEERS {
-            for check in peer.checks {
+            for check in peer.checks.iter().filter(|c| !(c.age && self.control)) {
                 if picture.servers.iter().any(|s| (check.fires)(picture, s)) {
-                    self.fired.entry(peer.name).or_default().insert(Alert {
-                        name: check.name.to_owned(),
-                        kind: check.kind.map(str::to_owned),
-                    });
+                    let fired = self.fired.entry(peer.name).or_default();
+                    if fired.iter().all(|a| a.name != check.name) {
+                        fired.push(Alert {
+                            name: check.name.to_owned(),
+                            kind: check.kind.map(str::to_owned),
+                        });
+                    }
                 }
             }
         }
@@ -249,7 +298,7 @@ impl Peers {
 
     /// What a peer said.
     pub(super) fn fired(&self, peer: &str) -> Vec<Alert> {
-        self.fired.get(peer).into_iter().flatten().cloned().collect()
+        self.fired.get(peer).cloned().unwrap_or_default()
     }
 }
 
