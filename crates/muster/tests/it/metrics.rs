@@ -175,6 +175,11 @@ async fn applications_are_in_the_metrics_and_one_that_is_gone_is_down() {
         t.replace("    servers:\n", &format!("{apps}    servers:\n"))
     });
     let daemon = stage.daemon(&[]).await;
+    let shown = stage.muster(&["config", "show"]).await;
+    assert!(
+        shown.out.contains("/health") && !shown.out.contains("key="),
+        "{shown:?}"
+    );
     let value = |page: &str, name: &str, app: &str| -> Option<f64> {
         let label = format!("app=\"lab/{app}\"");
         let line = page
