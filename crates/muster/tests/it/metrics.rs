@@ -175,6 +175,11 @@ async fn applications_are_in_the_metrics_and_one_that_is_gone_is_down() {
         t.replace("    servers:\n", &format!("{apps}    servers:\n"))
     });
     let daemon = stage.daemon(&[]).await;
+    let shown = stage.muster(&["config", "show"]).await;
+    assert!(
+        shown.out.contains("/health") && !shown.out.contains("key="),
+        "{shown:?}"
+    );
     let value = |page: &str, name: &str, app: &str| -> Option<f64> {
         let label = format!("app=\"lab/{app}\"");
         let line = page
@@ -339,6 +344,64 @@ async fn percentiles(major: u32) {
     assert!(
         p95["value"].is_null() && (why.contains("shorter") || why.contains("no duration was seen")),
         "{p95}"
+    );
+}
+
+/// Where only the slow ones are logged, a percentile among them is told by the calls of `pg_stat_statements`, and no other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_percentile_above_the_threshold_is_told_with_the_calls_and_one_below_is_not() {
+    let mut options = testing::small(18);
+    options
+        .settings
+        .insert("log_min_duration_statement".into(), "500".into());
+    let Some(stage) = Stage::new(options).await else {
+        return;
+    };
+    let root = stage
+        .fleet()
+        .config("a", User::Postgres, "postgres")
+        .expect("config");
+    let root = connect(&root).await.expect("login");
+    root.batch_execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+        .await
+        .expect("statements");
+    stage.edit(|t| format!("collect: {{tables: 2s}}\n{t}"));
+    let daemon = stage.daemon(&[]).await;
+    let token = std::fs::read_to_string(stage.state().join("approval.token")).expect("token");
+    let signed = format!("\r\nX-Muster-Token: {}", token.trim());
+    let statistics = async || json(&get(&daemon, "/metrics/queries", &signed).await.1)["statistics"].clone();
+    until("statements and durations are counted", async || {
+        let told = statistics().await;
+        (told["total_queries"].is_number() && told["p95"]["reason"].is_string()).then_some(())
+    })
+    .await;
+    sleeps(&stage, 60).await;
+    let config = stage.fleet().config("a", User::App, "app").expect("config");
+    let slow = (0..12).map(async |_| {
+        let client = connect(&config).await.expect("login");
+        client
+            .query("SELECT pg_catalog.pg_sleep(0.6)", &[])
+            .await
+            .expect("sleeps");
+    });
+    futures::future::join_all(slow).await;
+    let told = until("p95 is told", async || {
+        let told = statistics().await;
+        told["p95"]["value"].is_number().then_some(told)
+    })
+    .await;
+    let (low, high) = (told["p95"]["low"].as_f64(), told["p95"]["high"].as_f64());
+    assert!(low >= Some(500.0) && high > Some(600.0), "{told}");
+    assert!(
+        told["p95"]["method"]
+            .as_str()
+            .is_some_and(|m| m.contains("above its threshold") && m.contains("pg_stat_statements")),
+        "{told}"
+    );
+    let why = told["p50"]["reason"].as_str().unwrap_or_default();
+    assert!(
+        told["p50"]["value"].is_null() && why.contains("less than"),
+        "{told}"
     );
 }
 

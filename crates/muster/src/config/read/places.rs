@@ -55,7 +55,7 @@ impl Reader<'_> {
                     return None;
                 }
                 let origin = self.origin(t.at());
-                self.show(&format!("{key}.health"), &url, origin);
+                self.show(&format!("{key}.health"), &public(&url), origin);
                 Some(url)
             }
             None => {
@@ -72,4 +72,16 @@ impl Reader<'_> {
             token,
         })
     }
+}
+
+/// An address without what may be secret in it: user, password, query.
+fn public(text: &str) -> String {
+    let Ok(mut url) = url::Url::parse(text) else {
+        return "(not shown: it is no address)".to_owned();
+    };
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.set_fragment(None);
+    url.to_string()
 }
