@@ -10,7 +10,7 @@ pub mod place;
 pub mod planned;
 pub mod volatile;
 
-pub use facts::{Counted, counts, tables};
+pub use facts::{Counted, counts, denied, switched_off, tables};
 pub use find::{Found, find};
 pub use hypothetical::Hypothetical;
 pub use place::{Place, place, position, settings};

@@ -106,6 +106,14 @@ impl Trial {
         Ok(())
     }
 
+    /// A setting until the end of the transaction.
+    ///
+    /// # Errors
+    /// When the server refuses it.
+    pub async fn set(&self, name: &str, value: &str) -> Result<(), ReachError> {
+        self.query(SET, &[&name, &value]).await.map(|_| ())
+    }
+
     /// Prepares the statement and returns the types of its parameters.
     ///
     /// # Errors
@@ -185,7 +193,7 @@ impl Trial {
     }
 
     async fn mode(&self, mode: &str) -> Result<(), ReachError> {
-        self.query(SET, &[&"plan_cache_mode", &mode]).await.map(|_| ())
+        self.set("plan_cache_mode", mode).await
     }
 
     async fn explained(&self, sql: &str) -> Result<Value, ReachError> {

@@ -12,6 +12,7 @@ mod harness;
 mod metrics;
 mod notify;
 mod people;
+mod queries;
 mod shapes;
 mod stage;
 mod standby;

@@ -15,6 +15,7 @@ const TABLES: &str = include_str!("../sql/query_tables.sql");
 const COLUMNS: &str = include_str!("../sql/query_columns.sql");
 const INDEXES: &str = include_str!("../sql/query_indexes.sql");
 const COUNTS: &str = include_str!("../sql/query_counts.sql");
+const DENIED: &str = include_str!("../sql/query_denied.sql");
 const ENABLED: &str = include_str!("../sql/query_enabled.sql");
 
 /// What a primary counts about a table.
@@ -91,6 +92,15 @@ pub async fn counts(trial: &Trial, oids: &[u32]) -> Result<BTreeMap<u32, Counted
 pub async fn switched_off(trial: &Trial) -> Result<Vec<String>, ReachError> {
     let rows = trial.query(ENABLED, &[]).await?;
     Ok(rows.iter().map(|r| r.get("name")).collect())
+}
+
+/// The full name of a relation that this role may not read, from the short one that the server names.
+///
+/// # Errors
+/// When the server cannot be asked.
+pub async fn denied(trial: &Trial, name: &str) -> Result<Option<String>, ReachError> {
+    let rows = trial.query(DENIED, &[&name]).await?;
+    Ok(rows.first().map(|r| r.get("name")))
 }
 
 fn table(r: &Row) -> TableFacts {

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::condition::{Shape, column, conditions};
 use super::hints::SMALL;
-use super::reasons::{relabelled, table_of};
+use super::reasons::{settled, table_of};
 use super::tree::{Node, PlanTree};
 
 /// Columns of an index at most.
@@ -125,11 +125,8 @@ fn asked(n: &Node, t: &TableFacts, root: &Node) -> Asked {
                 if named.alias != alias || !orders(&named.column) {
                     continue;
                 }
-                match shape {
+                match settled(shape, t, &named.column) {
                     Shape::Equal => add(&mut out.equal, named.column),
-                    Shape::Cast(to) if relabelled(Some(t), &named.column, &to) => {
-                        add(&mut out.equal, named.column);
-                    }
                     Shape::Range => add(&mut out.range, named.column),
                     Shape::Join(_) => add(&mut out.join, named.column),
                     _ => {}
@@ -146,7 +143,10 @@ fn asked(n: &Node, t: &TableFacts, root: &Node) -> Asked {
         {
             for condition in conditions(text) {
                 for (named, shape) in condition.asks {
-                    if named.alias == alias && orders(&named.column) && matches!(shape, Shape::Join(_)) {
+                    if named.alias == alias
+                        && orders(&named.column)
+                        && matches!(settled(shape, t, &named.column), Shape::Join(_))
+                    {
                         add(&mut out.join, named.column);
                     }
                 }

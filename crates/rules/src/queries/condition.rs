@@ -23,8 +23,8 @@ pub enum Shape {
     Pattern,
     /// `= column` of another relation.
     Join(Named),
-    /// Compared after a cast to this type.
-    Cast(String),
+    /// Compared after a cast to this type, and how.
+    Cast(String, Box<Shape>),
     /// Compared after a function.
     Function(String),
     /// `<>`, `IS NOT NULL`, another operator.
@@ -108,7 +108,18 @@ fn asks(text: &str) -> Vec<(Named, Shape)> {
         // What stands against it must not change with the row.
         (Some(a), None) if !mentions(right, &a.alias) => vec![(a, shape(operator))],
         (None, Some(b)) if !mentions(left, &b.alias) => vec![(b, shape(operator))],
-        (None, None) => one_sided(left, shape(operator)),
+        (None, None) => match (under_cast(left), under_cast(right)) {
+            (Some((a, to)), Some((b, other))) if operator == "=" && a.alias != b.alias => {
+                let join =
+                    |to: &str, with: &Named| Shape::Cast(to.to_owned(), Box::new(Shape::Join(with.clone())));
+                vec![(a.clone(), join(to, &b)), (b, join(other, &a))]
+            }
+            _ => {
+                let mut found = one_sided(left, shape(operator));
+                found.retain(|(c, _)| !mentions(right, &c.alias));
+                found
+            }
+        },
         _ => Vec::new(),
     }
 }
@@ -119,10 +130,8 @@ fn one_sided(left: &str, shape: Shape) -> Vec<(Named, Shape)> {
     if let Some(c) = named(left) {
         return vec![(c, shape)];
     }
-    if let Some((inner, to)) = cast(left)
-        && let Some(c) = named(bare(inner))
-    {
-        return vec![(c, Shape::Cast(to.to_owned()))];
+    if let Some((c, to)) = under_cast(left) {
+        return vec![(c, Shape::Cast(to.to_owned(), Box::new(shape)))];
     }
     if let Some((name, inside)) = call(left) {
         let found = inside.split([',', '(', ')', ' ']).find_map(|p| named(p.trim()));
@@ -149,6 +158,12 @@ fn mentions(text: &str, alias: &str) -> bool {
         let before = text[..at].chars().next_back();
         before.is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != '.' && c != '"')
     }) || text.contains(&quoted)
+}
+
+/// A column below a cast.
+fn under_cast(text: &str) -> Option<(Named, &str)> {
+    let (inner, to) = cast(bare(text))?;
+    Some((named(inner)?, to))
 }
 
 /// `(…)::type`.
@@ -313,8 +328,13 @@ mod tests {
             ("((o.state = ?::text) OR (o.customer = ?))", vec!["or"]),
             (
                 "((orders.customer)::text = ?::text)",
-                vec!["orders.customer Cast(\"text\")"],
+                vec!["orders.customer Cast(\"text\", Equal)"],
             ),
+            (
+                "((o.code)::text ~~ ?::text)",
+                vec!["o.code Cast(\"text\", Pattern)"],
+            ),
+            ("((o.code)::text = (o.state)::text)", vec![""]),
             ("(upper(c.name) = $2)", vec!["c.name Function(\"upper\")"]),
             ("((t.a + ?) = ?)", vec!["t.a Function(\"an expression\")"]),
             (

@@ -171,7 +171,7 @@ fn unservable(n: &Node, table: Option<&TableFacts>) -> Option<Hint> {
     n.relation.as_ref()?;
     let found = conditions(filter).into_iter().find_map(|c| {
         c.asks.into_iter().find_map(|(named, shape)| match shape {
-            Shape::Cast(to) if !relabelled(table, &named.column, &to) => {
+            Shape::Cast(to, _) if !relabelled(table, &named.column, &to) => {
                 Some((named.column, format!("casts it to {to}")))
             }
             Shape::Function(f) => Some((named.column, format!("puts it through {f}"))),

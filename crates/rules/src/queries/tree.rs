@@ -54,6 +54,8 @@ pub struct Node {
     pub workers: Option<u64>,
     /// By how many processes its rows are shared, where workers read it together.
     pub shared_by: Option<f64>,
+    /// Processes that carried it out beside each other; absent for one.
+    pub processes: Option<f64>,
     /// Subplans that were taken out before they ran.
     pub subplans_removed: Option<u64>,
     /// Nodes below.
@@ -89,7 +91,7 @@ impl PlanTree {
     pub fn of(answer: &Value) -> Option<Self> {
         let first = answer.get(0)?;
         Some(Self {
-            root: Node::of(first.get("Plan")?, None),
+            root: Node::of(first.get("Plan")?, None, None),
             planning_ms: first.get("Planning Time").and_then(Value::as_f64),
             execution_ms: first.get("Execution Time").and_then(Value::as_f64),
         })
@@ -105,7 +107,7 @@ impl PlanTree {
 }
 
 impl Node {
-    fn of(plan: &Value, above: Option<u64>) -> Self {
+    fn of(plan: &Value, above: Option<u64>, beside: Option<f64>) -> Self {
         let text = |key: &str| plan.get(key).and_then(Value::as_str).map(str::to_owned);
         let number = |key: &str| plan.get(key).and_then(Value::as_f64);
         let whole = |key: &str| plan.get(key).and_then(Value::as_u64);
@@ -121,6 +123,8 @@ impl Node {
         let spilled =
             whole("Hash Batches").is_some_and(|n| n > 1) || whole("HashAgg Batches").is_some_and(|n| n > 1);
         let workers = whole("Workers Planned");
+        #[allow(clippy::cast_precision_loss)]
+        let launched = whole("Workers Launched").map(|n| n as f64 + 1.0);
         let together = plan
             .get("Parallel Aware")
             .and_then(Value::as_bool)
@@ -159,6 +163,7 @@ impl Node {
                 None
             },
             workers,
+            processes: beside,
             shared_by: above.filter(|_| together).map(processes),
             subplans_removed: whole("Subplans Removed").filter(|n| *n > 0),
             children: plan
@@ -166,7 +171,7 @@ impl Node {
                 .and_then(Value::as_array)
                 .into_iter()
                 .flatten()
-                .map(|p| Self::of(p, workers.or(above)))
+                .map(|p| Self::of(p, workers.or(above), launched.or(beside)))
                 .collect(),
         }
     }
@@ -225,13 +230,17 @@ impl Node {
         (self.cost - below).max(0.0)
     }
 
-    /// What it took in all its executions, without what is below it.
+    /// How long all its executions took, by the clock: those of workers run beside each other.
+    #[must_use]
+    pub fn all_ms(&self) -> Option<f64> {
+        Some(self.ms? * (self.loops? / self.processes.unwrap_or(1.0)).max(1.0))
+    }
+
+    /// The same without what is below it.
     #[must_use]
     pub fn own_ms(&self) -> Option<f64> {
-        let all = |n: &Self| Some(n.ms? * n.loops?);
-        // What runs beside the main path in workers is counted in its own executions.
-        let below: f64 = self.children.iter().filter_map(all).sum();
-        Some((all(self)? - below).max(0.0))
+        let below: f64 = self.children.iter().filter_map(Self::all_ms).sum();
+        Some((self.all_ms()? - below).max(0.0))
     }
 
     fn lines(&self, depth: usize, out: &mut Vec<String>) {
@@ -253,8 +262,8 @@ impl Node {
             if loops > 1.0 {
                 line.push_str(&format!(" × {}", rows(loops)));
             }
-            if let Some(ms) = self.ms {
-                line.push_str(&format!(" in {:.2} ms", ms * loops));
+            if let Some(ms) = self.all_ms() {
+                line.push_str(&format!(" in {ms:.2} ms"));
             }
         } else if self.loops.is_some() {
             line.push_str(" | never carried out");
@@ -314,6 +323,20 @@ pub(crate) mod tests {
             "Shared Hit Blocks": 100, "Shared Read Blocks": 5, "Filter": "(o.customer = $1)"}]}]},
             "Planning Time": 0.1, "Execution Time": 13.0}]);
         PlanTree::of(&answer).expect("a plan")
+    }
+
+    #[test]
+    fn what_workers_do_beside_each_other_is_not_added_up() {
+        let answer = serde_json::json!([{"Plan": {"Node Type": "Gather", "Workers Planned": 1, "Workers Launched": 1,
+            "Actual Rows": 40, "Actual Loops": 1, "Actual Total Time": 91.0, "Plans": [{"Node Type": "Seq Scan",
+            "Parallel Aware": true, "Plan Rows": 100, "Actual Rows": 20, "Actual Loops": 2, "Actual Total Time": 90.0}]}}]);
+        let plan = PlanTree::of(&answer).expect("a plan");
+        let scan = &plan.root.children[0];
+        assert_eq!((scan.all_ms(), plan.root.own_ms()), (Some(90.0), Some(1.0)));
+        assert!(
+            (scan.all_rows() - 170.0).abs() < 1e-9,
+            "the leader helps with 0.7"
+        );
     }
 
     #[test]
