@@ -18,6 +18,7 @@ pub mod plan;
 pub mod policy;
 pub mod pool_verdict;
 pub mod pooled;
+pub mod query;
 pub mod run;
 pub mod signature;
 pub mod snapshot;

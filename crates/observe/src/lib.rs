@@ -14,6 +14,7 @@ mod lane;
 pub mod log;
 mod near;
 pub mod pass;
+pub mod queries;
 mod ring;
 mod row;
 mod tally;

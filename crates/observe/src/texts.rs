@@ -64,14 +64,8 @@ impl Texts {
 
     /// Keeps a text; `bytes` is how long it is on the server, where more than [`LONGEST`] characters are cut off.
     pub(crate) fn learn(&mut self, now: Time, id: i64, sql: &str, bytes: i32) {
-        let cut = sql.chars().count() >= LONGEST;
-        let mut whole = redact::whole_statement(sql);
-        if cut {
-            // Two long statements that begin alike are two: their length tells most of them apart.
-            whole.push_str(&format!(" … {bytes}"));
-        }
         let text = Text {
-            fingerprint: fingerprint::of(&whole),
+            fingerprint: fingerprint(sql, bytes),
             text: redact::statement(sql),
             used: now,
         };
@@ -87,6 +81,17 @@ impl Texts {
     pub(crate) fn of(&self, id: i64) -> Option<&Text> {
         self.known.get(&id)
     }
+}
+
+/// The id of a text of which the first [`LONGEST`] characters are known; `bytes` is how long it is on the server.
+pub(crate) fn fingerprint(sql: &str, bytes: i32) -> String {
+    let cut = sql.chars().count() >= LONGEST;
+    let mut whole = redact::whole_statement(sql);
+    if cut {
+        // Two long statements that begin alike are two: their length tells most of them apart.
+        whole.push_str(&format!(" … {bytes}"));
+    }
+    fingerprint::of(&whole)
 }
 
 #[cfg(test)]

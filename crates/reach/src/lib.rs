@@ -15,6 +15,7 @@ pub mod redact;
 pub mod server;
 pub mod session;
 mod tls;
+pub mod trial;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ pub use meter::Meter;
 pub use pooler::{Pooler, Show};
 pub use server::Server;
 pub use session::{Capability, PgSession, quoted};
+pub use trial::{Brought, Depth, Trial};
 
 /// One enrolled cluster.
 pub struct Cluster {

@@ -138,10 +138,19 @@ impl Server {
             statement: self.limits.statement.max(CATALOG_STATEMENT),
             ..self.limits.clone()
         };
+        self.alone(database, &limits).await
+    }
+
+    /// A session of its own with limits of its own.
+    pub(crate) async fn alone(
+        &self,
+        database: Option<&str>,
+        limits: &Limits,
+    ) -> Result<PgSession, ReachError> {
         let (target, meter) = (&self.address, self.meter.clone());
         match database {
-            Some(name) => PgSession::inside(target, &self.observe, name, &limits, meter).await,
-            None => PgSession::connect(target, &self.observe, Purpose::Observe, &limits, meter).await,
+            Some(name) => PgSession::inside(target, &self.observe, name, limits, meter).await,
+            None => PgSession::connect(target, &self.observe, Purpose::Observe, limits, meter).await,
         }
     }
 

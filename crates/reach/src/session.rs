@@ -251,12 +251,27 @@ impl PgSession {
     }
 
     async fn simple(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>, ReachError> {
+        self.simple_within(sql, self.limits.deadline()).await
+    }
+
+    /// For [`crate::trial`] alone: the simple protocol takes more than one statement.
+    pub(crate) async fn simple_within(
+        &self,
+        sql: &str,
+        deadline: Duration,
+    ) -> Result<Vec<SimpleQueryMessage>, ReachError> {
         let began = Instant::now();
-        let answer = self
-            .within(self.limits.deadline(), self.live.client.simple_query(sql))
-            .await?;
+        let answer = self.within(deadline, self.live.client.simple_query(sql)).await?;
         self.meter.add(answer.len(), began.elapsed());
         Ok(answer)
+    }
+
+    /// For [`crate::trial`] alone: exactly one statement, because the extended protocol takes no more.
+    pub(crate) async fn execute_within(&self, sql: &str, deadline: Duration) -> Result<(), ReachError> {
+        let began = Instant::now();
+        self.within(deadline, self.live.client.execute(sql, &[])).await?;
+        self.meter.add(0, began.elapsed());
+        Ok(())
     }
 
     async fn within<T>(

@@ -16,6 +16,7 @@ mod hosts;
 mod inside;
 pub mod judge;
 mod pools;
+pub mod queries;
 mod reachability;
 pub mod rules;
 mod sample;

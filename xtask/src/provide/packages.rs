@@ -1,4 +1,4 @@
-//! PgBouncer, Redis and Prometheus from the system's package manager. What to run is decided by a pure function of what is there.
+//! PgBouncer, Redis, Prometheus and hypopg from the system's package manager. What to run is decided by a pure function of what is there.
 //!
 //! Refuses to touch anything when the program exists, to start a service, and to change one that was there before.
 
@@ -10,13 +10,14 @@ use super::policy::{self, Policy};
 use super::{Missing, Provided};
 use crate::{children, place};
 
-/// Where the lab looks for programs. The `PATH` is not asked: a daemon has another one.
-const PLACES: [&str; 5] = [
+/// Where the lab looks for programs, and a server for its extensions. The `PATH` is not asked: a daemon has another one.
+const PLACES: [&str; 6] = [
     "/usr/bin",
     "/usr/sbin",
     "/usr/local/bin",
     "/usr/local/sbin",
     "/opt/homebrew/bin",
+    "/usr/lib/postgresql/15/lib",
 ];
 
 /// Package managers, in the order in which they are looked for.
@@ -43,24 +44,42 @@ struct Program {
     file: &'static str,
     debian: &'static str,
     elsewhere: &'static str,
+    /// Whether its package brings a service.
+    service: bool,
+    /// A file without which it is of no use, and would bring more than itself.
+    needs: Option<&'static str>,
 }
 
-const PROGRAMS: [Program; 3] = [
+const PROGRAMS: [Program; 4] = [
     Program {
         file: "pgbouncer",
         debian: "pgbouncer",
         elsewhere: "pgbouncer",
+        service: true,
+        needs: None,
     },
     Program {
         file: "redis-server",
         debian: "redis-server",
         elsewhere: "redis",
+        service: true,
+        needs: None,
     },
     // With promtool; it scrapes the daemon in a test.
     Program {
         file: "prometheus",
         debian: "prometheus",
         elsewhere: "prometheus",
+        service: true,
+        needs: None,
+    },
+    // For `muster query advise`: PostgreSQL 15 is tested with it, 18 without.
+    Program {
+        file: "hypopg.so",
+        debian: "postgresql-15-hypopg",
+        elsewhere: "hypopg_15",
+        service: false,
+        needs: Some("/usr/lib/postgresql/15/bin/postgres"),
     },
 ];
 
@@ -122,7 +141,7 @@ fn plan(program: Program, machine: &Machine) -> Result<Plan, String> {
         policy: manager == Manager::Apt && machine.policy == Policy::Absent,
         install: privileged(&install(manager, package)),
         refresh: (manager == Manager::Apt).then(|| privileged(&APT_UPDATE)),
-        disable: (manager != Manager::Brew && machine.systemctl && !machine.package_known)
+        disable: (program.service && manager != Manager::Brew && machine.systemctl && !machine.package_known)
             .then(|| privileged(&["systemctl", "disable", package])),
     })
 }
@@ -169,6 +188,9 @@ fn by_hand(program: Program, manager: Option<Manager>) -> String {
 /// Provides all of them.
 pub(super) fn provide(cache: &Path, provided: &mut Provided) {
     for program in PROGRAMS {
+        if program.needs.is_some_and(|file| !Path::new(file).is_file()) {
+            continue;
+        }
         if find(program.file).is_none() {
             let manager = manager();
             let machine = look(program, manager);

@@ -109,6 +109,7 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
         ("GET", ["api", "v1", "view"]) => Ok(json!(view(w)?)),
         ("POST", ["api", "v1", "check"]) => check(w, text("target").as_deref(), within_of(body)?).await,
         ("POST", ["api", "v1", "queries"]) => super::queries::top(w, text("target").as_deref()).await,
+        ("POST", ["api", "v1", "queries", what]) => super::queries::one(w, what, body).await,
         ("GET", ["api", "v1", "incidents"]) => incidents(w),
         ("GET", ["api", "v1", "incidents", id]) => Ok(json!(incident_story(w, &incident(w, id)?)?)),
         ("GET", ["api", "v1", "incidents", id, "postmortem"]) => postmortem(w, id),

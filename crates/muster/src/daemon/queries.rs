@@ -2,6 +2,11 @@
 //!
 //! Knows the newest pictures; without a daemon it takes two looks of its own. Carries no percentile: none can be had from sums.
 
+mod advise;
+mod ask;
+mod explain;
+mod measure;
+
 use std::time::Duration;
 
 use muster_model::snapshot::{ServerView, Statements};
@@ -14,6 +19,20 @@ use crate::view::ClusterPicture;
 
 /// A look of its own lasts so long.
 const OWN_LOOK: Duration = Duration::from_secs(3);
+
+/// What is asked about one statement: `explain`, `advise` or `measure`.
+pub(super) async fn one(w: &Watch, what: &str, body: &Value) -> Answer {
+    match what {
+        "explain" => explain::explain(w, body).await,
+        "advise" => advise::advise(w, body).await,
+        "measure" => measure::measure(w, body).await,
+        _ => Err(ApiError::new(
+            404,
+            format!("nothing is known about `{what}` of a statement"),
+            "one of: explain, advise, measure",
+        )),
+    }
+}
 
 /// Statements of the servers that are asked for.
 pub(super) async fn top(w: &Watch, target: Option<&str>) -> Answer {
@@ -90,7 +109,7 @@ fn of_server(s: &ServerView) -> Value {
         .iter()
         .map(|q| {
             json!({
-                "fingerprint": q.fingerprint, "query": q.text, "database": q.database, "user": q.user,
+                "fingerprint": q.fingerprint, "queryid": q.queryid, "query": q.text, "database": q.database, "user": q.user,
                 "calls": q.work.calls, "calls_per_second": a_second(q.work.calls), "total_ms": q.work.ms,
                 "share_percent": share(q.work.ms), "mean_ms": q.work.mean_ms(), "rows_per_call": q.work.rows_per_call(),
                 "blocks_per_call": q.work.blocks_per_call(), "temp_blocks": q.work.temp_blocks,

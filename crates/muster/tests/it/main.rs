@@ -15,6 +15,7 @@ mod metrics;
 mod notify;
 mod people;
 mod privileges;
+mod queries;
 mod shapes;
 mod stage;
 mod standby;

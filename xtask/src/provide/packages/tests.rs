@@ -15,6 +15,7 @@ fn debian() -> Machine {
 
 const BOUNCER: Program = PROGRAMS[0];
 const REDIS: Program = PROGRAMS[1];
+const HYPOPG: Program = PROGRAMS[3];
 
 #[test]
 fn root_on_debian_installs_under_a_policy_and_disables_the_new_service() {
@@ -52,6 +53,13 @@ fn a_service_that_was_there_is_not_disabled() {
         ..debian()
     };
     assert_eq!(plan(BOUNCER, &machine).expect("a plan").disable, None);
+}
+
+#[test]
+fn an_extension_has_no_service_to_disable() {
+    let plan = plan(HYPOPG, &debian()).expect("a plan");
+    assert!(plan.install.iter().any(|a| a == "postgresql-15-hypopg"));
+    assert_eq!(plan.disable, None);
 }
 
 #[test]

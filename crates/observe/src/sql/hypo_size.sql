@@ -1,0 +1,1 @@
+SELECT hypopg_relation_size($1::int8::oid)::int8 AS bytes
