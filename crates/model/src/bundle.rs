@@ -122,10 +122,14 @@ impl Manifest {
             self.count(SectionState::Failed),
             self.count(SectionState::Skipped),
         );
-        let mut text = format!("{ok} sections were read, {failed} failed, {skipped} were skipped");
+        let mut text = format!("sections: {ok} read, {failed} failed, {skipped} skipped");
         let first = self.sections.iter().find(|s| s.state == SectionState::Failed);
         if let Some(s) = first {
-            let of = s.target.as_deref().map(|t| format!(" of {t}")).unwrap_or_default();
+            let of = s
+                .target
+                .as_deref()
+                .map(|t| format!(" of {t}"))
+                .unwrap_or_default();
             let why = s.reason.as_deref().unwrap_or("for no stated reason");
             text.push_str(&format!("; first {}{of}: {why}", s.name));
         }

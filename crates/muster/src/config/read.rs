@@ -12,6 +12,7 @@ use muster_runbooks::{Level, Problem};
 use super::{ClusterSettings, Keep, Resolved, Shown};
 use crate::notify::{Channel, Notify};
 
+mod evidence;
 mod notify;
 mod places;
 mod secrets;
@@ -70,7 +71,7 @@ pub fn load(file: &Path, env: Env<'_>) -> Result<Resolved, Vec<Problem>> {
 
 impl Reader<'_> {
     fn resolve(&mut self, tree: &Tree) -> Option<Resolved> {
-        const KEYS: [&str; 14] = [
+        const KEYS: [&str; 15] = [
             "state_dir",
             "listen",
             "clusters",
@@ -85,6 +86,7 @@ impl Reader<'_> {
             "schedules",
             "triggers",
             "notify",
+            "evidence",
         ];
         self.problems.map(tree, "the config", &KEYS)?;
         let state_dir = self.value(tree, "", "state_dir", "./state", Some("MUSTER_STATE_DIR"));
@@ -120,6 +122,7 @@ impl Reader<'_> {
         let schedules = self.schedules(tree.get("schedules"));
         let triggers = self.triggers(tree.get("triggers"));
         let notify = self.notify(tree.get("notify"));
+        let evidence = self.evidence(tree.get("evidence"), &self.path(&state_dir).join("evidence"));
         let export_head = self.export_head(tree.get("journal"), &notify);
         let mut runbooks = Vec::new();
         if let Some(list) = tree.get("runbooks")
@@ -190,6 +193,7 @@ impl Reader<'_> {
             triggers,
             export_head,
             notify,
+            evidence,
             plan_valid,
             lease_ttl,
             shown: std::mem::take(&mut self.shown),

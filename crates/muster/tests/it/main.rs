@@ -5,6 +5,7 @@ mod crash;
 mod daemon;
 mod documents;
 mod drills;
+mod evidence;
 mod fleet;
 mod full_disk;
 mod garbage;

@@ -28,6 +28,9 @@ struct Rules {
     list: Vec<(Regex, &'static str)>,
     sql: Regex,
     continued: Regex,
+    /// Names of secrets, surely.
+    key: Regex,
+    /// And perhaps.
     name: Regex,
 }
 
@@ -37,9 +40,7 @@ static RULES: LazyLock<Rules> = LazyLock::new(|| {
         r#"(?i)([\w.-]*(?:{NAMES})[\w.-]*)(\\*["']?\s*(?:=>|:=|=|:)\s*)(\\*"(?:[^"\\]|\\.)*"?|\\*'(?:[^'\\]|\\.)*'?|[^\s,;&"'}}\)\]]+)"#
     );
     Rules {
-        keys: re(
-            r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\z)",
-        ),
+        keys: re(r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\z)"),
         urls: re(r#"([A-Za-z][A-Za-z0-9+.-]*://)([^\s"'`<>|]*)@"#),
         list: vec![
             // A header's value goes to the end of its line, or of its quotes.
@@ -55,15 +56,23 @@ static RULES: LazyLock<Rules> = LazyLock::new(|| {
             ),
             (re(&pair), "$1$2***"),
             (
-                re(&format!(r#"(?i)(--?[\w-]*(?:{NAMES})[\w-]*)(\s+)("[^"]*"?|'[^']*'?|[^\s"'-][^\s"']*)"#)),
+                re(&format!(
+                    r#"(?i)(--?[\w-]*(?:{NAMES})[\w-]*)(\s+)("[^"]*"?|'[^']*'?|[^\s"'-][^\s"']*)"#
+                )),
                 "$1$2***",
             ),
-            (re(r#"(?i)\b(password|identified by)(\s+)(?:E?'(?:[^']|'')*'?|"[^"]*"?|\$\w*\$.*)"#), "$1$2***"),
+            (
+                re(r#"(?i)\b(password|identified by)(\s+)(?:E?'(?:[^']|'')*'?|"[^"]*"?|\$\w*\$.*)"#),
+                "$1$2***",
+            ),
             (
                 re(r#"\b(AUTH|requirepass|masterauth)(\\*"?\s+)(\S+)(\s+\S+)?"#),
                 "$1$2***",
             ),
-            (re(r"\b(?:AKIA|ASIA|AROA|AIDA|AGPA|ANPA|ABIA|ACCA)[A-Z0-9]{12,}\b"), MARK),
+            (
+                re(r"\b(?:AKIA|ASIA|AROA|AIDA|AGPA|ANPA|ABIA|ACCA)[A-Z0-9]{12,}\b"),
+                MARK,
+            ),
             (re(r"\bgh[pousr]_[A-Za-z0-9]{16,}"), MARK),
             (re(r"\bgithub_pat_\w{16,}"), MARK),
             (re(r"\bglpat-[\w-]{16,}"), MARK),
@@ -79,6 +88,7 @@ static RULES: LazyLock<Rules> = LazyLock::new(|| {
             r"(?i)\b(?:select\s|insert\s+into\b|update\s+\S+\s+(?:as\s+\S+\s+)?set\b|delete\s+from\b|merge\s+into\b|values\s*\(|where\s+\S+\s*(?:[=<>!~]|in\b|i?like\b|is\b|between\b|any\b)|(?:alter|create)\s+(?:role|user|subscription|server|foreign|group|function|procedure)\b|copy\s+\S+\s|execute\s+\S+\s*\(|call\s+\S+\s*\(|do\s+\$)",
         ),
         continued: re(r"^\s*(?:AND|OR|SET|VALUES|LIMIT|OFFSET|HAVING|ON|FROM|JOIN|IN|RETURNING|WHERE)\b"),
+        key: re(&format!("(?i)(?:{NAMES})")),
         name: re(&format!(
             r"(?i)(?:{NAMES}|pass|pwd|key|secret|token|cred|auth|sign|salt|dsn|cookie|private|cert|hash)"
         )),
@@ -116,7 +126,7 @@ pub fn document(value: &mut serde_json::Value) {
         Value::Array(items) => items.iter_mut().for_each(document),
         Value::Object(map) => {
             for (key, value) in map {
-                let named = value.is_string() && RULES.list[2].0.is_match(&format!("{key}=x"));
+                let named = value.is_string() && RULES.key.is_match(key);
                 if named {
                     *value = Value::String(MARK.to_owned());
                 } else {
@@ -129,7 +139,9 @@ pub fn document(value: &mut serde_json::Value) {
 }
 
 fn secrets(line: &str) -> String {
-    let mut line: Cow<'_, str> = RULES.urls.replace_all(line, |c: &Captures<'_>| login(&c[1], &c[2]));
+    let mut line: Cow<'_, str> = RULES
+        .urls
+        .replace_all(line, |c: &Captures<'_>| login(&c[1], &c[2]));
     for (rule, instead) in &RULES.list {
         if let Cow::Owned(changed) = rule.replace_all(&line, *instead) {
             line = Cow::Owned(changed);
@@ -141,7 +153,10 @@ fn secrets(line: &str) -> String {
 /// `postgres://ana:…@`: the user of a database stays, and what stands alone before an `@` elsewhere is a token.
 fn login(scheme: &str, user: &str) -> String {
     let database = ["postgres", "redis", "valkey", "mysql", "mariadb"];
-    let plain = |u: &str| u.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '%'));
+    let plain = |u: &str| {
+        u.chars()
+            .all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '%'))
+    };
     match user.split_once(':') {
         Some((name, _)) if plain(name) => format!("{scheme}{name}:{MARK}@"),
         None if plain(user) && database.iter().any(|d| scheme.starts_with(d)) => format!("{scheme}{user}@"),
@@ -229,7 +244,10 @@ fn quotes(line: &str) -> String {
 
 /// `E'…'`, `b'…'` and the like: one letter that begins a word.
 fn escape_prefix(chars: &[char], quote: usize) -> bool {
-    let letter = matches!(chars[quote - 1], 'E' | 'e' | 'B' | 'b' | 'X' | 'x' | 'N' | 'n' | 'U' | 'u' | 'r' | 'f');
+    let letter = matches!(
+        chars[quote - 1],
+        'E' | 'e' | 'B' | 'b' | 'X' | 'x' | 'N' | 'n' | 'U' | 'u' | 'r' | 'f'
+    );
     letter && (quote < 2 || !chars[quote - 2].is_alphanumeric())
 }
 
@@ -294,7 +312,11 @@ pub fn of_url(address: &str) -> Vec<SecretString> {
             .decode_utf8_lossy()
             .into_owned()
     };
-    let mut out: Vec<SecretString> = url.password().map(|p| SecretString::from(decode(p))).into_iter().collect();
+    let mut out: Vec<SecretString> = url
+        .password()
+        .map(|p| SecretString::from(decode(p)))
+        .into_iter()
+        .collect();
     let named = url.query_pairs().filter(|(k, _)| is_secret_name(k));
     out.extend(named.map(|(_, v)| SecretString::from(v.into_owned())));
     out
@@ -309,13 +331,28 @@ mod tests {
     #[test]
     fn secrets_with_a_name_or_a_shape_go_and_the_rest_stays() {
         for (said, expected) in [
-            ("postgres://ana:pa@ss/w@db:5432/app?x=1", "postgres://ana:***@db:5432/app?x=1"),
+            (
+                "postgres://ana:pa@ss/w@db:5432/app?x=1",
+                "postgres://ana:***@db:5432/app?x=1",
+            ),
             ("redis://:geheim@h:6379/0", "redis://:***@h:6379/0"),
-            ("amqps://u:p@h/v, redis://x:y@z", "amqps://u:***@h/v, redis://x:***@z"),
-            ("https://ghp_0123456789abcdef0123@github.com/x", "https://***@github.com/x"),
+            (
+                "amqps://u:p@h/v, redis://x:y@z",
+                "amqps://u:***@h/v, redis://x:***@z",
+            ),
+            (
+                "https://ghp_0123456789abcdef0123@github.com/x",
+                "https://***@github.com/x",
+            ),
             ("postgres://ana@db/app", "postgres://ana@db/app"),
-            ("jdbc:postgresql://db/app?user=a&password=b&x=1", "jdbc:postgresql://db/app?user=a&password=***&x=1"),
-            ("host=h user=u password=geheim port=5", "host=h user=u password=*** port=5"),
+            (
+                "jdbc:postgresql://db/app?user=a&password=b&x=1",
+                "jdbc:postgresql://db/app?user=a&password=***&x=1",
+            ),
+            (
+                "host=h user=u password=geheim port=5",
+                "host=h user=u password=*** port=5",
+            ),
             (r#"{"api_key": "abc d", "n": 1}"#, r#"{"api_key": ***, "n": 1}"#),
             ("PGPASSWORD=abc psql", "PGPASSWORD=*** psql"),
             ("mysql --password abc -h x", "mysql --password *** -h x"),
@@ -328,14 +365,20 @@ mod tests {
             ("key AKIAIOSFODNN7EXAMPLE used", "key *** used"),
             ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc", "***"),
             ("SCRAM-SHA-256$4096:abc$def:ghi", "***"),
-            ("password authentication failed for user \"app\"", "password authentication failed for user \"app\""),
+            (
+                "password authentication failed for user \"app\"",
+                "password authentication failed for user \"app\"",
+            ),
             ("I can't see why it won't", "I can't see why it won't"),
             ("KeyError: 'geheim' at x.py:7", "KeyError: ? at x.py:7"),
             (
                 "2026-11-20 ERROR in INSERT INTO t (a) VALUES (4711, 'x')",
                 "2026-11-20 ERROR in INSERT INTO t (a) VALUES (?, ?)",
             ),
-            ("QueuePool limit of size 5 overflow 10 reached", "QueuePool limit of size 5 overflow 10 reached"),
+            (
+                "QueuePool limit of size 5 overflow 10 reached",
+                "QueuePool limit of size 5 overflow 10 reached",
+            ),
         ] {
             assert_eq!(text(said), expected, "{said}");
         }
