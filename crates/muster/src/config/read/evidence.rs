@@ -59,11 +59,16 @@ impl Reader<'_> {
     fn command(&mut self, tree: &Tree) -> Option<Command> {
         self.problems
             .map(tree, "a command", &["name", "run", "timeout", "bytes"])?;
-        self.needs(tree, "evidence.commands", &["name", "run"])?;
+        self.needs(tree, "evidence.commands", &["name"])?;
         let name = self.problems.text(tree.get("name")?, "name")?;
         self.name(&name, tree.at());
         let key = format!("evidence.commands.{name}");
-        let run = tree.get("run")?;
+        let Some(run) = tree.get("run") else {
+            let help = Some("run: [systemctl, status, notes]".to_owned());
+            self.problems
+                .error("missing-key", tree.at(), format!("`{key}` has no `run`"), help);
+            return None;
+        };
         let Some(items) = self.problems.list(run, "run").map(<[Tree]>::to_vec) else {
             return None;
         };
