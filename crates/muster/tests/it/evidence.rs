@@ -227,7 +227,7 @@ async fn everything(major: u32) {
     assert!(sessions.contains("idle in transaction"), "{sessions}");
     let connections = b.json("connections", "lab/a");
     assert!(connections["used"].as_i64() > Some(2), "{connections:#}");
-    assert_eq!(connections["max_connections"], 60, "{connections:#}");
+    assert_eq!(connections["max_connections"], 250, "{connections:#}");
     let senders = b.json("replication", "lab/a");
     assert_eq!(senders["senders"][0]["state"], "streaming", "{senders:#}");
     assert_eq!(b.json("replication", "lab/b")["receiver"]["status"], "streaming");
