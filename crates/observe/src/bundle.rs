@@ -208,9 +208,9 @@ pub async fn gather(cluster: &Arc<Cluster>, asked: &Asked) -> Vec<Piece> {
     let servers = cluster.servers.iter().filter(|s| wanted(&s.address));
     let servers = futures::future::join_all(servers.map(|s| server::read(s, asked)));
     let poolers = cluster.poolers.iter().filter(|p| wanted(&p.address));
-    let poolers = futures::future::join_all(poolers.map(|p| beside::pooler(p)));
+    let poolers = futures::future::join_all(poolers.map(beside::pooler));
     let caches = cluster.caches.iter().filter(|c| wanted(&c.address));
-    let caches = futures::future::join_all(caches.map(|c| beside::cache(c)));
+    let caches = futures::future::join_all(caches.map(beside::cache));
     let apps = cluster.apps.iter().filter(|a| wanted(&a.address));
     let apps = futures::future::join_all(apps.map(|a| beside::app(a, asked.since)));
     let (servers, poolers, caches, apps) = futures::join!(servers, poolers, caches, apps);

@@ -35,6 +35,9 @@ const ROUTES: [(&str, &str); 7] = [
     ("api-health-db", "/api/health/db"),
 ];
 
+/// Clusters, and what of each.
+type Meant = Vec<(Arc<Cluster>, Asked)>;
+
 /// What is collected, and where to.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -106,10 +109,7 @@ pub async fn evidence(args: &EvidenceArgs, config: Option<&Path>, as_json: bool)
 }
 
 /// What the config enrols.
-fn enrolled(
-    args: &EvidenceArgs,
-    config: Option<&Path>,
-) -> Result<(Vec<(Arc<Cluster>, Asked)>, Kit), Failure> {
+fn enrolled(args: &EvidenceArgs, config: Option<&Path>) -> Result<(Meant, Kit), Failure> {
     let resolved = resolve(config).map_err(|mut e| {
         e.remedy
             .push_str("; without a config: muster evidence --url postgres://user@host/postgres");
@@ -136,7 +136,7 @@ fn enrolled(
 }
 
 /// What the command line names.
-fn named(args: &EvidenceArgs) -> Result<(Vec<(Arc<Cluster>, Asked)>, Kit), Failure> {
+fn named(args: &EvidenceArgs) -> Result<(Meant, Kit), Failure> {
     let mut known = Known::default();
     let mut reach = ClusterConfig {
         name: "given".to_owned(),

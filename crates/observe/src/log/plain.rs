@@ -136,7 +136,12 @@ fn values(text: &str) -> String {
         })
         .collect::<Vec<_>>()
         .join("\"");
-    redact::text(&masked(&unquoted, ", column ").replace(": \"?\"", ": \"?\""))
+    let mut out = unquoted;
+    // What a client sent stands in quotes here like a name.
+    for word in [", column ", "Token \"", "near \"", "value \""] {
+        out = masked(&out, word);
+    }
+    redact::text(&out)
 }
 
 #[cfg(test)]

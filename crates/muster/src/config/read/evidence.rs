@@ -69,9 +69,7 @@ impl Reader<'_> {
                 .error("missing-key", tree.at(), format!("`{key}` has no `run`"), help);
             return None;
         };
-        let Some(items) = self.problems.list(run, "run").map(<[Tree]>::to_vec) else {
-            return None;
-        };
+        let items = self.problems.list(run, "run").map(<[Tree]>::to_vec)?;
         // Not shown: an argument may be a secret.
         let argv: Vec<String> = items
             .iter()
