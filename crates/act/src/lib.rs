@@ -4,6 +4,7 @@
 //! statement that acts, and can always say whether it has happened.
 
 pub mod actions;
+pub mod bundle;
 pub mod exclude;
 mod eyes;
 mod identity;
@@ -18,6 +19,7 @@ use muster_engine::Catalogue;
 use muster_model::{Protect, Signature};
 use muster_reach::Estate;
 
+pub use bundle::{Kit, SharedKit};
 pub use page::reference_page;
 pub use survey::Surveys;
 
@@ -26,7 +28,7 @@ pub type Protected = Arc<RwLock<BTreeMap<String, Protect>>>;
 
 /// All probes and actions over an estate.
 #[must_use]
-pub fn catalogue(estate: &Arc<Estate>, protect: Protected) -> Catalogue {
+pub fn catalogue(estate: &Arc<Estate>, protect: Protected, kit: SharedKit) -> Catalogue {
     let eyes = Arc::new(eyes::Eyes::new(estate.clone()));
     Catalogue::new()
         .probe(probes::pool::PoolProbe::new(eyes.clone()))
@@ -35,6 +37,7 @@ pub fn catalogue(estate: &Arc<Estate>, protect: Protected) -> Catalogue {
         .probe(probes::idle_sessions::IdleSessions::new(eyes.clone()))
         .probe(probes::blocking::Blocking::new(eyes.clone()))
         .probe(probes::replication::ReplicationProbe::new(eyes))
+        .probe(probes::evidence::EvidenceProbe::new(estate.clone(), kit))
         .action(actions::terminate_backend::action(
             estate.clone(),
             protect.clone(),
@@ -46,5 +49,6 @@ pub fn catalogue(estate: &Arc<Estate>, protect: Protected) -> Catalogue {
 #[must_use]
 pub fn signatures() -> Vec<Signature> {
     let limits = muster_reach::Limits::default();
-    catalogue(&Estate::new(Vec::new(), &limits), Protected::default()).signatures()
+    let estate = Estate::new(Vec::new(), &limits);
+    catalogue(&estate, Protected::default(), SharedKit::default()).signatures()
 }

@@ -2,6 +2,7 @@
 
 pub mod blocking;
 pub mod connections;
+pub mod evidence;
 pub mod idle_in_transaction;
 pub mod idle_sessions;
 pub mod pool;

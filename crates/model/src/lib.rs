@@ -7,6 +7,7 @@
 //! It refuses to know how any of it comes about: no I/O, no clock, no async runtime, no driver (law L1).
 //! What is stored carries a format version.
 
+pub mod bundle;
 pub mod digest;
 pub mod finding;
 pub mod fingerprint;
@@ -29,6 +30,7 @@ pub mod thresholds;
 pub mod time;
 pub mod window;
 
+pub use bundle::{Answered, Manifest, Section, SectionState};
 pub use digest::{Digest, canonical_json, digest_of, digest_of_bytes};
 pub use finding::{Finding, Health, Remedy, Severity, Subject};
 pub use incident::{

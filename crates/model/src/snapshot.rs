@@ -53,7 +53,7 @@ pub use partitions::{Partition, Partitioned, Partitions};
 pub mod subscription;
 pub mod wal;
 
-pub use app::{AppHealth, AppMemory, AppPool, AppRequests, AppView};
+pub use app::{AppHealth, AppLog, AppLogClass, AppLogCount, AppMemory, AppPool, AppRequests, AppView};
 pub use conflicts::{ConflictCounters, Conflicts};
 pub use durations::{Distribution, DurationBuckets};
 pub use files::{BadLine, Files, ScopedSetting};

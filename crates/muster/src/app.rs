@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
-use muster_act::{Protected, Surveys};
+use muster_act::{Protected, SharedKit, Surveys};
 use muster_engine::clock::{Clock, SystemClock};
 use muster_engine::lease::Held;
 use muster_engine::state::{StateDir, StateError};
@@ -16,7 +16,7 @@ use muster_runbooks::{Library, Problem, Runbook, Shelved};
 use crate::config::Resolved;
 
 /// The built-in runbooks: file name and text.
-pub const BUILT_IN: [(&str, &str); 5] = [
+pub const BUILT_IN: [(&str, &str); 6] = [
     (
         "pool-exhausted.yaml",
         include_str!("../../../runbooks/pool-exhausted.yaml"),
@@ -37,6 +37,7 @@ pub const BUILT_IN: [(&str, &str); 5] = [
         "replica-health.yaml",
         include_str!("../../../runbooks/replica-health.yaml"),
     ),
+    ("evidence.yaml", include_str!("../../../runbooks/evidence.yaml")),
 ];
 
 /// Why the program could not be put together.
@@ -70,6 +71,8 @@ pub struct App {
     pub state: StateDir,
     /// Who may not be touched; the actions look at it again before each effect.
     pub protect: Protected,
+    /// What a bundle of evidence takes.
+    pub kit: SharedKit,
 }
 
 impl App {
@@ -135,7 +138,8 @@ impl App {
         );
         let protect = Protected::default();
         *lock(&protect) = protected(&config);
-        let catalogue = around(muster_act::catalogue(&estate, protect.clone()));
+        let kit = SharedKit::new(RwLock::new(Arc::new(crate::evidence::kit(&config))));
+        let catalogue = around(muster_act::catalogue(&estate, protect.clone(), kit.clone()));
         let practice = config
             .clusters
             .iter()
@@ -169,6 +173,7 @@ impl App {
             engine,
             state,
             protect,
+            kit,
         }))
     }
 
@@ -217,6 +222,10 @@ impl App {
             );
         }
         *lock(&self.protect) = protected(&config);
+        *self
+            .kit
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(crate::evidence::kit(&config));
         self.engine.reload(rules(&config, &library));
         *self
             .library

@@ -8,6 +8,7 @@ pub mod auth;
 pub mod bench;
 pub mod docs;
 pub mod drills;
+pub mod evidence;
 pub mod exit;
 pub mod incidents;
 pub mod lab;
@@ -67,6 +68,8 @@ pub enum Command {
         #[arg(long, value_name = "TIME", default_value = "30s", requires = "deep")]
         within: muster_model::Span,
     },
+    /// Collect a bundle of evidence, redacted, with a manifest; exit 1 when a section failed
+    Evidence(evidence::EvidenceArgs),
     /// Statements
     #[command(subcommand)]
     Query(query::QueryCommand),
@@ -244,6 +247,7 @@ async fn dispatch(cli: Cli) -> Result<u8, exit::Failure> {
     match cli.command {
         Command::Up(args) => up::up(&args).await,
         Command::Watch { standby } => setup::watch(cli.config.as_deref(), standby).await,
+        Command::Evidence(args) => evidence::evidence(&args, cli.config.as_deref(), cli.json).await,
         Command::Query(command) => query::query(&open()?, &command, cli.json).await,
         Command::Check { target, deep, within } => {
             let within = deep.then_some(within);

@@ -56,6 +56,17 @@ pub enum Keep {
     Channel(String),
 }
 
+/// What goes into a bundle of evidence beside what is read of the targets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EvidenceSettings {
+    /// The folder in which each bundle gets a folder.
+    pub out: PathBuf,
+    /// Variables of the environment whose values are shown; `*` at the end stands for any rest.
+    pub environment: Vec<String>,
+    /// Commands whose output is kept.
+    pub commands: Vec<muster_observe::bundle::Command>,
+}
+
 /// Where a value came from, for `config show`.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Shown {
@@ -94,6 +105,8 @@ pub struct Resolved {
     pub export_head: Vec<Keep>,
     /// Who is told what, and how.
     pub notify: Notify,
+    /// Bundles of evidence.
+    pub evidence: EvidenceSettings,
     /// How long a plan is valid.
     pub plan_valid: Span,
     /// After how long without a sign of life a standby takes over.

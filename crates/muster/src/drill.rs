@@ -17,7 +17,7 @@ pub mod trouble;
 pub mod truth;
 
 /// The built-in drills: file name and text.
-const BUILT_IN: [(&str, &str); 8] = [
+const BUILT_IN: [(&str, &str); 9] = [
     (
         "pool-exhausted.yaml",
         include_str!("../../../drills/pool-exhausted.yaml"),
@@ -47,6 +47,7 @@ const BUILT_IN: [(&str, &str); 8] = [
         "replica-health.yaml",
         include_str!("../../../drills/replica-health.yaml"),
     ),
+    ("evidence.yaml", include_str!("../../../drills/evidence.yaml")),
 ];
 
 /// How a drill must end.

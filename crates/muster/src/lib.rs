@@ -8,6 +8,7 @@ pub mod config;
 pub mod corpus;
 pub mod daemon;
 pub mod drill;
+pub mod evidence;
 pub mod export;
 pub mod metrics;
 pub mod notify;

@@ -11,17 +11,22 @@ use std::time::Duration;
 use muster_model::snapshot::{AppView, CacheView, Gap, Part, PoolerView, Reach};
 use muster_model::{Span, Time};
 use muster_reach::error::Trouble;
-use muster_reach::{App, Cache, Cluster, HealthAnswer, Pooler, ReachError};
+use muster_reach::{App, AppLogPlace, Cache, Cluster, HealthAnswer, Pooler, ReachError};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-use crate::collectors::{app, cache, pooler};
+use crate::collectors::{app, app_log, cache, pooler};
 use crate::pass::{Cadence, Extent, unreachable_as};
 
 /// How long a pass waits for a look that it set off.
 const PATIENCE: Duration = Duration::from_millis(250);
 /// The same when a probe asks: it looks at servers and poolers, and the others must not hold it up for long.
 const PROBED: Duration = Duration::from_secs(1);
+
+/// A log is waited for so long at most: a file on a storage that is gone never answers.
+const LOG_PATIENCE: Duration = Duration::from_secs(3);
+/// A log that is not read for so long hangs.
+const LATE: Span = Span::from_secs(30);
 
 /// How a look is asked for.
 #[derive(Clone, Copy)]
@@ -31,6 +36,8 @@ struct Asked {
     anew: bool,
     /// How long it is waited for; `None` to its end.
     patience: Option<Duration>,
+    /// Whether the end may never come: then it is waited for only so long, the first time too.
+    at_most: Option<Duration>,
 }
 
 impl Asked {
@@ -38,6 +45,7 @@ impl Asked {
         Self {
             now,
             anew: extent != Extent::Due,
+            at_most: None,
             patience: match extent {
                 Extent::Due => Some(PATIENCE),
                 Extent::Probe | Extent::Hot if !probes_look_at_it => Some(PROBED),
@@ -88,6 +96,7 @@ impl<T: Send + 'static> Looks<T> {
     {
         let now = asked.now;
         if asked.patience.is_none()
+            && asked.at_most.is_none()
             && let Some((_, flight)) = self.flight.take()
         {
             // It began before now: what it says is not asked anew.
@@ -106,6 +115,10 @@ impl<T: Send + 'static> Looks<T> {
             self.flight = Some((now, tokio::spawn(start())));
         }
         let (began, mut flight) = self.flight.take()?;
+        let patience = match (patience, asked.at_most) {
+            (Some(patience), Some(most)) => Some(patience.min(most)),
+            (patience, most) => patience.or(most),
+        };
         let done = match patience {
             None => flight.await,
             Some(patience) => match tokio::time::timeout(patience, &mut flight).await {
@@ -156,6 +169,10 @@ struct OfApp {
     memory: app::Memory,
     view: AppView,
     gap: Option<Gap>,
+    log_looks: Looks<app_log::Look>,
+    /// While a look is under way it has the memory.
+    log_memory: Option<Box<app_log::Memory>>,
+    log_gap: Option<Gap>,
 }
 
 /// What is remembered of all of them.
@@ -206,6 +223,9 @@ impl Beside {
         found.gaps.extend(of_poolers.iter().filter_map(|k| k.gap.clone()));
         found.gaps.extend(of_caches.iter().filter_map(|k| k.gap.clone()));
         found.gaps.extend(of_apps.iter().filter_map(|k| k.gap.clone()));
+        found
+            .gaps
+            .extend(of_apps.iter().filter_map(|k| k.log_gap.clone()));
         poolers.extend(of_poolers.into_iter().map(|k| (k.view.address.clone(), k)));
         caches.extend(of_caches.into_iter().map(|k| (k.view.address.clone(), k)));
         apps.extend(of_apps.into_iter().map(|k| (k.view.address.clone(), k)));
@@ -326,12 +346,16 @@ impl OfApp {
                 ..AppView::default()
             },
             gap: None,
+            log_looks: Looks::default(),
+            log_memory: None,
+            log_gap: None,
         }
     }
 
     async fn look(mut self, app: Arc<App>, cadence: Cadence, asked: Asked) -> Self {
         let every = self.looks.every(cadence.replication, cadence.activity);
         let address = app.address.clone();
+        let log = app.log.clone();
         let start = || async move { app.health().await };
         match self.looks.look(&address, asked, every, start).await {
             None => {}
@@ -351,7 +375,45 @@ impl OfApp {
                 self.gap = Some(unread(app::INFO.name, &e));
             }
         }
+        if let Some(place) = log {
+            self.log(place, &address, cadence, asked).await;
+        }
         self
+    }
+
+    /// Its log, beside its health: a file that hangs keeps nobody from asking whether it answers.
+    async fn log(&mut self, place: AppLogPlace, address: &str, cadence: Cadence, asked: Asked) {
+        let every = app_log::every(&place, cadence.replication);
+        let (memory, now) = (&mut self.log_memory, asked.now);
+        let asked = Asked {
+            at_most: Some(LOG_PATIENCE),
+            ..asked
+        };
+        let start = || {
+            let memory = memory.take().unwrap_or_default();
+            async move { Ok(app_log::look(memory, place, now).await) }
+        };
+        match self.log_looks.look(address, asked, every, start).await {
+            None => {
+                let began = self.log_looks.flight.as_ref().map(|(at, _)| *at);
+                if began.is_some_and(|at| now.since(at) > LATE) {
+                    self.log_gap = Some(app_log::gap(
+                        address,
+                        "it does not answer: a storage that hangs",
+                        None,
+                    ));
+                }
+            }
+            Some((at, Ok(look))) => {
+                self.log_memory = Some(look.memory);
+                self.view.log = look.log.map(|value| Part { taken_at: at, value });
+                self.log_gap = look
+                    .lack
+                    .map(|l| app_log::gap(address, &l.reason, l.remedy.as_deref()));
+            }
+            // It broke off and took its memory along: the next look begins anew.
+            Some((_, Err(e))) => self.log_gap = Some(app_log::gap(address, &e.reason, None)),
+        }
     }
 }
 

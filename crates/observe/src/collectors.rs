@@ -3,6 +3,7 @@
 pub mod activity;
 pub mod amcheck;
 pub mod app;
+pub mod app_log;
 pub mod cache;
 pub mod certificate;
 pub mod collations;
@@ -87,6 +88,7 @@ pub fn all() -> Vec<CollectorInfo> {
         vacuum_queue::INFO,
         vacuuming::INFO,
         cache::INFO,
+        app_log::INFO,
         app::INFO,
         limits::INFO,
         amcheck::INFO,

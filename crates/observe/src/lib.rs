@@ -6,6 +6,7 @@
 mod about;
 mod apart;
 mod beside;
+pub mod bundle;
 pub mod collectors;
 mod denied;
 mod expense;

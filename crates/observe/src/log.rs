@@ -4,6 +4,7 @@
 //! in, counts over windows out ([`tally`]). Only [`follow`] and [`find`] look at files, and only at so many bytes a round.
 //! Refuses to keep texts of users: statements lose their literals, and a message that no class knows is only counted.
 
+pub mod app;
 pub mod csv;
 pub mod deadlock;
 pub mod durations;
@@ -12,7 +13,9 @@ pub mod find;
 pub mod follow;
 pub mod json;
 pub mod parser;
+pub mod plain;
 pub mod prefix;
+pub(crate) mod stamp;
 pub mod stderr;
 pub mod tally;
 pub mod triage;

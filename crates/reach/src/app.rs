@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::OnceCell;
 
-use crate::config::AppConfig;
+use crate::config::{AppConfig, AppLogPlace};
 use crate::error::{ReachError, Trouble, chain};
 use crate::meter::Meter;
 
@@ -37,6 +37,8 @@ pub struct App {
     pub address: String,
     /// Its health route without user, password and query; absent when none is configured.
     pub endpoint: Option<String>,
+    /// Its log, where the config names one.
+    pub log: Option<AppLogPlace>,
     health: Option<SecretString>,
     token: Option<SecretString>,
     meter: Arc<Meter>,
@@ -49,6 +51,7 @@ impl App {
             name: config.name,
             address: config.address,
             endpoint: config.health.as_deref().map(public),
+            log: config.log,
             health: config.health.map(SecretString::from),
             token: config.token,
             meter: Arc::new(Meter::default()),

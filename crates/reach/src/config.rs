@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::redact;
+
 /// A URL or `key=value` string as libpq takes it, and the password from elsewhere.
 #[derive(Clone, Debug)]
 pub struct Login {
@@ -66,6 +68,29 @@ pub struct CacheConfig {
     pub login: Login,
 }
 
+/// Where an application writes its log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AppLogPlace {
+    /// A unit of systemd, by `journalctl`.
+    Unit(String),
+    /// A file on this machine.
+    File(PathBuf),
+    /// A container, by `docker logs`.
+    Container(String),
+}
+
+impl AppLogPlace {
+    /// For people: `unit notes`, `file /var/log/notes.log`.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Unit(name) => format!("unit {name}"),
+            Self::File(path) => format!("file {}", path.display()),
+            Self::Container(name) => format!("container {name}"),
+        }
+    }
+}
+
 /// An application.
 #[derive(Clone, Debug)]
 pub struct AppConfig {
@@ -77,6 +102,8 @@ pub struct AppConfig {
     pub health: Option<String>,
     /// Sent with the question as a bearer token, where the route wants one.
     pub token: Option<SecretString>,
+    /// Its log.
+    pub log: Option<AppLogPlace>,
 }
 
 /// A cluster.
@@ -92,6 +119,27 @@ pub struct ClusterConfig {
     pub caches: Vec<CacheConfig>,
     /// Applications.
     pub apps: Vec<AppConfig>,
+}
+
+impl ClusterConfig {
+    /// Every secret that its logins and addresses hold: what must be nowhere in what leaves.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<SecretString> {
+        let logins = self
+            .servers
+            .iter()
+            .flat_map(|s| std::iter::once(&s.observe).chain(s.act.as_ref()))
+            .chain(self.poolers.iter().map(|p| &p.observe))
+            .chain(self.caches.iter().map(|c| &c.login));
+        let mut out: Vec<SecretString> = logins
+            .flat_map(|l| redact::of_url(&l.url).into_iter().chain(l.password.clone()))
+            .collect();
+        for app in &self.apps {
+            out.extend(app.health.as_deref().map(redact::of_url).unwrap_or_default());
+            out.extend(app.token.clone());
+        }
+        out
+    }
 }
 
 /// Time limits of every session, set on the server's side; the client's own deadline is longer and closes the socket.

@@ -22,7 +22,7 @@ use std::sync::Arc;
 pub use app::{App, HealthAnswer};
 pub use cache::Cache;
 pub use config::{
-    AppConfig, CacheConfig, ClusterConfig, HostConfig, Limits, Login, PoolerConfig, ServerConfig,
+    AppConfig, AppLogPlace, CacheConfig, ClusterConfig, HostConfig, Limits, Login, PoolerConfig, ServerConfig,
 };
 pub use error::ReachError;
 pub use meter::Meter;

@@ -1,4 +1,8 @@
-//! Redaction: statements without literals, connection strings without secrets. Pure.
+//! Redaction: statements without literals, connection strings without secrets, and any other text without both. Pure.
+
+mod text;
+
+pub use text::{Known, MARK, document, is_secret_name, of_url, text};
 
 /// Longest statement kept.
 const LONGEST: usize = 500;

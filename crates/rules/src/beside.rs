@@ -40,6 +40,18 @@ pub(crate) fn apps<'a>(c: &mut Context<'a>, kind: &str) -> Vec<(&'a AppView, &'a
         .collect()
 }
 
+/// What the log of an application at an address says in the last five minutes, as evidence beside a finding; nothing when
+/// it is not followed, or says nothing that is known.
+pub(crate) fn said_by_log(c: &Context<'_>, address: &str) -> Option<serde_json::Value> {
+    let app = c.snapshot.apps.iter().find(|a| a.address == address)?;
+    let log = app.log.as_ref()?;
+    let seen = log.value.classes.iter().filter(|k| k.five_minutes > 0);
+    let rows: Vec<serde_json::Value> = seen
+        .map(|k| json!({"class": k.class, "minute": k.minute, "five_minutes": k.five_minutes, "example": k.example}))
+        .collect();
+    (!rows.is_empty()).then(|| json!({"source": log.value.source, "taken_at": log.taken_at, "classes": rows}))
+}
+
 /// Something that may be down.
 pub(crate) struct Part<'a> {
     pub(crate) name: &'a str,
@@ -86,6 +98,9 @@ pub(crate) fn down(c: &mut Context<'_>, kind: &'static str, subject: &str, parts
         f.pending = !sure;
         f.incident = sure;
         f.evidence = evidence(json!({"rung": rung, "reason": reason, "misses": seen}));
+        if let Some(said) = said_by_log(c, part.address) {
+            f.evidence.insert("log".to_owned(), said);
+        }
         c.findings.push(f);
     }
 }

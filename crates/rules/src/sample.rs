@@ -24,7 +24,7 @@ pub(crate) fn snapshot() -> Snapshot {
     Snapshot::new("shop", now())
 }
 
-fn part<T>(value: T) -> Option<Part<T>> {
+pub(crate) fn part<T>(value: T) -> Option<Part<T>> {
     Some(Part {
         taken_at: now(),
         value,

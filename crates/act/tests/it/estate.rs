@@ -69,6 +69,7 @@ impl Desk {
                 "shop".to_owned(),
                 protect,
             )]))),
+            muster_act::SharedKit::default(),
         );
         Self {
             estate,

@@ -25,6 +25,9 @@ pub struct PlanArgs {
     /// Parameter, name=value; may be repeated
     #[arg(long, short, value_name = "NAME=VALUE")]
     pub param: Vec<String>,
+    /// Open incident that it belongs to: its story and its postmortem tell of the run
+    #[arg(long, value_name = "ID")]
+    pub incident: Option<String>,
 }
 
 /// What about runs.
@@ -95,7 +98,8 @@ async fn make(s: &Session, args: &PlanArgs, over_limits: bool) -> Result<Value, 
     s.call(
         "POST",
         "/api/v1/plans",
-        json!({"runbook": args.runbook, "target": args.target, "params": params, "over_limits": over_limits}),
+        json!({"runbook": args.runbook, "target": args.target, "params": params, "over_limits": over_limits,
+            "incident": args.incident}),
     )
     .await
 }

@@ -12,6 +12,7 @@ use muster_runbooks::{Level, Problem};
 use super::{ClusterSettings, Keep, Resolved, Shown};
 use crate::notify::{Channel, Notify};
 
+mod evidence;
 mod notify;
 mod places;
 mod secrets;
@@ -86,6 +87,7 @@ impl Reader<'_> {
             "schedules",
             "triggers",
             "notify",
+            "evidence",
         ];
         self.problems.map(tree, "the config", &KEYS)?;
         let state_dir = self.value(tree, "", "state_dir", "./state", Some("MUSTER_STATE_DIR"));
@@ -122,6 +124,7 @@ impl Reader<'_> {
         let schedules = self.schedules(tree.get("schedules"));
         let triggers = self.triggers(tree.get("triggers"));
         let notify = self.notify(tree.get("notify"));
+        let evidence = self.evidence(tree.get("evidence"), &self.path(&state_dir).join("evidence"));
         let export_head = self.export_head(tree.get("journal"), &notify);
         let mut runbooks = Vec::new();
         if let Some(list) = tree.get("runbooks")
@@ -193,6 +196,7 @@ impl Reader<'_> {
             triggers,
             export_head,
             notify,
+            evidence,
             plan_valid,
             lease_ttl,
             shown: std::mem::take(&mut self.shown),

@@ -30,7 +30,9 @@ pub fn schema() -> Value {
     );
     let app = object(
         json!(["name"]),
-        json!({"name": text, "health": text, "token_file": text, "token_env": text, "token_credential": text}),
+        json!({"name": text, "health": text, "token_file": text, "token_env": text, "token_credential": text,
+            "log": {"type": "object", "additionalProperties": false, "minProperties": 1, "maxProperties": 1,
+                "properties": {"unit": text, "file": text, "container": text}}}),
     );
     let cluster = object(
         json!(["servers"]),
@@ -71,6 +73,10 @@ pub fn schema() -> Value {
             "repeat": span, "page": text,
             "heartbeat": object(json!([]), json!({"url": text, "url_file": text, "url_env": text, "url_credential": text, "every": span}))}),
     );
+    let command = object(
+        json!(["name", "run"]),
+        json!({"name": text, "run": {"type": "array", "minItems": 1, "items": {"type": "string"}}, "timeout": span, "bytes": {"type": "integer"}}),
+    );
     let trigger = object(json!(["runbook"]), json!({"runbook": text, "label": text}));
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -84,6 +90,7 @@ pub fn schema() -> Value {
             "schedules": {"type": "object", "additionalProperties": schedule},
             "triggers": {"type": "object", "additionalProperties": trigger},
             "notify": notify,
+            "evidence": object(json!([]), json!({"out": text, "environment": texts, "commands": list(command)})),
             "collect": object(json!([]), json!({"activity": span, "replication": span, "tables": span, "settings": span})),
             "clusters": {"type": "object", "minProperties": 1, "additionalProperties": cluster}
         }

@@ -622,13 +622,16 @@ async fn plan(w: &Arc<Watch>, who: &str, body: &Value) -> Answer {
         target,
         params,
         requested_by: who.to_owned(),
-        incident,
+        incident: incident.clone(),
         valid: config.plan_valid,
         over_limits: body.get("over_limits") == Some(&Value::Bool(true)),
         library: &library,
         known: None,
     };
     let planned = w.app.engine.plan(runbook, request).await?;
+    if let Some(i) = incident.filter(|_| planned.journaled) {
+        w.desk.planned(&i, &planned.plan.id);
+    }
     w.changed();
     let refused = planned
         .refused

@@ -351,6 +351,14 @@ fn last_run(app: &App, incident: &Incident) -> Result<Option<LastRun>, EngineErr
     let mut last = None;
     for id in incident.runs.iter().rev().take(5) {
         let (plan, mut run) = app.engine.run(id)?;
+        // Evidence that a person collected for it says nothing of how it stands, and must not keep it from a repair.
+        let aside = run.outcome == Some(RunOutcome::Reported)
+            && library
+                .get(&plan.runbook.id)
+                .is_none_or(|r| !r.answers.contains(&incident.cause.kind));
+        if aside {
+            continue;
+        }
         // Nobody started it in time: a fresh look is needed, and a fresh plan.
         if run.state != RunState::Ended && app.engine.now() > plan.expires_at && app.engine.expire(id)? {
             run = app.engine.run(id)?.1;

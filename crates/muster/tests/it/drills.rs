@@ -63,6 +63,11 @@ async fn pool_status() {
 }
 
 #[tokio::test]
+async fn evidence() {
+    passes("evidence", "15").await;
+}
+
+#[tokio::test]
 async fn replica_health() {
     passes("replica-health", "18").await;
 }

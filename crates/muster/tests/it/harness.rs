@@ -84,3 +84,8 @@ async fn pool_status() {
 async fn replica_health() {
     under_trouble("replica-health", with_standbys).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn evidence() {
+    under_trouble("evidence", with_standbys).await;
+}

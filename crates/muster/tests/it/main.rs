@@ -7,6 +7,7 @@ mod daemon;
 mod deep;
 mod documents;
 mod drills;
+mod evidence;
 mod fleet;
 mod full_disk;
 mod garbage;

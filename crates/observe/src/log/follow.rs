@@ -25,14 +25,48 @@ const MARK: usize = 64;
 /// A server writes an entry in one go; after so long without another byte it is whole.
 const SETTLED: Duration = Duration::from_millis(100);
 
+/// What makes something of the bytes: entries of a server's log, lines of an application's.
+pub trait Reads {
+    /// What it makes.
+    type Item;
+    /// Takes bytes, wherever they were cut.
+    fn feed(&mut self, bytes: &[u8], out: &mut Vec<Self::Item>);
+    /// Nothing more comes for now: what is there is whole.
+    fn end(&mut self, out: &mut Vec<Self::Item>);
+    /// Something was left out before what comes next.
+    fn cut(&mut self, out: &mut Vec<Self::Item>);
+    /// Lines in no known form.
+    fn strange(&self) -> u64;
+}
+
+impl Reads for Parser {
+    type Item = Entry;
+
+    fn feed(&mut self, bytes: &[u8], out: &mut Vec<Entry>) {
+        Self::feed(self, bytes, out);
+    }
+
+    fn end(&mut self, out: &mut Vec<Entry>) {
+        Self::end(self, out);
+    }
+
+    fn cut(&mut self, out: &mut Vec<Entry>) {
+        Self::cut(self, out);
+    }
+
+    fn strange(&self) -> u64 {
+        Self::strange(self)
+    }
+}
+
 /// Follows one file.
 #[derive(Debug)]
-pub struct Follower {
+pub struct Follower<R: Reads = Parser> {
     place: Place,
     open: Option<(File, (u64, u64))>,
     offset: u64,
     mark: Vec<u8>,
-    parser: Parser,
+    parser: R,
     read: u64,
     skipped: u64,
     started: bool,
@@ -40,18 +74,31 @@ pub struct Follower {
 
 /// What a round brought.
 #[derive(Debug, Default, PartialEq)]
-pub struct Round {
+pub struct Round<T = Entry> {
     /// Entries, in order.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<T>,
     /// Whether they were written while the file was followed.
     pub live: bool,
 }
 
 impl Follower {
-    /// Of a file; `anew` says that the file began while its log was followed already, so all of it is new.
+    /// Of a server's file; `anew` says that the file began while its log was followed already, so all of it is new.
     #[must_use]
     pub fn new(place: Place, pattern: &str, zone: Zone, anew: bool) -> Self {
         let parser = Parser::new(place.format, pattern, zone);
+        Self::with(place, parser, anew)
+    }
+
+    /// The server writes differently from here on.
+    pub fn retune(&mut self, pattern: &str, zone: Zone, out: &mut Vec<Entry>) {
+        self.parser.retune(pattern, zone, out);
+    }
+}
+
+impl<R: Reads> Follower<R> {
+    /// Of a file that this makes something of.
+    #[must_use]
+    pub fn with(place: Place, parser: R, anew: bool) -> Self {
         Self {
             place,
             open: None,
@@ -82,16 +129,11 @@ impl Follower {
         }
     }
 
-    /// The server writes differently from here on.
-    pub fn retune(&mut self, pattern: &str, zone: Zone, out: &mut Vec<Entry>) {
-        self.parser.retune(pattern, zone, out);
-    }
-
     /// Reads what is new.
     ///
     /// # Errors
     /// When the file may not be read. One that is not there (any more) has nothing new.
-    pub fn round(&mut self) -> io::Result<Round> {
+    pub fn round(&mut self) -> io::Result<Round<R::Item>> {
         let mut out = Round {
             entries: Vec::new(),
             live: self.started,
@@ -122,7 +164,7 @@ impl Follower {
     ///
     /// # Errors
     /// When it may not be read.
-    pub fn last(mut self) -> io::Result<(Round, LogFile)> {
+    pub fn last(mut self) -> io::Result<(Round<R::Item>, LogFile)> {
         let mut round = self.round()?;
         self.parser.end(&mut round.entries);
         Ok((round, self.file()))
@@ -172,7 +214,7 @@ impl Follower {
         now.is_some() && now != self.open.as_ref().map(|(_, id)| *id)
     }
 
-    fn drain(&mut self, budget: &mut u64, out: &mut Vec<Entry>) -> io::Result<()> {
+    fn drain(&mut self, budget: &mut u64, out: &mut Vec<R::Item>) -> io::Result<()> {
         let Some((file, _)) = &mut self.open else {
             return Ok(());
         };

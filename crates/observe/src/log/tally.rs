@@ -30,14 +30,14 @@ const PEERS: usize = 2000;
 
 /// How often something was seen, by second, for ten minutes.
 #[derive(Clone, Debug, Default)]
-struct Window {
+pub(crate) struct Window {
     seconds: VecDeque<(i64, u64)>,
     ever: u64,
     last: Option<Time>,
 }
 
 impl Window {
-    fn add(&mut self, at: Time, dated: bool) {
+    pub(crate) fn add(&mut self, at: Time, dated: bool) {
         self.ever += 1;
         if !dated {
             return;
@@ -55,7 +55,7 @@ impl Window {
         }
     }
 
-    fn forget(&mut self, now: Time) {
+    pub(crate) fn forget(&mut self, now: Time) {
         let oldest = now.minus(TEN).millis().div_euclid(1000);
         while self.seconds.front().is_some_and(|(s, _)| *s < oldest) {
             self.seconds.pop_front();
@@ -71,7 +71,7 @@ impl Window {
             .sum()
     }
 
-    fn counts(&self, now: Time) -> LogCount {
+    pub(crate) fn counts(&self, now: Time) -> LogCount {
         LogCount {
             minute: self.within(now, MINUTE),
             five_minutes: self.within(now, FIVE),

@@ -79,6 +79,7 @@ impl Application {
             poolers: Vec::new(),
             caches: Vec::new(),
             apps: vec![AppConfig {
+                log: None,
                 name: "notes".into(),
                 address: "shop/notes".into(),
                 health: Some(format!(

@@ -1,5 +1,6 @@
 //! Observation of real fleets: what a pass reads, what it says when it may not or cannot, and that it only reads.
 
+mod app_log;
 mod apps;
 mod cache;
 mod estate;

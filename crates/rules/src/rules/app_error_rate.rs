@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::sample::beside as sample;
 use super::{KeyInfo, RuleInfo, evidence, finding};
-use crate::beside::{apps, long_enough, percent};
+use crate::beside::{apps, long_enough, percent, said_by_log};
 use crate::judge::{Context, Mode};
 
 /// For the reference.
@@ -75,6 +75,11 @@ pub(super) fn rule(c: &mut Context<'_>) {
         } else {
             by_the_route(c, app, health)
         };
+        let said = said_by_log(c, &app.address);
+        let found = found.map(|mut f| {
+            f.evidence.extend(said.map(|v| ("log".to_owned(), v)));
+            f
+        });
         c.findings.extend(found);
     }
 }

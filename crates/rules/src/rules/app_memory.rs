@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::sample::beside as sample;
 use super::{KeyInfo, RuleInfo, evidence, finding};
-use crate::beside::{apps, bytes, percent};
+use crate::beside::{apps, bytes, percent, said_by_log};
 use crate::judge::Context;
 
 /// For the reference.
@@ -72,6 +72,9 @@ pub(super) fn rule(c: &mut Context<'_>) {
             ),
         );
         f.evidence = evidence(json!({"used": memory.used, "limit": memory.limit, "percent": used}));
+        if let Some(said) = said_by_log(c, &app.address) {
+            f.evidence.insert("log".to_owned(), said);
+        }
         c.findings.push(f);
     }
 }

@@ -261,6 +261,7 @@ pub(crate) fn app(spoil: impl Fn(&mut AppHealth)) -> Snapshot {
         endpoint: Some("http://127.0.0.1:8080/health/detailed".into()),
         reach: Reach::Up,
         health: part(health),
+        log: None,
     }];
     s
 }

@@ -1,6 +1,6 @@
 //! What belongs to a cluster besides its databases: the hosts of its servers, and the applications that use it.
 
-use muster_reach::{AppConfig, HostConfig};
+use muster_reach::{AppConfig, AppLogPlace, HostConfig};
 use muster_runbooks::tree::Tree;
 
 use super::Reader;
@@ -39,9 +39,48 @@ impl Reader<'_> {
         Some(HostConfig { local, data_dir, log })
     }
 
-    /// An application: `{name, health, token_file}`.
+    /// `log` of an application: `{unit: X}`, `{file: PATH}` or `{container: N}`.
+    fn app_log(&mut self, tree: &Tree, key: &str) -> Option<AppLogPlace> {
+        const KINDS: [&str; 3] = ["unit", "file", "container"];
+        self.problems.map(tree, "a log", &KINDS)?;
+        let given: Vec<&str> = KINDS.into_iter().filter(|k| tree.get(k).is_some()).collect();
+        let [kind] = given[..] else {
+            let help = Some("one of {unit: NAME}, {file: PATH}, {container: NAME}".to_owned());
+            let message = format!("`{key}.log` must say one place, and says {}", given.len());
+            self.problems.error("log", tree.at(), message, help);
+            return None;
+        };
+        let value = tree.get(kind)?;
+        let text = self.problems.text(value, kind)?;
+        let origin = self.origin(value.at());
+        self.show(&format!("{key}.log.{kind}"), &text, origin);
+        if kind == "file" {
+            return Some(AppLogPlace::File(self.path(&text)));
+        }
+        // It becomes an argument of a program: nothing that the program could take for an option or a pattern.
+        let good = |c: char| c.is_ascii_alphanumeric() || "_.@:\\-".contains(c);
+        if text.is_empty() || text.starts_with('-') || !text.chars().all(good) {
+            let help = Some("write its plain name, such as notes.service".to_owned());
+            let message = format!("`{key}.log.{kind}` is `{text}`, which is no name of a {kind}");
+            self.problems.error("log", value.at(), message, help);
+            return None;
+        }
+        Some(match kind {
+            "unit" => AppLogPlace::Unit(text),
+            _ => AppLogPlace::Container(text),
+        })
+    }
+
+    /// An application: `{name, health, token_file, log}`.
     pub(super) fn app(&mut self, cluster: &str, tree: &Tree, taken: &mut Vec<String>) -> Option<AppConfig> {
-        const KEYS: [&str; 5] = ["name", "health", "token_file", "token_env", "token_credential"];
+        const KEYS: [&str; 6] = [
+            "name",
+            "health",
+            "token_file",
+            "token_env",
+            "token_credential",
+            "log",
+        ];
         self.problems.map(tree, "an application", &KEYS)?;
         let (name, address) = self.member(cluster, tree, taken)?;
         let key = format!("clusters.{cluster}.apps.{name}");
@@ -59,17 +98,23 @@ impl Reader<'_> {
                 Some(url)
             }
             None => {
-                self.warnings
-                    .push(format!("{key} has no `health`, so nothing is known of it"));
+                let unknown = if tree.get("log").is_some() {
+                    "whether it answers is not known"
+                } else {
+                    "nothing is known of it"
+                };
+                self.warnings.push(format!("{key} has no `health`, so {unknown}"));
                 None
             }
         };
+        let log = tree.get("log").and_then(|t| self.app_log(t, &key));
         let token = self.secret(tree, &key, "token")?;
         Some(AppConfig {
             name,
             address,
             health,
             token,
+            log,
         })
     }
 }

@@ -91,7 +91,7 @@ impl Reader<'_> {
         all
     }
 
-    fn needs(&mut self, tree: &Tree, at: &str, keys: &[&str]) -> Option<()> {
+    pub(super) fn needs(&mut self, tree: &Tree, at: &str, keys: &[&str]) -> Option<()> {
         for key in keys {
             if tree.get(key).and_then(Tree::text).is_none_or(str::is_empty) {
                 self.problems
