@@ -71,7 +71,7 @@ pub fn load(file: &Path, env: Env<'_>) -> Result<Resolved, Vec<Problem>> {
 
 impl Reader<'_> {
     fn resolve(&mut self, tree: &Tree) -> Option<Resolved> {
-        const KEYS: [&str; 15] = [
+        const KEYS: &[&str] = &[
             "state_dir",
             "listen",
             "web",
@@ -89,7 +89,7 @@ impl Reader<'_> {
             "notify",
             "evidence",
         ];
-        self.problems.map(tree, "the config", &KEYS)?;
+        self.problems.map(tree, "the config", KEYS)?;
         let state_dir = self.value(tree, "", "state_dir", "./state", Some("MUSTER_STATE_DIR"));
         let listen_text = self.value(tree, "", "listen", "127.0.0.1:7432", Some("MUSTER_LISTEN"));
         let listen = self.listen(&listen_text, tree.get("listen").map_or(tree.at(), Tree::at))?;
