@@ -71,6 +71,14 @@ fn direct(c: &mut Context<'_>) {
             continue;
         };
         let a = &activity.value;
+        if !a.sees_all {
+            c.lacks(
+                INFO.kind,
+                &server.address,
+                "the state of other roles' sessions is not seen",
+            );
+            continue;
+        }
         let mut owners: BTreeMap<String, Vec<Time>> = BTreeMap::new();
         for s in a
             .sessions
@@ -135,5 +143,9 @@ mod tests {
             kinds(&judged(&s)).contains(&"connections.leak")
         };
         assert!(with(80) && !with(40));
+        s.servers[0].activity.as_mut().expect("activity").value.sees_all = false;
+        let blind = judged(&s);
+        assert!(!kinds(&blind).contains(&"connections.leak"));
+        assert!(blind.unknown.iter().any(|u| u.kind == "connections.leak"));
     }
 }

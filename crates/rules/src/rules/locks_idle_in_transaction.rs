@@ -1,7 +1,7 @@
 //! `locks.idle_in_transaction`: a session idles in its transaction while others wait for it, or for very long.
 
 use muster_model::snapshot::Session;
-use muster_model::{Severity, Subject, lock_graph};
+use muster_model::{Severity, Subject};
 use serde_json::json;
 
 use super::{KeyInfo, RuleInfo, evidence, finding, sample};
@@ -35,7 +35,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
 
 pub(super) fn rule(c: &mut Context<'_>) {
     let (blocking, age) = (c.span(INFO.kind, "blocking"), c.span(INFO.kind, "age"));
-    for server in &c.snapshot.servers {
+    let snapshot = c.snapshot;
+    for server in &snapshot.servers {
         let Some(activity) = server.activity.as_ref().filter(|_| server.answers()) else {
             continue;
         };
@@ -48,21 +49,12 @@ pub(super) fn rule(c: &mut Context<'_>) {
             continue;
         }
         let sessions = &activity.value.sessions;
-        let waits = server
-            .locks
-            .as_ref()
-            .map(|l| l.value.waits.clone())
-            .unwrap_or_default();
-        let graph = lock_graph::build(sessions, &waits);
+        let Some(graph) = c.graph(server) else { continue };
         let idle =
             |s: &&Session| s.is_client() && s.idle_in_transaction() && !s.application.starts_with("muster/");
         for s in sessions.iter().filter(idle) {
             let Some(since) = s.state_change else { continue };
-            let waiters = graph
-                .roots
-                .iter()
-                .find(|r| r.pid == s.pid)
-                .map_or(0, |r| r.waiters.len());
+            let waiters = graph.behind(s.pid);
             let old = c.now().since(since);
             if old < if waiters > 0 { blocking } else { age } {
                 continue;
