@@ -14,7 +14,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     rule,
     kind: "connections.leak",
     title: "Connections leaked in open transactions",
-    about: "Clients wait for a pool whose connections sit idle in a transaction (80 % of the pool, for more than 2 s each); \
+    about: "Clients wait for a pool whose connections sit idle in a transaction (80 % of the pool, for more than 2 s each; or 20 % with \
+            those that run long statements, when these are fewer); \
             or, without a pooler, one owner's sessions so hold the share `share` of the usable slots.",
     ignores: "Sessions that idle between transactions, and short transactions that keep a pool busy.",
     advice: "Find the owner's code path that opens a transaction and does not end it; end the leaked sessions by identity; give the role an idle_in_transaction_session_timeout.",

@@ -11,7 +11,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     rule,
     kind: "pool.too_small",
     title: "The pool is too small",
-    about: "Clients wait, every connection is in use, transactions are short, and the server is quiet. Thresholds as for pool.exhausted.",
+    about: "Clients wait, every connection is in use, and four fifths of them or more are in short transactions. Thresholds as for pool.exhausted.",
     ignores: "A pool whose sessions run long statements or idle in transactions.",
     advice: "Raise the pool within the usable slots of the server.",
     needs: &["pooler", "activity"],
