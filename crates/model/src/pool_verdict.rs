@@ -86,7 +86,11 @@ pub fn judge(
         v.summary = format!("nobody waits; {} of {size} connections in use", pool.sv_active);
         return v;
     }
-    let waits = format!("{waiting} clients wait, the longest for {maxwait}");
+    let waits = if waiting == 1 {
+        format!("1 client waits, for {maxwait}")
+    } else {
+        format!("{waiting} clients wait, the longest for {maxwait}")
+    };
     if database.is_some_and(|d| d.paused) {
         v.word = PAUSED;
         v.summary = format!("{waits}, because the pool is paused");

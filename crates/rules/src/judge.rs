@@ -166,6 +166,13 @@ impl<'a> Context<'a> {
         now.since(since)
     }
 
+    /// Since when what a window shows has been going on: the beginning of the window in which it was first seen. The window
+    /// itself moves on, and a trouble does not get younger by it.
+    pub(crate) fn onset(&mut self, condition: &str, over: Span) -> Time {
+        let held = self.held(condition);
+        self.now().minus(held).minus(over)
+    }
+
     /// Whether a condition was noted by [`Self::held`] at some earlier look of so long ago.
     pub(crate) fn seen_within(&self, condition: &str, span: Span) -> bool {
         let known = self.previous.held.get(condition);
