@@ -41,6 +41,8 @@ pub struct PoolVerdict {
     pub slow: u32,
     /// Of these, waiting for a lock.
     pub waiting_for_lock: u32,
+    /// Whether it is leaked and slow at once, and neither alone would be the word.
+    pub mixed: bool,
     /// Share of the pool that is idle in a transaction, in per cent.
     pub held_percent: f64,
     /// One sentence.
@@ -64,6 +66,7 @@ pub fn judge(
         running: 0,
         slow: 0,
         waiting_for_lock: 0,
+        mixed: false,
         held_percent: 0.0,
         summary: String::new(),
         ruled_out: Vec::new(),
@@ -127,6 +130,7 @@ pub fn judge(
         ];
     } else if f64::from(v.leaked + v.slow) * 100.0 >= TAKEN * f64::from(size) {
         // Neither alone fills the pool: the larger is the word.
+        v.mixed = true;
         v.word = if v.leaked >= v.slow { LEAK } else { SLOW };
         v.summary = format!("{waits}: {leak}, and {slow}");
         v.ruled_out = vec![format!(

@@ -54,5 +54,22 @@ mod tests {
         let begun = anew(&pooled(3, 6000, "active", 20), 3);
         let told = seen(long.into_iter().chain(begun.into_iter().skip(3)));
         assert!(kinds(&told).contains(&"pool.slow_server") && !kinds(&told).contains(&INFO.kind));
+        // A moment at which two of ten were slow does not delay the word.
+        let mut mixed = pooled(3, 6000, "active", 20);
+        for slow in &mut mixed.servers[0]
+            .activity
+            .as_mut()
+            .expect("activity")
+            .value
+            .sessions[..2]
+        {
+            slow.query_start = slow
+                .query_start
+                .map(|t| t.minus(muster_model::Span::from_secs(3)));
+        }
+        assert!(kinds(&judged(&mixed)).contains(&"pool.slow_server"));
+        let small = anew(&pooled(3, 6000, "active", 20), 4).into_iter().skip(1);
+        let told = seen(std::iter::once(mixed).chain(small));
+        assert!(kinds(&told).contains(&INFO.kind), "{:?}", kinds(&told));
     }
 }
