@@ -57,10 +57,10 @@ mod tests {
         over_time(lags_ms.into_iter().map(of))
     }
 
-    fn last(pictures: Vec<Snapshot>, thresholds: &muster_model::Thresholds) -> Option<(Severity, bool)> {
+    fn last(pictures: &[Snapshot], thresholds: &muster_model::Thresholds) -> Option<(Severity, bool)> {
         let mut state = RuleState::default();
         let mut last = None;
-        for picture in &pictures {
+        for picture in pictures {
             let (next, j) = judge(&state, picture, thresholds, Mode::Watch);
             state = next;
             last = j.findings.into_iter().find(|f| f.kind == super::INFO.kind);
@@ -73,10 +73,10 @@ mod tests {
         let defaults = crate::defaults();
         let warned = Some((Severity::Warning, false));
         let long_late = std::iter::repeat_n(2000, 60).chain([6000]);
-        assert_eq!(last(behind(long_late), &defaults), warned);
+        assert_eq!(last(&behind(long_late), &defaults), warned);
         let long_bad = std::iter::repeat_n(6000, 31);
         assert_eq!(
-            last(behind(long_bad), &defaults),
+            last(&behind(long_bad), &defaults),
             Some((Severity::Critical, true))
         );
     }
@@ -89,8 +89,8 @@ mod tests {
             "warning",
             Threshold::Span(Span::from_millis(300)),
         );
-        assert_eq!(last(behind([400]), &strict), Some((Severity::Warning, false)));
-        assert_eq!(last(behind([200]), &strict), None);
+        assert_eq!(last(&behind([400]), &strict), Some((Severity::Warning, false)));
+        assert_eq!(last(&behind([200]), &strict), None);
     }
 
     #[test]

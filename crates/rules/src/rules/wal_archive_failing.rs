@@ -170,8 +170,8 @@ mod tests {
     #[test]
     fn it_fails_since_the_first_failure_and_not_since_the_last_success() {
         let mut s = archiving("on", 1, 0, true);
-        let ago = |hours: u64| Some(now().minus(Span::from_mins(60 * hours)));
-        s.servers[0].wal.as_mut().expect("wal").value.last_archived_at = ago(20);
+        let yesterday = Some(now().minus(Span::from_mins(20 * 60)));
+        s.servers[0].wal.as_mut().expect("wal").value.last_archived_at = yesterday;
         let since = |s: &Snapshot| judged(s).findings[0].since;
         assert_eq!(since(&s), now().minus(Span::from_secs(10)));
         // It fails again: the trouble gets no younger.
