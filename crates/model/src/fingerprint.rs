@@ -3,6 +3,8 @@
 //! Knows one normal form and its version. Takes texts whose literals are out already, and so never sees one. Refuses to
 //! parse: two spellings that only a parser knows to be the same stay two, and lists of values of any length are one.
 
+use std::collections::BTreeSet;
+
 use crate::digest::digest_of_bytes;
 
 /// Version of the normal form; a change of the form is a new version, and ids of two versions are never compared.
@@ -51,8 +53,25 @@ pub fn normal_form(text: &str) -> String {
 /// Whether a text names something, by itself or after its schema.
 #[must_use]
 pub fn names(text: &str, what: &str) -> bool {
-    let quoted = format!("\"{}\"", what.replace('"', "\"\""));
-    tokens(text).iter().any(|t| t == what || *t == quoted)
+    words(text).name(what)
+}
+
+/// The words of a text, taken apart once for many questions.
+#[derive(Clone, Debug, Default)]
+pub struct Words(BTreeSet<String>);
+
+/// Takes a text apart.
+#[must_use]
+pub fn words(text: &str) -> Words {
+    Words(tokens(text).into_iter().collect())
+}
+
+impl Words {
+    /// Whether they name something, as [`names`] does.
+    #[must_use]
+    pub fn name(&self, what: &str) -> bool {
+        self.0.contains(what) || self.0.contains(&format!("\"{}\"", what.replace('"', "\"\"")))
+    }
 }
 
 fn tokens(text: &str) -> Vec<String> {

@@ -8,6 +8,8 @@ use crate::time::Time;
 pub const LEAKED_AFTER: Span = Span::from_secs(2);
 /// Share of the pool that must be so held.
 pub const HELD: f64 = 80.0;
+/// Share of the pool, leaked or slow, from which a pool is not too small: it would do if they were not there.
+pub const TAKEN: f64 = 20.0;
 /// A statement counts as slow from this age on.
 pub const SLOW_AFTER: Span = Span::from_secs(1);
 
@@ -39,6 +41,8 @@ pub struct PoolVerdict {
     pub slow: u32,
     /// Of these, waiting for a lock.
     pub waiting_for_lock: u32,
+    /// Whether it is leaked and slow at once, and neither alone would be the word.
+    pub mixed: bool,
     /// Share of the pool that is idle in a transaction, in per cent.
     pub held_percent: f64,
     /// One sentence.
@@ -62,6 +66,7 @@ pub fn judge(
         running: 0,
         slow: 0,
         waiting_for_lock: 0,
+        mixed: false,
         held_percent: 0.0,
         summary: String::new(),
         ruled_out: Vec::new(),
@@ -84,7 +89,11 @@ pub fn judge(
         v.summary = format!("nobody waits; {} of {size} connections in use", pool.sv_active);
         return v;
     }
-    let waits = format!("{waiting} clients wait, the longest for {maxwait}");
+    let waits = if waiting == 1 {
+        format!("1 client waits, for {maxwait}")
+    } else {
+        format!("{waiting} clients wait, the longest for {maxwait}")
+    };
     if database.is_some_and(|d| d.paused) {
         v.word = PAUSED;
         v.summary = format!("{waits}, because the pool is paused");
@@ -119,9 +128,18 @@ pub fn judge(
             format!("connections.leak: only {leak}"),
             "pool.too_small: more connections would only make the server slower".into(),
         ];
+    } else if f64::from(v.leaked + v.slow) * 100.0 >= TAKEN * f64::from(size) {
+        // Neither alone fills the pool: the larger is the word.
+        v.mixed = true;
+        v.word = if v.leaked >= v.slow { LEAK } else { SLOW };
+        v.summary = format!("{waits}: {leak}, and {slow}");
+        v.ruled_out = vec![format!(
+            "pool.too_small: {} of {size} connections are held, not used up by short transactions",
+            v.leaked + v.slow
+        )];
     } else if pool.sv_active + pool.sv_login >= pool.size && pool.sv_idle == 0 {
         v.word = SMALL;
-        v.summary = format!("{waits}: {used}, all in short transactions, and the server is quiet");
+        v.summary = format!("{waits}: {used}, nearly all in short transactions");
         v.ruled_out = vec![
             format!("connections.leak: only {leak}"),
             format!("pool.slow_server: only {slow}"),
@@ -170,6 +188,28 @@ mod tests {
         let all = sessions(state, age_ms);
         let refs: Vec<&Session> = all.iter().collect();
         judge(&pool(waiting), None, Some(&refs), Time::from_millis(100_000)).word
+    }
+
+    #[test]
+    fn trouble_that_is_mixed_is_no_small_pool() {
+        let mixed = |leaked: usize, slow: usize| {
+            let mut all = sessions("active", 20);
+            for (i, s) in all.iter_mut().enumerate() {
+                if i < leaked + slow {
+                    s.state_change = Some(Time::from_millis(95_000));
+                    s.query_start = s.state_change;
+                }
+                if i < leaked {
+                    s.state = Some("idle in transaction".into());
+                }
+            }
+            let refs: Vec<&Session> = all.iter().collect();
+            judge(&pool(3), None, Some(&refs), Time::from_millis(100_000)).word
+        };
+        assert_eq!(mixed(7, 0), LEAK);
+        assert_eq!((mixed(4, 4), mixed(1, 3)), (LEAK, SLOW));
+        assert_eq!((mixed(1, 0), mixed(0, 1)), (SMALL, SMALL));
+        assert_eq!((mixed(2, 0), mixed(0, 2)), (LEAK, SLOW));
     }
 
     #[test]

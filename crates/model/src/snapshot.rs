@@ -169,12 +169,26 @@ impl Snapshot {
         }
     }
 
-    /// The server that says it is the primary. `None` when none says so, or when more than one does.
+    /// The server that says it is the primary: of several the one that answers, for a dead one said so before it died. `None`
+    /// when none says so, and when two do and neither or both of them answer.
     #[must_use]
     pub fn primary(&self) -> Option<&ServerView> {
-        let mut primaries = self.servers.iter().filter(|s| s.role() == Some(Role::Primary));
-        let first = primaries.next();
-        if primaries.next().is_some() { None } else { first }
+        let primaries = || self.servers.iter().filter(|s| s.role() == Some(Role::Primary));
+        let living = primaries().any(ServerView::answers);
+        let mut ones = primaries().filter(|s| s.answers() || !living);
+        let first = ones.next();
+        if ones.next().is_some() { None } else { first }
+    }
+
+    /// Whether a server was the primary when it was last read, and no other has taken its place.
+    #[must_use]
+    pub fn leads(&self, address: &str) -> bool {
+        let replaced = || {
+            let mut others = self.servers.iter().filter(|s| s.address != address);
+            others.any(|s| s.role() == Some(Role::Primary) && s.answers())
+        };
+        self.server(address)
+            .is_some_and(|s| s.role() == Some(Role::Primary) && (s.answers() || !replaced()))
     }
 
     /// A server by its address (`shop/a`).
@@ -199,5 +213,63 @@ impl Snapshot {
         self.gaps
             .iter()
             .find(|g| g.collector == collector && g.target == target)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(name: &str, role: Role, reach: Reach) -> ServerView {
+        let mut s = ServerView::unread(name, &format!("shop/{name}"), "");
+        s.reach = reach;
+        s.identity = Some(Part {
+            taken_at: Time::from_millis(0),
+            value: Identity {
+                system_identifier: "7".into(),
+                timeline: 1,
+                role,
+                version_num: 150_018,
+                version: "15.18".into(),
+                started_at: Time::from_millis(0),
+                read_only: false,
+                cluster_name: String::new(),
+            },
+        });
+        s
+    }
+
+    fn dead() -> Reach {
+        Reach::Down {
+            rung: Rung::Tcp,
+            reason: "refused".into(),
+            misses: 9,
+            since: Time::from_millis(0),
+        }
+    }
+
+    #[test]
+    fn a_dead_primary_does_not_hide_the_one_that_took_its_place() {
+        let lead = |all: Vec<ServerView>| {
+            let mut s = Snapshot::new("shop", Time::from_millis(0));
+            s.servers = all;
+            let leads: Vec<bool> = s.servers.iter().map(|v| s.leads(&v.address)).collect();
+            (s.primary().map(|p| p.name.clone()), leads)
+        };
+        let primary = |name, reach| view(name, Role::Primary, reach);
+        let a = Some("a".to_owned());
+        assert_eq!(
+            lead(vec![primary("x", dead()), primary("a", Reach::Up)]),
+            (a.clone(), vec![false, true])
+        );
+        assert_eq!(
+            lead(vec![primary("a", dead()), view("b", Role::Standby, Reach::Up)]),
+            (a, vec![true, false])
+        );
+        assert_eq!(
+            lead(vec![primary("a", Reach::Up), primary("b", Reach::Up)]),
+            (None, vec![true, true])
+        );
+        assert_eq!(lead(vec![primary("a", dead()), primary("b", dead())]).0, None);
     }
 }

@@ -1,7 +1,10 @@
 //! Many findings, one cause: which finding explains which, as data.
 
-use muster_model::snapshot::{Reach, Role};
-use muster_model::{Finding, IncidentSeverity, Severity, Snapshot};
+use std::collections::{BTreeMap, BTreeSet};
+
+use muster_model::fingerprint::{Words, words};
+use muster_model::snapshot::Reach;
+use muster_model::{Finding, IncidentSeverity, Record, Severity, Snapshot};
 use serde_json::Value;
 
 /// `(root, symptom, where)`: the root explains the symptom.
@@ -30,10 +33,10 @@ const EXPLAINS: &[(&str, &str, Where)] = &[
     ("connections.saturated", "muster.blind", Where::Same),
     ("partition.missing", "partition.default_rows", Where::Subject),
     ("partition.gap", "partition.default_rows", Where::Subject),
-    ("partition.missing", "app.error_rate", Where::Cluster),
-    ("partition.gap", "app.error_rate", Where::Cluster),
+    ("partition.missing", "app.error_rate", Where::WhenIncident),
+    ("partition.gap", "app.error_rate", Where::WhenIncident),
     ("sequence.behind", "app.error_rate", Where::Cluster),
-    ("sequence.exhausted", "app.error_rate", Where::Cluster),
+    ("sequence.exhausted", "app.error_rate", Where::WhenIncident),
     ("sequence.exhausted", "sequence.behind", Where::Subject),
     ("vacuum.xmin_holder", "table.bloat", Where::Cluster),
     ("vacuum.xmin_holder", "index.bloat", Where::Cluster),
@@ -43,15 +46,15 @@ const EXPLAINS: &[(&str, &str, Where)] = &[
     ("vacuum.starved", "index.bloat", Where::Same),
     ("vacuum.disabled", "query.stale_statistics", Where::Same),
     ("vacuum.starved", "query.stale_statistics", Where::Same),
-    ("query.stale_statistics", "query.regression", Where::Same),
-    ("query.stale_statistics", "query.slow", Where::Same),
-    ("index.invalid", "query.slow", Where::Same),
-    ("table.bloat", "query.slow", Where::Same),
+    ("query.stale_statistics", "query.regression", Where::Table),
+    ("query.stale_statistics", "query.slow", Where::Table),
+    ("index.invalid", "query.slow", Where::Table),
+    ("table.bloat", "query.slow", Where::Table),
     ("table.growth", "disk.data_filling", Where::Same),
     ("migration.failed", "migration.behind", Where::Same),
     ("migration.failed", "migration.drift", Where::Same),
     ("migration.failed", "index.invalid", Where::Same),
-    ("migration.failed", "app.error_rate", Where::Cluster),
+    ("migration.failed", "app.error_rate", Where::WhenIncident),
     ("data.collation_mismatch", "data.index_corruption", Where::Same),
     ("server.down", "server.role_changed", Where::PrimaryDown),
     ("server.down", "replication.sync_stalled", Where::Cluster),
@@ -105,8 +108,8 @@ const EXPLAINS: &[(&str, &str, Where)] = &[
     ("locks.blocking_chain", "query.regression", Where::Same),
     ("locks.ddl_queue", "query.slow", Where::Same),
     ("locks.ddl_queue", "query.regression", Where::Same),
-    ("query.missing_index", "query.slow", Where::Same),
-    ("query.missing_index", "query.regression", Where::Same),
+    ("query.missing_index", "query.slow", Where::Table),
+    ("query.missing_index", "query.regression", Where::Table),
     ("query.missing_index", "host.cpu_saturated", Where::Same),
     ("query.missing_index", "pool.slow_server", Where::Cluster),
     ("query.missing_index", "pool.exhausted", Where::Cluster),
@@ -122,7 +125,7 @@ const EXPLAINS: &[(&str, &str, Where)] = &[
     ("query.slow", "pool.slow_server", Where::Cluster),
     ("query.slow", "pool.exhausted", Where::Cluster),
     ("query.slow", "connections.saturated", Where::Same),
-    ("table.bloat", "query.regression", Where::Same),
+    ("table.bloat", "query.regression", Where::Table),
     ("pool.down", "pool.exhausted", Where::Same),
     ("pool.down", "pool.paused", Where::Same),
     ("pool.down", "pool.client_limit", Where::Same),
@@ -245,9 +248,13 @@ enum Where {
     SameSlot,
     /// Anywhere in the cluster, when the root hurts already: what is only nearly full explains no error.
     WhenCritical,
+    /// Anywhere in the cluster, when the root is an incident itself: a warning that has stood for weeks explains no error of now.
+    WhenIncident,
+    /// At the same target, when a statement of the symptom names the table that the root is about.
+    Table,
     /// At the server and of the session that the symptom names as what is behind it.
     Behind,
-    /// At the same target, where one speaks of the session (`pid`) that the other names as the `root` of its tree.
+    /// At the same target, where one speaks of a session (`pid`, `roots`) that the other names as a root of its tree (`root`, `roots`).
     Holder,
 }
 
@@ -280,10 +287,12 @@ impl Correlated {
     #[must_use]
     pub fn all(&self) -> Vec<Finding> {
         let mut out: Vec<Finding> = Vec::new();
+        let mut said: BTreeSet<String> = BTreeSet::new();
         for root in &self.roots {
+            said.insert(root.cause.key());
             out.push(root.cause.clone());
             for s in &root.symptoms {
-                if !out.iter().any(|f| f.key() == s.key()) {
+                if said.insert(s.key()) {
                     out.push(s.clone());
                 }
             }
@@ -296,44 +305,39 @@ impl Correlated {
 /// Names the causes.
 #[must_use]
 pub fn correlate(snapshot: &Snapshot, findings: &[Finding]) -> Correlated {
-    let mut explained: Vec<bool> = findings
-        .iter()
-        .map(|f| findings.iter().any(|root| explains(snapshot, root, f)))
-        .collect();
+    let links = Links::new(snapshot, findings);
+    let mut explained = vec![false; findings.len()];
+    for symptom in links.from.iter().flatten() {
+        explained[*symptom] = true;
+    }
     // What only explains each other has no root: then the first of them is it, for nothing may be lost.
     let mut told = vec![false; findings.len()];
+    let mut reach: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     let tell = |told: &mut Vec<bool>, at: usize| {
+        let reached = links.reached(at);
         told[at] = true;
-        for (seen, reached) in told.iter_mut().zip(reached(snapshot, findings, &findings[at])) {
-            *seen |= reached;
+        for symptom in &reached {
+            told[*symptom] = true;
         }
+        reached
     };
     for at in (0..findings.len()).filter(|i| !explained[*i]) {
-        tell(&mut told, at);
+        reach.insert(at, tell(&mut told, at));
     }
     for at in 0..findings.len() {
         if !told[at] {
-            explained[at] = false;
-            tell(&mut told, at);
+            reach.insert(at, tell(&mut told, at));
         }
     }
     let mut roots = Vec::new();
     let mut rest = Vec::new();
-    for (finding, explained) in findings.iter().zip(&explained) {
-        if *explained {
-            continue;
-        }
+    for (at, reached) in reach {
+        let finding = &findings[at];
         if finding.severity == Severity::Info || finding.pending {
             rest.push(finding.clone());
             continue;
         }
-        let reached = reached(snapshot, findings, finding);
-        let symptoms: Vec<Finding> = findings
-            .iter()
-            .zip(reached)
-            .filter(|(_, reached)| *reached)
-            .map(|(f, _)| f.clone())
-            .collect();
+        let symptoms: Vec<Finding> = reached.into_iter().map(|i| findings[i].clone()).collect();
         let opens = finding.incident || symptoms.iter().any(|s| s.incident);
         let mut why = vec![format!("{}: {}", finding.kind, finding.summary)];
         why.extend(
@@ -359,33 +363,142 @@ pub fn correlate(snapshot: &Snapshot, findings: &[Finding]) -> Correlated {
     Correlated { roots, rest }
 }
 
-fn explains(snapshot: &Snapshot, root: &Finding, symptom: &Finding) -> bool {
-    // What is only worth knowing is never a root: what it explained would be told nowhere.
-    if root.key() == symptom.key() || root.pending || root.severity == Severity::Info {
-        return false;
+/// Which finding explains which, by their places in the list.
+struct Links {
+    from: Vec<Vec<usize>>,
+    /// Pairs that were looked at: only those of kinds that have to do with each other.
+    #[cfg(test)]
+    pairs: usize,
+}
+
+impl Links {
+    fn new(snapshot: &Snapshot, findings: &[Finding]) -> Self {
+        let mut by_kind: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (at, finding) in findings.iter().enumerate() {
+            by_kind.entry(&finding.kind).or_default().push(at);
+        }
+        let of = |kind: &str| by_kind.get(kind).map(Vec::as_slice).unwrap_or_default();
+        let mut from: Vec<Vec<usize>> = vec![Vec::new(); findings.len()];
+        // The texts of a symptom are taken apart once, however many tables may be behind it.
+        let mut texts: BTreeMap<usize, Vec<Text>> = BTreeMap::new();
+        #[cfg(test)]
+        let mut pairs = 0;
+        for (kind, explains, place) in EXPLAINS {
+            for root in of(kind) {
+                // What is only worth knowing is never a root: what it explained would be told nowhere.
+                if findings[*root].pending || findings[*root].severity == Severity::Info {
+                    continue;
+                }
+                for symptom in of(explains) {
+                    #[cfg(test)]
+                    {
+                        pairs += 1;
+                    }
+                    let (one, other) = (&findings[*root], &findings[*symptom]);
+                    let holds = if *place == Where::Table {
+                        one.target == other.target
+                            && on_table(one, texts.entry(*symptom).or_insert_with(|| statements(other)))
+                    } else {
+                        at(snapshot, *place, one, other)
+                    };
+                    if holds && root != symptom {
+                        from[*root].push(*symptom);
+                    }
+                }
+            }
+        }
+        for list in &mut from {
+            list.sort_unstable();
+            list.dedup();
+        }
+        Self {
+            from,
+            #[cfg(test)]
+            pairs,
+        }
     }
-    let primary_down = |f: &Finding| {
-        snapshot
-            .server(&f.target)
-            .is_some_and(|s| s.role() == Some(Role::Primary))
+
+    /// Which findings a root explains, directly or through other symptoms, in the order of the list.
+    fn reached(&self, root: usize) -> Vec<usize> {
+        let mut reached = BTreeSet::new();
+        let mut open = vec![root];
+        while let Some(from) = open.pop() {
+            for symptom in &self.from[from] {
+                if *symptom != root && reached.insert(*symptom) {
+                    open.push(*symptom);
+                }
+            }
+        }
+        reached.into_iter().collect()
+    }
+}
+
+/// Whether a symptom is where the root has to do with it.
+fn at(snapshot: &Snapshot, place: Where, root: &Finding, symptom: &Finding) -> bool {
+    match place {
+        Where::Same => root.target == symptom.target,
+        Where::Subject => root.target == symptom.target && root.subject == symptom.subject,
+        Where::Cluster => true,
+        Where::DownHere => root.target == symptom.target || snapshot.leads(&root.target),
+        Where::PrimaryDown => snapshot.leads(&root.target),
+        Where::SameSlot => same_slot(root, symptom),
+        Where::WhenCritical => root.severity == Severity::Critical,
+        Where::WhenIncident => root.incident,
+        Where::Table => root.target == symptom.target && on_table(root, &statements(symptom)),
+        Where::Behind => symptom.evidence.get("behind").is_some_and(|b| {
+            b.get("server").and_then(Value::as_str) == Some(root.target.as_str())
+                && b.get("pid").is_some_and(|p| Some(p) == root.evidence.get("pid"))
+        }),
+        Where::Holder => root.target == symptom.target && (holds(root, symptom) || holds(symptom, root)),
+    }
+}
+
+/// A statement of a finding: its database, as far as that is told, and its words.
+struct Text {
+    database: Option<String>,
+    words: Words,
+}
+
+/// The statements that a finding tells of; one whose text is not known names no table.
+fn statements(finding: &Finding) -> Vec<Text> {
+    let list = |key: &str| {
+        let all = finding.evidence.get(key).and_then(Value::as_array);
+        all.into_iter().flatten()
     };
-    EXPLAINS
-        .iter()
-        .filter(|(r, s, _)| *r == root.kind && *s == symptom.kind)
-        .any(|(_, _, place)| match place {
-            Where::Same => root.target == symptom.target,
-            Where::Subject => root.target == symptom.target && root.subject == symptom.subject,
-            Where::Cluster => true,
-            Where::DownHere => root.target == symptom.target || primary_down(root),
-            Where::PrimaryDown => primary_down(root),
-            Where::SameSlot => same_slot(root, symptom),
-            Where::WhenCritical => root.severity == Severity::Critical,
-            Where::Behind => symptom.evidence.get("behind").is_some_and(|b| {
-                b.get("server").and_then(Value::as_str) == Some(root.target.as_str())
-                    && b.get("pid").is_some_and(|p| Some(p) == root.evidence.get("pid"))
-            }),
-            Where::Holder => root.target == symptom.target && (holds(root, symptom) || holds(symptom, root)),
+    let text = |v: &Value| {
+        v.get("text")
+            .or(v.get("query"))
+            .and_then(Value::as_str)
+            .map(words)
+    };
+    finding
+        .evidence
+        .get("statement")
+        .into_iter()
+        .chain(list("statements"))
+        .chain(list("running"))
+        .filter_map(|v| {
+            Some(Text {
+                database: v.get("database").and_then(Value::as_str).map(str::to_owned),
+                words: text(v)?,
+            })
         })
+        .collect()
+}
+
+/// Whether one of the statements names the table that a finding is about.
+fn on_table(finding: &Finding, texts: &[Text]) -> bool {
+    let word = |of: &Record, key: &str| of.get(key).and_then(Value::as_str).map(str::to_owned);
+    let Some(full) = word(&finding.evidence, "table") else {
+        return false;
+    };
+    let table = full.split_once('.').map_or(full.as_str(), |(_, table)| table);
+    let own = finding.evidence.get("statement").and_then(Value::as_object);
+    let database = word(&finding.evidence, "database").or_else(|| word(own?, "database"));
+    texts.iter().any(|t| {
+        let apart = database.is_some() && t.database.is_some() && t.database != database;
+        !apart && t.words.name(table)
+    })
 }
 
 /// Both name the same slot, or one of them names the standby that the other is about.
@@ -400,56 +513,52 @@ fn same_slot(root: &Finding, symptom: &Finding) -> bool {
         || named(symptom, "standby").is_some_and(|s| s == root.target)
 }
 
-/// Whether `one` is about the session at the root of the tree of `other`.
+/// Whether `one` is about a session at a root of the tree of `other`.
 fn holds(one: &Finding, other: &Finding) -> bool {
-    let pid = one.evidence.get("pid");
-    pid.is_some() && pid == other.evidence.get("root")
+    let with = |f: &Finding, key: &str| -> Option<BTreeSet<i64>> {
+        let first = f.evidence.get(key)?.as_i64()?;
+        let more = f.evidence.get("roots").and_then(Value::as_array);
+        let more = more.into_iter().flatten().filter_map(Value::as_i64);
+        Some(more.chain([first]).collect())
+    };
+    match (with(one, "pid"), with(other, "root")) {
+        (Some(sessions), Some(trunk)) => !sessions.is_disjoint(&trunk),
+        _ => false,
+    }
 }
 
-/// Which findings a root explains, directly or through other symptoms.
-fn reached(snapshot: &Snapshot, all: &[Finding], root: &Finding) -> Vec<bool> {
-    let mut reached = vec![false; all.len()];
-    let mut open = vec![root];
-    while let Some(from) = open.pop() {
-        for (finding, seen) in all.iter().zip(&mut reached) {
-            if !*seen && finding.key() != root.key() && explains(snapshot, from, finding) {
-                *seen = true;
-                open.push(finding);
-            }
-        }
-    }
-    reached
+/// As bad as the worst of a cause and what it explains: a warning that brings the primary down is no warning.
+fn severity(snapshot: &Snapshot, cause: &Finding, symptoms: &[Finding]) -> IncidentSeverity {
+    let symptoms = symptoms.iter().filter(|s| !s.pending);
+    let worst = symptoms.map(|s| alone(snapshot, s)).min();
+    let own = alone(snapshot, cause);
+    worst.map_or(own, |w| w.min(own))
 }
 
 /// P0: writes unavailable. P1: degraded, or redundancy lost. P2: the rest.
-fn severity(snapshot: &Snapshot, cause: &Finding, symptoms: &[Finding]) -> IncidentSeverity {
-    // Whatever brought it about: nobody can write.
-    if symptoms.iter().any(|s| s.kind == "vacuum.wraparound_stop") {
-        return IncidentSeverity::P0;
-    }
-    let primary = snapshot
-        .server(&cause.target)
-        .is_some_and(|s| s.role() == Some(Role::Primary));
+fn alone(snapshot: &Snapshot, finding: &Finding) -> IncidentSeverity {
+    let primary = snapshot.leads(&finding.target);
     // What explains that the primary does not answer is as bad as that.
     let down = snapshot
-        .server(&cause.target)
+        .server(&finding.target)
         .is_some_and(|s| matches!(s.reach, Reach::Down { .. }));
     let host = ["server.", "disk.", "memory."]
         .iter()
-        .any(|area| cause.kind.starts_with(area));
-    match cause.kind.as_str() {
+        .any(|area| finding.kind.starts_with(area));
+    match finding.kind.as_str() {
         "server.down" | "server.restarting" if primary => IncidentSeverity::P0,
         // Two that take writes: what one of them takes is lost.
         "server.split_brain" => IncidentSeverity::P0,
         // Commits wait for ever.
-        "replication.sync_stalled" if cause.severity == Severity::Critical => IncidentSeverity::P0,
+        "replication.sync_stalled" if finding.severity == Severity::Critical => IncidentSeverity::P0,
         "data.corruption" => IncidentSeverity::P0,
         _ if primary && down && host => IncidentSeverity::P0,
+        // Whatever brought it about: nobody can write.
         "vacuum.wraparound_stop" => IncidentSeverity::P0,
-        "connections.saturated" if cause.evidence.get("full").and_then(Value::as_bool) == Some(true) => {
+        "connections.saturated" if finding.evidence.get("full").and_then(Value::as_bool) == Some(true) => {
             IncidentSeverity::P0
         }
-        _ if cause.severity == Severity::Critical => IncidentSeverity::P1,
+        _ if finding.severity == Severity::Critical => IncidentSeverity::P1,
         "replication.broken" | "replication.paused" => IncidentSeverity::P1,
         _ => IncidentSeverity::P2,
     }
@@ -497,6 +606,134 @@ mod tests {
         let told = correlate(&snapshot, &[one, two, full]);
         assert_eq!(told.roots.len(), 1, "{told:?}");
         assert_eq!(told.all().len(), 3);
+    }
+
+    fn found(kind: &str, severity: Severity, subject: &str, evidence: Value) -> Finding {
+        let mut f = crate::rules::finding(
+            kind,
+            severity,
+            "shop/a",
+            muster_model::Subject::new("it", subject),
+            muster_model::Time::from_millis(0),
+            String::new(),
+        );
+        f.incident = severity == Severity::Critical;
+        f.evidence = crate::rules::evidence(evidence);
+        f
+    }
+
+    /// Causes and how bad they are.
+    fn told(snapshot: &Snapshot, findings: &[Finding]) -> Vec<(String, IncidentSeverity)> {
+        let roots = correlate(snapshot, findings).roots.into_iter();
+        roots.map(|r| (r.cause.kind, r.severity)).collect()
+    }
+
+    #[test]
+    fn an_incident_is_as_bad_as_the_worst_that_it_explains() {
+        use IncidentSeverity::{P0, P1, P2};
+        let snapshot = crate::sample::healthy();
+        let warned = |kind| found(kind, Severity::Warning, "", Value::Null);
+        let leak = warned("connections.leak");
+        assert_eq!(told(&snapshot, std::slice::from_ref(&leak))[0].1, P2);
+        let full = found(
+            "connections.saturated",
+            Severity::Critical,
+            "",
+            serde_json::json!({"full": true}),
+        );
+        let both = told(&snapshot, &[leak.clone(), full]);
+        assert_eq!(both, [("connections.leak".to_owned(), P0)]);
+        let role = found("connections.role_limit", Severity::Critical, "", Value::Null);
+        assert_eq!(told(&snapshot, &[leak, role])[0].1, P1);
+    }
+
+    #[test]
+    fn a_dead_former_primary_is_no_dead_primary() {
+        let mut s = crate::sample::down(3);
+        let mut new = crate::sample::server("a");
+        new.address = "shop/new".into();
+        let down = found("server.down", Severity::Critical, "a", Value::Null);
+        let errors = found("app.error_rate", Severity::Warning, "app", Value::Null);
+        let all = [down, errors];
+        assert_eq!(told(&s, &all), [("server.down".to_owned(), IncidentSeverity::P0)]);
+        s.servers.push(new);
+        assert_eq!(
+            told(&s, &all),
+            [
+                ("server.down".to_owned(), IncidentSeverity::P1),
+                ("app.error_rate".to_owned(), IncidentSeverity::P2)
+            ]
+        );
+    }
+
+    #[test]
+    fn a_standing_warning_explains_no_errors_until_it_is_an_incident_itself() {
+        let s = crate::sample::healthy();
+        let roots = |kind: &str, severity| {
+            let all = [
+                found(kind, severity, "t", Value::Null),
+                found("app.error_rate", Severity::Critical, "app", Value::Null),
+            ];
+            told(&s, &all).len()
+        };
+        for kind in [
+            "partition.missing",
+            "partition.gap",
+            "sequence.exhausted",
+            "migration.failed",
+        ] {
+            assert_eq!(roots(kind, Severity::Warning), 2, "{kind}");
+            assert_eq!(roots(kind, Severity::Critical), 1, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_finding_on_one_table_explains_no_statement_on_another() {
+        let s = crate::sample::healthy();
+        let roots = |table: &str, database: &str, text: &str| {
+            let stale = serde_json::json!({"database": database, "table": table});
+            let slow = serde_json::json!({"statements": [{"database": "app", "text": text}]});
+            let all = [
+                found("query.stale_statistics", Severity::Warning, table, stale),
+                found("query.slow", Severity::Critical, "a", slow),
+            ];
+            told(&s, &all).len()
+        };
+        let text = "select * from public.orders where id = ?";
+        assert_eq!(roots("public.orders", "app", text), 1);
+        assert_eq!(roots("public.order", "app", text), 2);
+        assert_eq!(roots("public.orders", "other", text), 2);
+    }
+
+    #[test]
+    fn any_of_the_sessions_that_held_a_row_may_be_the_root_of_the_chain() {
+        let s = crate::sample::healthy();
+        let roots = |root: i32| {
+            let hot = serde_json::json!({"pid": 7, "roots": [7, 9]});
+            let chain = serde_json::json!({"root": root, "roots": [root]});
+            let all = [
+                found("locks.hot_row", Severity::Warning, "app/x", hot),
+                found("locks.blocking_chain", Severity::Warning, "app/x", chain),
+            ];
+            told(&s, &all).len()
+        };
+        assert_eq!((roots(7), roots(9), roots(8)), (1, 1, 2));
+    }
+
+    #[test]
+    fn a_thousand_findings_are_compared_only_where_kinds_have_to_do_with_each_other() {
+        let s = crate::sample::healthy();
+        let mut all = vec![found("vacuum.xmin_holder", Severity::Warning, "h", Value::Null)];
+        for i in 0..333 {
+            for kind in ["table.bloat", "index.bloat", "index.redundant"] {
+                all.push(found(kind, Severity::Warning, &i.to_string(), Value::Null));
+            }
+        }
+        let links = Links::new(&s, &all);
+        assert!(links.pairs <= 4 * all.len(), "{}", links.pairs);
+        let out = correlate(&s, &all);
+        assert_eq!((out.roots.len(), out.all().len()), (334, 1000));
+        assert_eq!(out.roots.iter().map(|r| r.symptoms.len()).max(), Some(666));
     }
 
     #[test]

@@ -61,6 +61,14 @@ pub fn check_overrides(overrides: &Thresholds) -> Result<(), Vec<String>> {
                 };
                 problems.push(format!("`{kind}.{key}` must be {shape} ({})", info.about));
             }
+            if let Threshold::Number(n) = value
+                && (!n.is_finite() || *n < 0.0)
+            {
+                problems.push(format!(
+                    "`{kind}.{key}` is {n} and must be a number from zero on ({})",
+                    info.about
+                ));
+            }
         }
     }
     if problems.is_empty() {
@@ -100,5 +108,11 @@ mod tests {
         assert!(said.contains("did you mean `pool.exhausted`?"), "{said}");
         assert!(said.contains("must be a duration"), "{said}");
         assert_eq!(check_overrides(&defaults()), Ok(()));
+        for n in [f64::NAN, f64::INFINITY, -1.0] {
+            let mut wrong = Thresholds::default();
+            wrong.set("locks.hot_row", "waiters", Threshold::Number(n));
+            let said = check_overrides(&wrong).expect_err("wrong").join("\n");
+            assert!(said.contains("`locks.hot_row.waiters`"), "{said}");
+        }
     }
 }

@@ -91,8 +91,8 @@ pub(crate) fn cost(h: &Holder, held_by: Option<&Session>) -> &'static str {
     }
 }
 
-/// The session on the standby behind a slot or feedback, when that standby is watched.
-pub(crate) fn behind(snapshot: &Snapshot, h: &Holder, now: Time) -> Option<(String, Value)> {
+/// The standby behind a slot or feedback, when it is watched, and what holds most there.
+fn there<'a>(snapshot: &'a Snapshot, h: &Holder) -> Option<(&'a ServerView, &'a Holder)> {
     if !matches!(h.kind, HolderKind::Slot | HolderKind::Standby) {
         return None;
     }
@@ -107,6 +107,20 @@ pub(crate) fn behind(snapshot: &Snapshot, h: &Holder, now: Time) -> Option<(Stri
         .find(|s| uses_slot(s) || s.name == h.application)?;
     let holders = &standby.horizons.as_ref()?.value.holders;
     let oldest = holders.iter().find(|o| o.kind == HolderKind::Session)?;
+    Some((standby, oldest))
+}
+
+/// Whether it is work that is long by design: the session itself, or that on a standby behind a slot or feedback.
+pub(crate) fn by_design(snapshot: &Snapshot, server: &ServerView, h: &Holder) -> bool {
+    let beyond = || there(snapshot, h).and_then(|(standby, oldest)| session(standby, oldest));
+    session(server, h)
+        .or_else(beyond)
+        .is_some_and(|s| Work::of(s).long_by_design())
+}
+
+/// The session on the standby behind a slot or feedback, when that standby is watched.
+pub(crate) fn behind(snapshot: &Snapshot, h: &Holder, now: Time) -> Option<(String, Value)> {
+    let (standby, oldest) = there(snapshot, h)?;
     let age = oldest.since.map_or(Span::ZERO, |t| now.since(t));
     let owner = format!("{}/{}", oldest.user.as_deref().unwrap_or("?"), oldest.application);
     let words = format!(

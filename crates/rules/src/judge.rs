@@ -1,7 +1,9 @@
 //! All rules over one Snapshot, with their memory: since when a condition holds, and when it was last seen.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use muster_model::lock_graph::{self, LockGraph};
 use muster_model::snapshot::{Part, Reach, ServerView};
 use muster_model::{Finding, Health, Severity, Snapshot, Span, Thresholds, Time};
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,10 @@ use crate::rules;
 
 /// A part that was not read for so long is no picture of the present: three rounds of the slowest cadence.
 const OLD: Span = Span::from_mins(3);
+
+/// Looks that are farther apart prove nothing of the time between them. The daemon looks every second; when looking itself
+/// takes long it slows down, to ten seconds and the pass itself, and just then a condition must not be forgotten.
+const UNBROKEN: Span = Span::from_secs(30);
 
 /// How long a condition that no longer holds is remembered.
 const STILL_KNOWN: Span = Span::from_secs(60);
@@ -99,9 +105,39 @@ pub(crate) struct Context<'a> {
     next: RuleState,
     pub(crate) findings: Vec<Finding>,
     pub(crate) unknown: Vec<Unknown>,
+    /// Who waits for whom, by server: five rules ask.
+    graphs: BTreeMap<&'a str, Arc<LockGraph<'a>>>,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    fn new(previous: &'a RuleState, snapshot: &'a Snapshot, thresholds: &'a Thresholds, mode: Mode) -> Self {
+        Self {
+            snapshot,
+            thresholds,
+            mode,
+            previous,
+            next: RuleState::default(),
+            findings: Vec::new(),
+            unknown: Vec::new(),
+            graphs: BTreeMap::new(),
+        }
+    }
+
+    /// Who waits for whom on a server that answers, built once a look.
+    pub(crate) fn graph(&mut self, server: &'a ServerView) -> Option<Arc<LockGraph<'a>>> {
+        let sessions = &server
+            .activity
+            .as_ref()
+            .filter(|_| server.answers())?
+            .value
+            .sessions;
+        let graph = self.graphs.entry(&server.address).or_insert_with(|| {
+            let waits = server.locks.as_ref().map(|l| l.value.waits.as_slice());
+            Arc::new(lock_graph::build(sessions, waits.unwrap_or_default()))
+        });
+        Some(Arc::clone(graph))
+    }
+
     pub(crate) fn now(&self) -> Time {
         self.snapshot.taken_at
     }
@@ -114,7 +150,7 @@ impl Context<'_> {
         self.thresholds.number(kind, key, f64::MAX)
     }
 
-    /// Notes that a condition holds now; for how long it has held without a gap of more than 5 s.
+    /// Notes that a condition holds now; for how long it has held at every look.
     pub(crate) fn held(&mut self, condition: &str) -> Span {
         let now = self.now();
         let known = self
@@ -122,12 +158,19 @@ impl Context<'_> {
             .held
             .get(condition)
             // It held at the last look, and that look is not long ago.
-            .filter(|h| self.previous.looked == Some(h.last) && now.since(h.last) <= Span::from_secs(5));
+            .filter(|h| self.previous.looked == Some(h.last) && now.since(h.last) <= UNBROKEN);
         let since = known.map_or(now, |h| h.since.min(now));
         self.next
             .held
             .insert(condition.to_owned(), Held { since, last: now });
         now.since(since)
+    }
+
+    /// Since when what a window shows has been going on: the beginning of the window in which it was first seen. The window
+    /// itself moves on, and a trouble does not get younger by it.
+    pub(crate) fn onset(&mut self, condition: &str, over: Span) -> Time {
+        let held = self.held(condition);
+        self.now().minus(held).minus(over)
     }
 
     /// Whether a condition was noted by [`Self::held`] at some earlier look of so long ago.
@@ -159,9 +202,7 @@ impl Context<'_> {
     /// Whether a condition held at the last look: what was found goes on until it is clearly over.
     pub(crate) fn held_before(&self, condition: &str) -> bool {
         let known = self.previous.held.get(condition);
-        known.is_some_and(|h| {
-            self.previous.looked == Some(h.last) && self.now().since(h.last) <= Span::from_secs(5)
-        })
+        known.is_some_and(|h| self.previous.looked == Some(h.last) && self.now().since(h.last) <= UNBROKEN)
     }
 
     /// What a fact was when it was last noted.
@@ -254,15 +295,7 @@ pub(crate) fn judge_by(
     thresholds: &Thresholds,
     mode: Mode,
 ) -> (RuleState, Judgement) {
-    let mut context = Context {
-        snapshot,
-        thresholds,
-        mode,
-        previous: state,
-        next: RuleState::default(),
-        findings: Vec::new(),
-        unknown: Vec::new(),
-    };
+    let mut context = Context::new(state, snapshot, thresholds, mode);
     for rule in rules {
         rule(&mut context);
     }
@@ -417,20 +450,39 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_condition_outlives_slow_looks_and_no_look_at_which_it_did_not_hold() {
+        let thresholds = crate::defaults();
+        let held = |looks: &[(i64, bool)]| {
+            let mut state = RuleState::default();
+            let mut last = Span::ZERO;
+            for (at, holds) in looks {
+                let snapshot = Snapshot::new("shop", Time::from_millis(*at * 1000));
+                let mut c = Context::new(&state, &snapshot, &thresholds, Mode::Watch);
+                if *holds {
+                    last = c.held("x");
+                }
+                let mut next = c.next;
+                next.looked = Some(snapshot.taken_at);
+                state = next;
+            }
+            last
+        };
+        // The daemon's own cost is bounded by looking every 10 s and more.
+        assert_eq!(held(&[(0, true), (12, true), (25, true)]), Span::from_secs(25));
+        assert_eq!(
+            held(&[(0, true), (1, false), (2, true), (3, true)]),
+            Span::from_secs(1)
+        );
+        assert_eq!(held(&[(0, true), (31, true)]), Span::ZERO);
+    }
+
+    #[test]
     fn a_fact_is_remembered_while_nobody_sees_it_and_forgotten_after_a_day() {
         let mut state = RuleState::default();
         let thresholds = crate::defaults();
         let mut look = |at: i64, value: Option<&str>| {
             let snapshot = Snapshot::new("shop", Time::from_millis(at));
-            let mut c = Context {
-                snapshot: &snapshot,
-                thresholds: &thresholds,
-                mode: Mode::Watch,
-                previous: &state,
-                next: RuleState::default(),
-                findings: Vec::new(),
-                unknown: Vec::new(),
-            };
+            let mut c = Context::new(&state, &snapshot, &thresholds, Mode::Watch);
             let changed = value.map(|v| c.fact("role", v));
             let mut next = c.next;
             remember(&state, &mut next, snapshot.taken_at);

@@ -136,7 +136,8 @@ const LONG_AGO: Span = Span::from_secs(10);
 /// long statements, and of every leak, all transactions are short.
 fn settled(c: &mut Context<'_>, mut verdict: PoolVerdict, pool: &str) -> PoolVerdict {
     let slow = format!("{}|{pool}", pool_verdict::SLOW);
-    if verdict.word == pool_verdict::SLOW {
+    // A few slow ones among many short say nothing of the next look.
+    if verdict.word == pool_verdict::SLOW && !verdict.mixed {
         c.held(&slow);
     }
     if verdict.word != pool_verdict::SMALL || c.mode == Mode::Check {

@@ -176,6 +176,7 @@ pub(crate) fn replicated(how: &str) -> Snapshot {
             flushed: Some(10_000),
             replayed: Some(10_000 - behind),
             reply_time: Some(now()),
+            replay_lag_ms: None,
         }],
         sees_all: true,
         ..Replication::default()

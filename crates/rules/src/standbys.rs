@@ -1,7 +1,7 @@
 //! Verdicts on standbys, shared by the three rules about replication.
 
 use muster_model::snapshot::Role;
-use muster_model::{Severity, Subject, standby};
+use muster_model::{Severity, Span, Subject, standby};
 use serde_json::json;
 
 use crate::judge::{Context, Mode};
@@ -31,13 +31,15 @@ pub(crate) fn rule(c: &mut Context<'_>, kind: &'static str) {
             c.lacks(kind, &server.address, format!("we cannot ask it: {}", state.why));
         }
         let broken_by_death = dead && kind == "replication.broken";
-        if state.word != kind && !broken_by_death {
+        let lagging = kind == "replication.lagging";
+        // By the threshold, not by what the page calls behind.
+        let late = lagging && state.word == "ok" && state.lag >= warning && state.lag > Span::ZERO;
+        if state.word != kind && !broken_by_death && !late {
             continue;
         }
         let held = c.held(&format!("{kind}|{}", server.address));
-        let lagging = kind == "replication.lagging";
         let size = if lagging { state.lag } else { held };
-        let severe = size >= critical && held >= lasting;
+        let severe = size >= critical && c.held(&format!("{kind}|{}|critical", server.address)) >= lasting;
         let pending = !lagging && held < warning;
         if (pending && c.mode == Mode::Watch) || (lagging && state.lag < warning) {
             continue;
@@ -53,7 +55,11 @@ pub(crate) fn rule(c: &mut Context<'_>, kind: &'static str) {
             &server.address,
             Subject::new("server", &server.name),
             since,
-            format!("standby {}: {}", server.address, state.why),
+            format!(
+                "standby {}: {}",
+                server.address,
+                if late { state.behind() } else { state.why.clone() }
+            ),
         );
         f.pending = pending;
         // Redundancy is lost from the first second on; a little lag is only worth knowing.

@@ -6,6 +6,7 @@ use muster_model::{Finding, Span, Subject};
 use serde_json::{Value, json};
 
 use crate::judge::{Context, Mode};
+use crate::work::first_words;
 
 /// Shares of less time than this are noise.
 const TOO_SHORT: Span = Span::from_secs(10);
@@ -73,11 +74,8 @@ pub(crate) fn tell(c: &mut Context<'_>, w: &StatementWindow, mut found: Finding)
 
 /// Whether it is maintenance or a dump; a statement whose text is not known is none.
 pub(crate) fn maintenance(text: Option<&str>) -> bool {
-    let first = text.and_then(|t| {
-        t.split(|c: char| !c.is_ascii_alphabetic())
-            .find(|w| !w.is_empty())
-    });
-    first.is_some_and(|w| MAINTENANCE.contains(&w.to_ascii_lowercase().as_str()))
+    let first = text.map(|t| first_words(t, 1)).unwrap_or_default();
+    first.first().is_some_and(|w| MAINTENANCE.contains(&w.as_str()))
 }
 
 /// Its text for a sentence, or its id while the text is not known.

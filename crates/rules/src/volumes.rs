@@ -97,7 +97,12 @@ fn judge(c: &mut Context<'_>, kind: &'static str, users: &[User<'_>]) {
     if let Some((free, all)) = v.inodes.filter(|(free, all)| free * 20 < *all) {
         summary += &format!(", {free} of {all} files");
     }
-    if let Some((span, slope)) = soon(c, v, c.span("disk.data_filling", "eta")) {
+    let filling = if of_wal(v) {
+        "disk.wal_filling"
+    } else {
+        "disk.data_filling"
+    };
+    if let Some((span, slope)) = soon(c, v, c.span(filling, "eta")) {
         summary += &format!("; at {} an hour it is full in {}", size(slope), span.human());
     }
     let mut eaters: Vec<_> = v.holds.iter().filter(|h| h.bytes.is_some()).collect();

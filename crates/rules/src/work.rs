@@ -64,12 +64,11 @@ impl Work {
         if session.state.as_deref() != Some("active") {
             return Self::Client;
         }
-        let words: Vec<String> = query.split_whitespace().take(3).map(str::to_lowercase).collect();
+        let words = first_words(query, 3);
         let word = |i: usize| words.get(i).map(String::as_str).unwrap_or_default();
         match (word(0), word(1), word(2)) {
             ("create", "index", _) | ("create", "unique", "index") | ("reindex", ..) => Self::IndexBuild,
             ("vacuum" | "analyze" | "analyse" | "cluster", ..) => Self::Maintenance,
-            (first, ..) if first.starts_with("vacuum(") || first.starts_with("reindex(") => Self::Maintenance,
             _ => Self::Client,
         }
     }
@@ -112,6 +111,31 @@ impl Work {
     }
 }
 
+/// The first words of a statement in lower case, whatever stands between them: `VACUUM;`, `ANALYZE(t)`. A comment in front is
+/// none of it.
+pub(crate) fn first_words(text: &str, many: usize) -> Vec<String> {
+    let mut rest = text;
+    loop {
+        rest = rest.trim_start_matches(|c: char| !c.is_ascii_alphabetic() && c != '/' && c != '-');
+        let after = if let Some(comment) = rest.strip_prefix("/*") {
+            comment.split_once("*/")
+        } else if let Some(comment) = rest.strip_prefix("--") {
+            comment.split_once('\n')
+        } else {
+            break;
+        };
+        match after {
+            Some((_, after)) => rest = after,
+            None => return Vec::new(),
+        }
+    }
+    rest.split(|c: char| !c.is_ascii_alphabetic())
+        .filter(|w| !w.is_empty())
+        .take(many)
+        .map(str::to_ascii_lowercase)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,6 +171,16 @@ mod tests {
             ),
             (of(client, "psql", "VACUUM (FREEZE) t"), Work::Maintenance),
             (of(client, "psql", "vacuum(freeze) t"), Work::Maintenance),
+            (of(client, "psql", "VACUUM;"), Work::Maintenance),
+            (of(client, "psql", "ANALYZE(VERBOSE) t"), Work::Maintenance),
+            (of(client, "psql", "reindex(verbose) table t"), Work::IndexBuild),
+            (
+                of(client, "psql", "/* nightly: select */ CLUSTER;"),
+                Work::Maintenance,
+            ),
+            (of(client, "psql", "-- vacuum\nSELECT ?"), Work::Client),
+            (of(client, "psql", "/* vacuum */ select ?"), Work::Client),
+            (of(client, "psql", "/* vacuum"), Work::Client),
             (
                 of(client, "psql", "CREATE TABLE t AS SELECT * FROM u"),
                 Work::Client,

@@ -79,17 +79,14 @@ impl Probe for Blocking {
         let server = server_of(scope, &snapshot)?;
         let all = &sessions_of(server)?.sessions;
         let now = server.activity.as_ref().map_or(snapshot.taken_at, |a| a.taken_at);
-        let waits = server
-            .locks
-            .as_ref()
-            .map(|p| p.value.waits.clone())
-            .unwrap_or_default();
-        let graph = lock_graph::build(all, &waits);
+        let waits = server.locks.as_ref().map(|p| p.value.waits.as_slice());
+        let graph = lock_graph::build(all, waits.unwrap_or_default());
+        let biggest = graph.trees.first();
         let oldest = graph.oldest.map_or(Span::ZERO, |t| now.since(t));
         // A wait that is younger than asked for passes by itself more often than not.
         let counts = oldest >= over;
         let waiters = if counts { graph.waiters() } else { 0 };
-        let lever = graph.lever(all);
+        let lever = graph.lever(biggest);
         let pick = |pid: Option<i32>, wanted: bool| -> Vec<&Session> {
             all.iter()
                 .filter(|s| wanted && counts && Some(s.pid) == pid)
@@ -103,10 +100,9 @@ impl Probe for Blocking {
             reason: e.reason,
         })?;
         let roots: Vec<&Session> = graph
-            .roots
-            .iter()
+            .roots()
             .filter(|_| counts)
-            .filter_map(|r| all.iter().find(|s| s.pid == r.pid))
+            .filter_map(|r| r.session)
             .collect();
         let frozen = |list: Vec<crate::identity::SessionId>| -> Vec<serde_json::Value> {
             list.iter().map(|s| s.freeze().to_value()).collect()
@@ -114,7 +110,7 @@ impl Probe for Blocking {
         let terminate = exact(&session, server, None, &pick(lever.pid, may && terminating)).await?;
         let cancel = exact(&session, server, None, &pick(lever.pid, may && !terminating)).await?;
         let root_state = roots.first().and_then(|s| s.state.clone()).unwrap_or_default();
-        let ddl = graph.ddl.is_some() && counts;
+        let ddl = biggest.is_some_and(|t| t.ddl.is_some()) && counts;
         let verdict = match (waiters, ddl) {
             (0, _) => "ok",
             (_, true) => "locks.ddl_queue",
@@ -139,7 +135,7 @@ impl Probe for Blocking {
         let roots = exact(&session, server, None, &roots).await?;
         Ok(record(json!({
             "waiters": waiters,
-            "depth": if counts { graph.depth } else { 0 },
+            "depth": biggest.filter(|_| counts).map_or(0, |t| t.depth),
             "oldest_wait": oldest.to_string(),
             "roots": frozen(roots),
             "root_state": root_state,

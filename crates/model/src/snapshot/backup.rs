@@ -11,6 +11,9 @@ pub struct BackupView {
     pub name: String,
     /// Cluster that it is of, or the server that it is taken from.
     pub address: String,
+    /// End of the first whole backup that is known, kept or not; absent when there is none.
+    #[serde(default)]
+    pub first: Option<Time>,
     /// End of the newest whole backup; absent when there is none.
     pub last: Option<Time>,
     /// End of the newest backup that was restored somewhere and looked at.

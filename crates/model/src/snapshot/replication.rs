@@ -30,6 +30,10 @@ pub struct Sender {
     pub replayed: Option<Lsn>,
     /// Last answer of the standby.
     pub reply_time: Option<Time>,
+    /// How long the standby took to replay what it was sent, by its last answer (`replay_lag`), in milliseconds; absent while
+    /// there is nothing to replay.
+    #[serde(default)]
+    pub replay_lag_ms: Option<u64>,
 }
 
 /// One replication slot.

@@ -19,6 +19,9 @@ mod secrets;
 mod starts;
 mod windows;
 
+/// Looks must not be farther apart: the rules take what held at two of them to have held between them (`judge::UNBROKEN`).
+const SLOWEST_LOOK: Span = Span::from_secs(10);
+
 type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 struct Reader<'a> {
@@ -404,6 +407,14 @@ impl Reader<'_> {
             {
                 *slot = span.max(Span::from_millis(200));
                 origin = self.origin(t.at());
+                if key == "activity" && span > SLOWEST_LOOK {
+                    let message = format!(
+                        "`collect.activity` is {span}, and what lasts shorter than two looks is not seen to last: most rules would \
+                         say nothing of an incident"
+                    );
+                    let help = Some(format!("write {SLOWEST_LOOK} or less"));
+                    self.problems.error("collect", t.at(), message, help);
+                }
             }
             self.show(&format!("collect.{key}"), &slot.to_string(), origin);
         }

@@ -258,9 +258,14 @@ impl Watch {
         }
         let config = self.app.config();
         let proved = selftest(&config.cluster(name)?.thresholds);
-        let dumb = |p: &&Proved| !p.fires;
-        let said = proved.iter().filter(dumb).map(|p| {
-            format!("Rule {} of {name} does not find its own specimen with the thresholds of the config: it would say nothing.", p.kind)
+        let said = proved.iter().filter_map(|p| {
+            if !p.fires {
+                Some(format!("Rule {} of {name} does not find its own specimen with the thresholds of the config: it would say nothing.", p.kind))
+            } else if !p.quiet {
+                Some(format!("Rule {} of {name} finds what is healthy with the thresholds of the config: it cries wolf.", p.kind))
+            } else {
+                None
+            }
         });
         self.says(Topic::Rules(name.to_owned()), said.collect());
         Some((now, proved))

@@ -1,7 +1,7 @@
 //! The lock tree as a drawing: who holds on top, who waits for whom below, many waiters folded to a number.
 //!
-//! Knows the shape `{nodes: [{pid, label, state, age_ms, mode, waiting}], edges: [{from, to}]}` of the evidence key
-//! `tree` (`from` waits for `to`) and draws nothing when it is not there. Colours come from classes, so the drawing
+//! Knows the shape `{nodes: [{pid, label, state, age_ms, mode, waiting}], edges: [{from, to}], left_out}` of the evidence key
+//! `tree` (`from` waits for `to`; so many sessions of a big tree are not in it) and draws nothing when it is not there. Colours come from classes, so the drawing
 //! follows light and dark. Drawn 360 units wide, so that its text stays legible on a phone.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,7 +64,13 @@ pub(super) fn draw(evidence: &Record, key: &str) -> Option<Markup> {
     if nodes.is_empty() {
         return None;
     }
-    let waiters = nodes.values().filter(|n| n.waiting).count();
+    let left_out = tree.get("left_out").and_then(Value::as_u64).unwrap_or(0);
+    let left_out = usize::try_from(left_out).unwrap_or(usize::MAX);
+    let waiters = nodes
+        .values()
+        .filter(|n| n.waiting)
+        .count()
+        .saturating_add(left_out);
     let rows = arrange(&nodes, &edges);
     let shown = rows.iter().filter(|r| r.node.waiting).count();
     let (holders, drawn_holders) = (nodes.len() - waiters, rows.len() - shown);
@@ -275,6 +281,10 @@ mod tests {
         assert_eq!(html.matches("st-waits").count(), 12);
         let html = draw(&sample::tree(12), "k").expect("drawn").into_string();
         assert!(!html.contains("… and"));
+        let mut part = sample::tree(150);
+        part["tree"]["left_out"] = json!(300);
+        let html = draw(&part, "k").expect("drawn").into_string();
+        assert!(html.contains("… and 438 more<"), "{html}");
     }
 
     #[test]

@@ -60,6 +60,9 @@ async fn an_unknown_key_is_named_with_its_place_and_the_nearest_known_one() {
     let file = lonely(dir.path(), "listen: 0.0.0.0:7432\n");
     let said = muster(Some(&file), &["watch"]).await;
     said.refused(78, &["listen", "127.0.0.1"]);
+    let file = lonely(dir.path(), "collect: {activity: 30s}\n");
+    let said = muster(Some(&file), &["config", "show"]).await;
+    said.refused(78, &["muster.yaml:6:21", "collect.activity", "10s or less"]);
     let said = muster(Some(&dir.path().join("none.yaml")), &["check"]).await;
     said.refused(78, &["none.yaml", "--config"]);
     let said = muster(Some(&file), &["drill", "no-such"]).await;

@@ -64,6 +64,9 @@ pub(crate) async fn read(
             flushed: lsn(row, "flushed"),
             replayed: lsn(row, "replayed"),
             reply_time: offset.time(row, "reply_time"),
+            replay_lag_ms: row
+                .get::<_, Option<i64>>("replay_lag_ms")
+                .and_then(|ms| u64::try_from(ms).ok()),
         });
     }
     for row in &session.query(SLOTS, &[]).await? {

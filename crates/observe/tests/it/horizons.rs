@@ -374,7 +374,7 @@ async fn in_a_queue_for_a_row_the_wait_begins_anew_with_every_holder() {
             let sessions = &server.activity.as_ref().expect("activity").value.sessions;
             let waits = &server.locks.as_ref().expect("locks").value.waits;
             let graph = muster_model::lock_graph::build(sessions, waits);
-            holders.extend(graph.roots.iter().filter(|r| r.waiters.len() >= 5).map(|r| r.pid));
+            holders.extend(graph.roots().filter(|r| r.waiters.len() >= 5).map(|r| r.pid));
             // What locks.hot_row goes by: the age of the statement, not that of the wait.
             anew |= waits.iter().any(|w| {
                 let waiter = sessions.iter().find(|s| s.pid == w.pid);

@@ -70,11 +70,8 @@ fn counting(total: u64, errors: u64) -> muster_model::Snapshot {
 
 pub(super) fn rule(c: &mut Context<'_>) {
     for (app, health) in apps(c, INFO.kind) {
-        let found = if health.requests.is_some() {
-            by_counters(c, app, health)
-        } else {
-            by_the_route(c, app, health)
-        };
+        // An application that answers too few requests to judge, or none, may still say that it is ill.
+        let found = by_counters(c, app, health).or_else(|| by_the_route(c, app, health));
         let said = said_by_log(c, &app.address);
         let found = found.map(|mut f| {
             f.evidence.extend(said.map(|v| ("log".to_owned(), v)));
@@ -84,7 +81,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
     }
 }
 
-fn by_counters(c: &Context<'_>, app: &AppView, health: &AppHealth) -> Option<Finding> {
+fn by_counters(c: &mut Context<'_>, app: &AppView, health: &AppHealth) -> Option<Finding> {
     let counted = health.requests.as_ref()?;
     let (total, errors) = (
         counted.in_a_minute(|n| n.total)?,
@@ -102,10 +99,11 @@ fn by_counters(c: &Context<'_>, app: &AppView, health: &AppHealth) -> Option<Fin
         return None;
     }
     let severe = share >= c.number(INFO.kind, "critical");
+    let onset = c.onset(&format!("{}|{}", INFO.kind, app.address), total.over);
     let mut f = found(
         app,
         severe,
-        c.now().minus(total.over),
+        onset,
         format!(
             "{} answered {} of {} requests of the last {} with errors ({share:.1} %), by its own count",
             app.address,
@@ -169,7 +167,7 @@ mod tests {
     use muster_model::Severity;
 
     use super::super::sample::beside::{ago, app};
-    use super::super::sample::{judged, kinds};
+    use super::super::sample::{judged, kinds, looks};
     use super::counting;
 
     #[test]
@@ -203,6 +201,31 @@ mod tests {
         assert_eq!(of(2, 40), None);
         assert_eq!(of(3, 4), Some((Severity::Warning, true)));
         assert_eq!(of(16, 30), Some((Severity::Critical, true)));
+    }
+
+    #[test]
+    fn an_ill_health_route_counts_beside_counters_that_say_nothing() {
+        let mut s = counting(10, 0);
+        if let Some(health) = &mut s.apps[0].health {
+            health.value.status = 503;
+            health.value.failures = 16;
+            health.value.failing_since = Some(ago(30));
+        }
+        let f = judged(&s).findings.pop().expect("found");
+        assert_eq!(f.evidence["method"].as_str(), Some("health_route"));
+    }
+
+    #[test]
+    fn the_window_moves_on_and_the_onset_stays() {
+        let since = |seconds: usize| {
+            let j = looks(std::iter::repeat_n(counting(1000, 60), seconds + 1));
+            j.findings[0].since
+        };
+        assert_eq!(since(0), since(30));
+        assert_eq!(
+            since(0),
+            super::super::sample::now().minus(muster_model::Span::from_secs(60))
+        );
     }
 
     #[test]

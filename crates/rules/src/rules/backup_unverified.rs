@@ -34,8 +34,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
 pub(super) fn rule(c: &mut Context<'_>) {
     let (warning, critical) = (c.span(INFO.kind, "warning"), c.span(INFO.kind, "critical"));
     for b in &c.snapshot.backups {
-        // Without any backup backup.stale speaks.
-        let Some(from) = b.verified.or(b.last) else {
+        // Without any backup backup.stale speaks. The newest is always young where backups are made: the first one counts.
+        let Some(from) = b.verified.or(b.first).or(b.last) else {
             continue;
         };
         let age = c.now().since(from);
@@ -45,7 +45,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
         let what = if b.verified.is_some() {
             "was last restored and looked at"
         } else {
-            "was never restored; its newest is of"
+            "was never restored; the first is of"
         };
         let summary = format!(
             "a backup of {} in {} {what} {} ago",
@@ -66,15 +66,37 @@ pub(super) fn rule(c: &mut Context<'_>) {
             from.plus(warning),
             summary,
         );
-        f.evidence = evidence(json!({"repository": b.name, "last": b.last, "verified": b.verified}));
+        f.evidence =
+            evidence(json!({"repository": b.name, "first": b.first, "last": b.last, "verified": b.verified}));
         c.findings.push(f);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use muster_model::{Snapshot, Span};
+
     use super::super::sample::backups::verified;
     use super::super::sample::{judged, kinds};
+
+    #[test]
+    fn daily_backups_that_nobody_restores_are_found() {
+        let mut s = verified(9);
+        s.backups[0].verified = None;
+        s.backups[0].first = Some(s.taken_at.minus(Span::from_mins(20 * 24 * 60)));
+        let said = |s: &Snapshot| {
+            let all = judged(s).findings;
+            let own = all.into_iter().find(|f| f.kind == "backup.unverified");
+            own.map(|f| f.summary)
+        };
+        let text = said(&s).expect("found");
+        assert!(
+            text.contains("was never restored; the first is of 20d ago"),
+            "{text}"
+        );
+        s.backups[0].first = Some(s.taken_at.minus(Span::from_mins(24 * 60)));
+        assert_eq!(said(&s), None, "a new repository");
+    }
 
     #[test]
     fn a_week_is_fine_and_a_month_is_critical() {

@@ -72,12 +72,13 @@ pub(super) fn rule(c: &mut Context<'_>) {
         } else {
             Severity::Warning
         };
+        let onset = c.onset(&format!("{}|{}", INFO.kind, cache.address), hits.over);
         let mut f = finding(
             INFO.kind,
             severity,
             &cache.address,
             Subject::new("cache", &cache.name),
-            c.now().minus(hits.over),
+            onset,
             format!(
                 "{rate:.0} % of {lookups} lookups in the last {} found their key in {}",
                 hits.over.human(),

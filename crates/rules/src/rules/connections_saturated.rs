@@ -50,6 +50,15 @@ pub(super) fn rule(c: &mut Context<'_>) {
         let usable = a.max_connections.saturating_sub(a.reserved).max(1);
         let percent = f64::from(used) * 100.0 / f64::from(usable);
         let full = matches!(server.reach, Reach::Full { .. });
+        if !a.sees_all && !full {
+            // Which sessions are clients is not told either: none would be counted.
+            c.lacks(
+                INFO.kind,
+                &server.address,
+                "what kind the sessions of others are may not be read",
+            );
+            continue;
+        }
         if percent < warning && !full {
             continue;
         }
@@ -60,6 +69,11 @@ pub(super) fn rule(c: &mut Context<'_>) {
         }
         let mut owners: Vec<(String, u32)> = owners.into_iter().collect();
         owners.sort_by_key(|(name, n)| (std::cmp::Reverse(*n), name.clone()));
+        let said = if a.sees_all {
+            format!("{used} of {usable} usable slots are taken ({percent:.0} %)")
+        } else {
+            format!("the server lets nobody in: all {usable} usable slots are taken; by whom may not be read")
+        };
         let most = owners
             .first()
             .map(|(n, k)| format!("; most by {n} ({k})"))
@@ -75,7 +89,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
             &server.address,
             Subject::new("server", &server.name),
             c.now().minus(held),
-            format!("{used} of {usable} usable slots are taken ({percent:.0} %){most}"),
+            format!("{said}{most}"),
         );
         f.incident = severe;
         owners.truncate(10);
@@ -88,6 +102,8 @@ pub(super) fn rule(c: &mut Context<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use muster_model::snapshot::Reach;
+
     use super::super::sample::{judged, kinds, server, session, snapshot};
 
     #[test]
@@ -103,6 +119,23 @@ mod tests {
         assert_eq!(fill(78).findings[0].severity, muster_model::Severity::Warning);
         let j = fill(88);
         assert!(j.findings[0].incident && j.findings[0].severity == muster_model::Severity::Critical);
+        let activity = &mut s.servers[0].activity.as_mut().expect("activity").value;
+        activity.sees_all = false;
+        for session in &mut activity.sessions {
+            session.backend_type = String::new();
+        }
+        let blind = judged(&s);
+        assert_eq!(kinds(&blind), [""; 0]);
+        assert!(blind.unknown.iter().any(|u| u.kind == "connections.saturated"));
+        s.servers[0].reach = Reach::Full {
+            reason: "too many".into(),
+        };
+        let f = &judged(&s).findings[0];
+        assert!(
+            f.incident && f.summary.contains("by whom may not be read"),
+            "{}",
+            f.summary
+        );
         s.servers[0].activity = None;
         assert!(
             judged(&s)

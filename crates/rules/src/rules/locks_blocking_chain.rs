@@ -1,10 +1,14 @@
 //! `locks.blocking_chain`: sessions wait for a lock that another holds.
 
-use muster_model::snapshot::{LockWait, Session};
-use muster_model::{Severity, Span, Subject, lock_graph};
+use std::cmp::Reverse;
+
+use muster_model::lock_graph::{Lever, LockGraph, Root, Tree};
+use muster_model::snapshot::{ServerView, Session};
+use muster_model::{Finding, Severity, Span, Subject};
 use serde_json::json;
 
 use super::{KeyInfo, RuleInfo, evidence, finding, sample};
+use crate::amount::wait;
 use crate::judge::{Context, Mode};
 
 /// Of both kinds of lock trees: with and without a DDL in the middle.
@@ -47,6 +51,15 @@ pub(super) fn rule(c: &mut Context<'_>) {
     tree(c, false);
 }
 
+/// A tree of one of the two kinds, as it is told.
+struct Told {
+    subject: Subject,
+    severity: Severity,
+    found: Finding,
+    waiters: usize,
+    root: i32,
+}
+
 /// Chains with (`ddl`) or without a DDL in the middle.
 pub(super) fn tree(c: &mut Context<'_>, ddl: bool) {
     let kind = if ddl {
@@ -54,116 +67,176 @@ pub(super) fn tree(c: &mut Context<'_>, ddl: bool) {
     } else {
         INFO.kind
     };
+    let snapshot = c.snapshot;
+    for server in &snapshot.servers {
+        let Some(activity) = server.activity.as_ref().filter(|_| server.answers()) else {
+            continue;
+        };
+        if !activity.value.sees_all {
+            c.lacks(
+                kind,
+                &server.address,
+                "who waits for a lock: the state of other roles' sessions is not seen",
+            );
+        }
+        let Some(graph) = c.graph(server) else { continue };
+        // Each tree has its own holder, and to end one frees nobody of another.
+        let mut told: Vec<Told> = Vec::new();
+        for tree in graph.trees.iter().filter(|t| t.ddl.is_some() == ddl) {
+            told.extend(judge(c, kind, server, &graph, tree));
+        }
+        // One owner is one finding: the worst of its trees, and how many others there are.
+        told.sort_by_key(|t| (Reverse(t.severity), Reverse(t.waiters), t.root));
+        let mut owners: Vec<Told> = Vec::new();
+        let mut more: Vec<(usize, usize)> = Vec::new();
+        for t in told {
+            match owners.iter().position(|o| o.subject == t.subject) {
+                Some(at) => {
+                    more[at].0 += 1;
+                    more[at].1 += t.waiters;
+                }
+                None => {
+                    owners.push(t);
+                    more.push((0, 0));
+                }
+            }
+        }
+        for (mut t, (trees, waiters)) in owners.into_iter().zip(more) {
+            if trees > 0 {
+                let others = if trees == 1 {
+                    "another holder"
+                } else {
+                    "other holders"
+                };
+                t.found
+                    .summary
+                    .push_str(&format!("; {} for {others} of the same owner", wait(waiters)));
+            }
+            t.found.evidence.insert("other_trees".into(), json!(trees));
+            c.findings.push(t.found);
+        }
+    }
+}
+
+fn judge<'a>(
+    c: &mut Context<'a>,
+    kind: &str,
+    server: &'a ServerView,
+    graph: &LockGraph<'a>,
+    tree: &Tree<'a>,
+) -> Option<Told> {
     let (warning, critical, many) = (
         c.span(kind, "warning"),
         c.span(kind, "critical"),
         c.number(kind, "waiters"),
     );
     let now = c.now();
-    for server in &c.snapshot.servers {
-        let Some(activity) = server.activity.as_ref().filter(|_| server.answers()) else {
-            continue;
-        };
-        let sessions = &activity.value.sessions;
-        let waits = server
-            .locks
-            .as_ref()
-            .map(|l| l.value.waits.clone())
-            .unwrap_or_default();
-        let graph = lock_graph::build(sessions, &waits);
-        let Some(root) = graph.roots.first() else { continue };
-        if graph.ddl.is_some() != ddl {
-            continue;
-        }
-        let oldest = graph.oldest.map_or(Span::ZERO, |t| now.since(t));
-        let waiters = u32::try_from(graph.waiters()).unwrap_or(u32::MAX);
-        // A queue that drains, or a hot row, has another root at every look: ending one of them cures nothing.
-        let lasting = if turned(sessions, &waits, root, warning) {
-            c.span(super::locks_hot_row::INFO.kind, "steady").max(warning)
-        } else {
-            warning
-        };
-        let steady =
-            c.held(&format!("{kind} {} {}", server.address, root.pid)) >= lasting || c.mode == Mode::Check;
-        if oldest < warning {
-            continue;
-        }
-        let crowded = f64::from(waiters) >= many;
-        // A row that everybody wants has a name of its own, and no session that it would help to end.
-        let hot = super::locks_hot_row::queue(c, server).is_some_and(|q| q.roots.contains(&root.pid));
-        let incident = if hot {
-            false
-        } else if steady {
-            crowded || oldest >= critical
-        } else {
-            oldest >= critical && c.held(&format!("{kind} {} unsteady", server.address)) >= critical
-        };
-        let lever = graph.lever(sessions);
-        let holder = root.session.as_ref().map_or_else(
-            || {
-                if root.pid == 0 {
-                    "a prepared transaction".to_owned()
-                } else {
-                    format!("session {}", root.pid)
-                }
-            },
-            |s| {
-                let state = s.state.clone().unwrap_or_else(|| s.backend_type.clone());
-                format!("session {} of {}, {state}", root.pid, s.owner())
-            },
-        );
-        let (subject, summary) = match &graph.ddl {
-            Some(d) => (
-                owner(sessions.iter().find(|s| s.pid == d.pid)),
-                format!(
-                    "{} sessions queue behind a DDL on {} (session {}) that waits for {holder}; cancelling the DDL frees {}",
-                    d.behind.len(),
-                    d.relation.as_deref().unwrap_or("a table"),
-                    d.pid,
-                    lever.frees
-                ),
-            ),
-            None => (
-                owner(root.session.as_ref()),
-                format!(
-                    "{waiters} sessions wait for {holder}, the longest for {}; {} frees {}",
-                    oldest.human(),
-                    lever.kind.replace('_', " "),
-                    lever.frees
-                ),
-            ),
-        };
-        let severity = if incident {
-            Severity::Critical
-        } else {
-            Severity::Warning
-        };
-        let since = graph.oldest.unwrap_or(now);
-        let mut f = finding(kind, severity, &server.address, subject, since, summary);
-        f.incident = incident;
-        f.evidence = evidence(json!({
-            "waiters": waiters,
-            "depth": graph.depth,
-            "oldest_wait_ms": oldest.millis(),
-            "root": root.pid,
-            "root_state": root.session.as_ref().and_then(|s| s.state.clone()),
-            "lever": lever.kind,
-            "frees": lever.frees,
-            "person": lever.person,
-            "tree": graph.tree(sessions, &waits, now),
-        }));
-        c.findings.push(f);
+    let root = &tree.root;
+    let oldest = tree.oldest.map_or(Span::ZERO, |t| now.since(t));
+    let waiters = tree.waiters.len();
+    // A queue that drains, or a hot row, has another root at every look: ending one of them cures nothing.
+    let lasting = if turned(graph, root, warning) {
+        c.span(super::locks_hot_row::INFO.kind, "steady").max(warning)
+    } else {
+        warning
+    };
+    let steady =
+        c.held(&format!("{kind} {} {}", server.address, root.pid)) >= lasting || c.mode == Mode::Check;
+    if oldest < warning {
+        return None;
     }
+    let crowded = f64::from(u32::try_from(waiters).unwrap_or(u32::MAX)) >= many;
+    // A row that everybody wants has a name of its own, and no session that it would help to end.
+    let hot = super::locks_hot_row::queue(c, server).is_some_and(|q| q.roots.contains(&root.pid));
+    let incident = if hot {
+        false
+    } else if steady {
+        crowded || oldest >= critical
+    } else {
+        oldest >= critical && c.held(&format!("{kind} {} unsteady", server.address)) >= critical
+    };
+    let lever = graph.lever(Some(tree));
+    let holder = match root.session {
+        Some(s) => {
+            let state = s.state.as_deref().unwrap_or(&s.backend_type);
+            format!("session {} of {}, {state}", root.pid, s.owner())
+        }
+        None if root.pid == 0 => "a prepared transaction".to_owned(),
+        None => format!("session {}", root.pid),
+    };
+    let (subject, summary) = match &tree.ddl {
+        Some(d) => {
+            let queue = if d.behind.len() == 1 {
+                "1 session queues".to_owned()
+            } else {
+                format!("{} sessions queue", d.behind.len())
+            };
+            let text = format!(
+                "{queue} behind a DDL on {} (session {}) that waits for {holder}; cancelling the DDL frees {}",
+                d.relation.unwrap_or("a table"),
+                d.pid,
+                lever.frees
+            );
+            (owner(graph.session(d.pid)), text)
+        }
+        None => {
+            let text = format!(
+                "{} for {holder}, the longest for {}; {}",
+                wait(root.waiters.len()),
+                oldest.human(),
+                said(&lever)
+            );
+            (owner(root.session), text)
+        }
+    };
+    let severity = if incident {
+        Severity::Critical
+    } else {
+        Severity::Warning
+    };
+    let since = tree.oldest.unwrap_or(now);
+    let mut f = finding(kind, severity, &server.address, subject.clone(), since, summary);
+    f.incident = incident;
+    f.evidence = evidence(json!({
+        "waiters": waiters,
+        "depth": tree.depth,
+        "oldest_wait_ms": oldest.millis(),
+        "root": root.pid,
+        "roots": std::iter::once(root).chain(&tree.others).map(|r| r.pid).take(100).collect::<Vec<_>>(),
+        "root_state": root.session.and_then(|s| s.state.clone()),
+        "lever": lever.kind,
+        "frees": lever.frees,
+        "person": lever.person,
+        "tree": graph.drawing(tree, now),
+    }));
+    Some(Told {
+        subject,
+        severity,
+        found: f,
+        waiters,
+        root: root.pid,
+    })
+}
+
+/// What frees them, in words.
+fn said(lever: &Lever) -> String {
+    if !lever.person.is_empty() {
+        return lever.person.clone();
+    }
+    let what = match lever.kind {
+        "terminate_idle_holder" => "ending it",
+        "cancel_running_holder" => "cancelling its statement",
+        "cancel_waiting_ddl" => "cancelling the DDL",
+        _ => return "nothing that Muster may do frees them".to_owned(),
+    };
+    format!("{what} frees {}", lever.frees)
 }
 
 /// Whether most of those behind a root wait anew since their statement began: then they have seen another holder go.
-fn turned(sessions: &[Session], waits: &[LockWait], root: &lock_graph::Root, by: Span) -> bool {
+fn turned(graph: &LockGraph<'_>, root: &Root<'_>, by: Span) -> bool {
     let anew = root.waiters.iter().filter(|pid| {
-        let began = sessions
-            .iter()
-            .find(|s| s.pid == **pid)
-            .and_then(|s| s.query_start);
-        let since = waits.iter().find(|w| w.pid == **pid).and_then(|w| w.since);
+        let began = graph.session(**pid).and_then(|s| s.query_start);
+        let since = graph.wait(**pid).and_then(|w| w.since);
         began.zip(since).is_some_and(|(b, s)| s.since(b) >= by)
     });
     anew.count() * 2 > root.waiters.len()
@@ -182,7 +255,7 @@ mod tests {
     use muster_model::snapshot::LockWait;
     use muster_model::{Snapshot, Span};
 
-    use super::super::sample::{blocked_by, judged, looks, server, session, snapshot};
+    use super::super::sample::{blocked_by, judged, looks, server, session, snapshot, with_sessions};
     use crate::judge::Judgement;
 
     /// So many wait for one session since so long.
@@ -210,6 +283,70 @@ mod tests {
         assert_eq!(found(4, 100), Some(false));
         assert_eq!(found(5, 100), Some(true));
         assert_eq!(found(1, 10_000), Some(true));
+    }
+
+    /// One tree for each holder: its owner, its waiters and how long they wait.
+    fn trees(each: &[(i32, &str, i32, i64)]) -> Snapshot {
+        let mut all = Vec::new();
+        for (root, owner, waiters, wait_ms) in each {
+            let mut holder = session(*root, "idle in transaction", 3000);
+            holder.application = (*owner).into();
+            all.push(holder);
+            all.extend((1..=*waiters).map(|i| blocked_by(root * 100 + i, &[*root], *wait_ms)));
+        }
+        with_sessions(all)
+    }
+
+    #[test]
+    fn each_tree_is_told_with_its_own_waiters_and_an_owner_once() {
+        let said = |each: &[(i32, &str, i32, i64)]| -> Vec<(String, bool, String)> {
+            let s = trees(each);
+            let found = looks([s.clone(), s]).findings.into_iter();
+            let chains = found.filter(|f| f.kind == "locks.blocking_chain");
+            chains.map(|f| (f.subject.0, f.incident, f.summary)).collect()
+        };
+        let told = said(&[
+            (1, "notes", 4, 2000),
+            (2, "report", 3, 11_000),
+            (3, "young", 9, -500),
+        ]);
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert_eq!((told[0].0.as_str(), told[0].1), ("owner:app/report", true));
+        assert!(
+            told[0].2.starts_with("3 sessions wait for session 2")
+                && told[0].2.ends_with("ending it frees 3"),
+            "{told:?}"
+        );
+        // Seven wait for two holders, but nobody for a second of each that holds up five.
+        assert_eq!((told[1].0.as_str(), told[1].1), ("owner:app/notes", false));
+        assert!(told[1].2.starts_with("4 sessions wait for session 1"), "{told:?}");
+        let same = said(&[(1, "notes", 6, 2000), (2, "notes", 1, 2000)]);
+        assert_eq!(same.len(), 1);
+        assert!(
+            same[0]
+                .2
+                .ends_with("; 1 session waits for another holder of the same owner"),
+            "{same:?}"
+        );
+    }
+
+    #[test]
+    fn a_lever_for_a_person_is_told_and_nothing_is_said_to_free_anybody() {
+        let mut s = with_sessions((1..=6).map(|p| blocked_by(p, &[0], 2000)).collect());
+        let j = judged(&s);
+        let text = &j.findings[0].summary;
+        assert!(
+            text.contains("COMMIT PREPARED") && !text.contains("none frees"),
+            "{text}"
+        );
+        // Without pg_monitor nobody is seen to wait: that is no healthy server.
+        let activity = &mut s.servers[0].activity.as_mut().expect("activity").value;
+        activity.sees_all = false;
+        activity.sessions.clear();
+        let unknown = judged(&s).unknown;
+        for kind in ["locks.blocking_chain", "locks.ddl_queue", "locks.hot_row"] {
+            assert!(unknown.iter().any(|u| u.kind == kind), "{kind}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::{KeyInfo, RuleInfo, evidence, finding, sample};
 use crate::hosts;
 use crate::judge::Context;
+use crate::size::several;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
@@ -50,6 +51,10 @@ pub(super) fn rule(c: &mut Context<'_>) {
                 continue;
             }
             let severe = many >= critical;
+            let onset = c.onset(
+                &format!("{}|{}|{}", INFO.kind, server.address, t.database),
+                grown.over,
+            );
             let mut f = finding(
                 INFO.kind,
                 if severe {
@@ -59,10 +64,10 @@ pub(super) fn rule(c: &mut Context<'_>) {
                 },
                 &server.address,
                 Subject::new("database", &t.database),
-                c.now().minus(grown.over),
+                onset,
                 format!(
-                    "{} deadlocks in database {} in the last {}",
-                    grown.by,
+                    "{} in database {} in the last {}",
+                    several(grown.by, "deadlock"),
                     t.database,
                     grown.over.human()
                 ),

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use muster_model::snapshot::{ServerView, Session};
-use muster_model::{Severity, Span, Subject, lock_graph};
+use muster_model::{Severity, Span, Subject};
 use serde_json::json;
 
 use super::{KeyInfo, RuleInfo, evidence, finding, sample};
@@ -75,13 +75,21 @@ pub(super) struct Queue {
 
 pub(super) fn rule(c: &mut Context<'_>) {
     let critical = c.span(INFO.kind, "critical");
-    for server in &c.snapshot.servers {
+    let snapshot = c.snapshot;
+    for server in &snapshot.servers {
         if c.part(INFO.kind, server, &server.activity, "its sessions")
             .is_none()
             || c.part(INFO.kind, server, &server.locks, "who waits for which lock")
                 .is_none()
         {
             continue;
+        }
+        if server.activity.as_ref().is_some_and(|a| !a.value.sees_all) {
+            c.lacks(
+                INFO.kind,
+                &server.address,
+                "who waits for a lock: the state of other roles' sessions is not seen",
+            );
         }
         let Some(queue) = queue(c, server) else { continue };
         let incident = queue.oldest >= critical;
@@ -126,7 +134,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
 }
 
 /// The queue for a row on a server, once it is told from a chain and from a queue that drains.
-pub(super) fn queue(c: &mut Context<'_>, server: &ServerView) -> Option<Queue> {
+pub(super) fn queue<'a>(c: &mut Context<'a>, server: &'a ServerView) -> Option<Queue> {
     let (many, warning) = (c.number(INFO.kind, "waiters"), c.span(INFO.kind, "warning"));
     let (steady, lasting) = (c.span(INFO.kind, "steady"), c.span(INFO.kind, "for"));
     let now = c.now();
@@ -137,10 +145,10 @@ pub(super) fn queue(c: &mut Context<'_>, server: &ServerView) -> Option<Queue> {
         .filter(|w| matches!(w.locktype.as_str(), "tuple" | "transactionid"))
         .map(|w| (w.pid, w))
         .collect();
-    let graph = lock_graph::build(&activity.value.sessions, waits);
+    let graph = c.graph(server)?;
     let mut roots = BTreeSet::new();
     let (mut turns, mut chained) = (BTreeSet::new(), BTreeSet::new());
-    for root in &graph.roots {
+    for root in graph.roots() {
         let behind: BTreeSet<i32> = root
             .waiters
             .iter()
@@ -151,7 +159,7 @@ pub(super) fn queue(c: &mut Context<'_>, server: &ServerView) -> Option<Queue> {
             continue;
         }
         // The same session in another transaction is another holder.
-        let began = root.session.as_ref().and_then(|s| s.xact_start);
+        let began = root.session.and_then(|s| s.xact_start);
         let turn = began.map_or(0, muster_model::Time::micros);
         let held = c.held(&format!(
             "{} {} root {}@{turn}",

@@ -1,11 +1,13 @@
 //! `locks.idle_in_transaction`: a session idles in its transaction while others wait for it, or for very long.
 
 use muster_model::snapshot::Session;
-use muster_model::{Severity, Subject, lock_graph};
+use muster_model::{Severity, Subject};
 use serde_json::json;
 
 use super::{KeyInfo, RuleInfo, evidence, finding, sample};
+use crate::amount::wait;
 use crate::judge::Context;
+use crate::work::Work;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
@@ -14,7 +16,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     title: "A session idles in its transaction",
     about: "Found at `blocking` when others wait for it (or its pool has waiters, which connections.leak reports), else at \
             `age`.",
-    ignores: "Sessions of Muster, and a young transaction that nobody waits for.",
+    ignores: "Sessions of Muster, a young transaction that nobody waits for, and the leader of a parallel dump while nobody waits for it.",
     advice: "Ask the owner; terminate the session (a cancel does nothing to an idle one); give the role an idle_in_transaction_session_timeout.",
     needs: &["activity"],
     keys: &[
@@ -35,7 +37,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
 
 pub(super) fn rule(c: &mut Context<'_>) {
     let (blocking, age) = (c.span(INFO.kind, "blocking"), c.span(INFO.kind, "age"));
-    for server in &c.snapshot.servers {
+    let snapshot = c.snapshot;
+    for server in &snapshot.servers {
         let Some(activity) = server.activity.as_ref().filter(|_| server.answers()) else {
             continue;
         };
@@ -48,21 +51,16 @@ pub(super) fn rule(c: &mut Context<'_>) {
             continue;
         }
         let sessions = &activity.value.sessions;
-        let waits = server
-            .locks
-            .as_ref()
-            .map(|l| l.value.waits.clone())
-            .unwrap_or_default();
-        let graph = lock_graph::build(sessions, &waits);
+        let Some(graph) = c.graph(server) else { continue };
         let idle =
             |s: &&Session| s.is_client() && s.idle_in_transaction() && !s.application.starts_with("muster/");
         for s in sessions.iter().filter(idle) {
             let Some(since) = s.state_change else { continue };
-            let waiters = graph
-                .roots
-                .iter()
-                .find(|r| r.pid == s.pid)
-                .map_or(0, |r| r.waiters.len());
+            let waiters = graph.behind(s.pid);
+            // The leader of a parallel dump idles in its transaction from beginning to end.
+            if waiters == 0 && Work::of(s).long_by_design() {
+                continue;
+            }
             let old = c.now().since(since);
             if old < if waiters > 0 { blocking } else { age } {
                 continue;
@@ -74,7 +72,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
                 Severity::Warning
             };
             let blocks = if waiters > 0 {
-                format!("; {waiters} sessions wait for it")
+                format!("; {} for it", wait(waiters))
             } else {
                 String::new()
             };
@@ -101,7 +99,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::{blocked_by, judged, kinds, server, session, snapshot};
+    use super::super::sample::{blocked_by, judged, kinds, server, session, snapshot, with_sessions};
 
     #[test]
     fn ten_seconds_when_it_blocks_and_five_minutes_when_not() {
@@ -117,5 +115,25 @@ mod tests {
         };
         assert!(found(11_000, true) && !found(9000, true));
         assert!(found(301_000, false) && !found(299_000, false));
+    }
+
+    #[test]
+    fn the_leader_of_a_parallel_dump_idles_by_design_until_somebody_waits_for_it() {
+        let found = |blocks: bool| {
+            let mut leader = session(1, "idle in transaction", 3_600_000);
+            leader.application = "pg_dump".into();
+            let mut all = vec![leader];
+            if blocks {
+                all.push(blocked_by(2, &[1], 100));
+            }
+            let j = judged(&with_sessions(all));
+            j.findings
+                .iter()
+                .find(|f| f.kind == "locks.idle_in_transaction")
+                .map(|f| f.summary.clone())
+        };
+        assert_eq!(found(false), None);
+        let said = found(true).expect("found");
+        assert!(said.ends_with("1 session waits for it"), "{said}");
     }
 }

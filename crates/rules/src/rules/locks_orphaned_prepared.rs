@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use muster_model::snapshot::{Prepared, Role};
-use muster_model::{Severity, Span, Subject, lock_graph};
+use muster_model::{Severity, Span, Subject};
 use serde_json::json;
 
 use super::{KeyInfo, RuleInfo, evidence, finding, sample};
@@ -49,7 +49,8 @@ pub(super) fn rule(c: &mut Context<'_>) {
     let (warning, critical) = (c.span(INFO.kind, "warning"), c.span(INFO.kind, "critical"));
     let blocking = c.span(INFO.kind, "blocking");
     let now = c.now();
-    for server in &c.snapshot.servers {
+    let snapshot = c.snapshot;
+    for server in &snapshot.servers {
         if server.role() == Some(Role::Standby) {
             continue;
         }
@@ -57,10 +58,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
             continue;
         };
         // Who blocks is told for whole sessions: a prepared transaction goes by pid 0.
-        let sessions = server.activity.as_ref().map(|a| a.value.sessions.as_slice());
-        let graph = lock_graph::build(sessions.unwrap_or_default(), &[]);
-        let root = graph.roots.iter().find(|r| r.pid == 0);
-        let waiters = root.map_or(0, |r| r.waiters.len());
+        let waiters = c.graph(server).map_or(0, |g| g.behind(0));
         let least = if waiters > 0 {
             blocking.min(warning)
         } else {

@@ -75,6 +75,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
             (Some(e), n) if n != Some(0) => {
                 let pid = e.named.get("process").map_or("?", String::as_str);
                 let counted = match n {
+                    Some(1) => "the kernel counts 1 out-of-memory kill since".to_owned(),
                     Some(n) => format!("the kernel counts {n} out-of-memory kills since"),
                     None => "whether the kernel did it cannot be told".to_owned(),
                 };
@@ -84,10 +85,25 @@ pub(super) fn rule(c: &mut Context<'_>) {
                 (Severity::Critical, e.at, text)
             }
             (None, Some(n)) if n > 0 => {
+                let killed = |e: &LogEvent| e.class == LogClass::Killed && c.now().since(e.at) <= within;
+                let whose = match log {
+                    Some(l) if server.answers() && !l.events.iter().any(killed) => {
+                        "none of them was the server's"
+                    }
+                    Some(_) => "whether one of them was the server's is not known",
+                    None => "whether one of them was the server's is not known: its log was not read",
+                };
                 let text = format!(
-                    "the kernel killed {n} processes of the host for want of memory; none of them was the server's"
+                    "the kernel killed {} of the host for want of memory; {whose}",
+                    if n == 1 {
+                        "1 process".to_owned()
+                    } else {
+                        format!("{n} processes")
+                    }
                 );
-                (Severity::Warning, c.now().minus(within), text)
+                // The counter tells of five minutes, and of the kill when it was first seen.
+                let held = c.held(&format!("{}|{}|counted", INFO.kind, server.address));
+                (Severity::Warning, c.now().minus(held), text)
             }
             _ => continue,
         };
@@ -146,6 +162,41 @@ mod tests {
         let by_hand = case(true, Some(0));
         assert_eq!(by_hand.len(), 1);
         assert_eq!(by_hand[0].0, "server.backend_crashed");
+    }
+
+    #[test]
+    fn whose_the_killed_were_is_said_only_when_it_is_known() {
+        let said = |spoil: &dyn Fn(&mut muster_model::Snapshot)| {
+            let mut s = hosted(|h| {
+                if let Some(m) = &mut h.memory {
+                    m.value.oom_kills = Some(kills(1));
+                }
+            });
+            spoil(&mut s);
+            let all = judged(&s).findings;
+            let oom = all.into_iter().find(|f| f.kind == "memory.oom");
+            oom.map(|f| f.summary).unwrap_or_default()
+        };
+        assert!(
+            said(&|_| ())
+                .ends_with("1 process of the host for want of memory; none of them was the server's")
+        );
+        let host = |s: &mut muster_model::Snapshot, f: &dyn Fn(&mut muster_model::snapshot::HostView)| {
+            if let Some(h) = &mut s.servers[0].host {
+                f(h);
+            }
+        };
+        assert!(said(&|s| host(s, &|h| h.log = None)).ends_with("its log was not read"));
+        let helper = said(&|s| {
+            host(s, &|h| {
+                let mut events = killed(20, "9");
+                events.retain(|e| e.class == LogClass::Killed);
+                says(h, events);
+            });
+        });
+        assert!(helper.ends_with("is not known"), "{helper}");
+        let down = said(&|s| s.servers[0].reach = super::super::sample::down(3).servers[0].reach.clone());
+        assert!(down.ends_with("is not known"), "{down}");
     }
 
     #[test]

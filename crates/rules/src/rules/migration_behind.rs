@@ -10,6 +10,7 @@ use super::sample::inside as picture;
 use super::{KeyInfo, RuleInfo, evidence, finding};
 use crate::inside::{Inside, of_primaries};
 use crate::judge::{Context, Mode};
+use crate::size::several;
 
 /// For the reference.
 pub(super) const INFO: RuleInfo = RuleInfo {
@@ -66,36 +67,46 @@ pub(super) fn rule(c: &mut Context<'_>) {
             let why = format!("ledgers of database {} may not be read", i.database.name);
             c.lacks(INFO.kind, &i.server.address, why);
         }
-        for ledger in &i.value.ledgers {
-            let own = applied(ledger);
-            let Some((peer, missing)) = ahead(&all, i, ledger, &own) else {
-                continue;
-            };
-            let held = c.held(&i.condition(INFO.kind, ledger.full_name()));
-            if held < lasting && c.mode == Mode::Watch {
-                continue;
-            }
-            let first = missing.first().map_or("", |m| m.as_str());
-            let mut f = finding(
-                INFO.kind,
-                Severity::Warning,
-                &i.server.address,
-                i.subject("ledger", &ledger.full_name()),
-                c.now().minus(held),
-                format!(
-                    "database {} lacks {} migrations of {} that database {peer} has, {first} among them",
-                    i.database.name,
-                    missing.len(),
-                    ledger.full_name()
-                ),
+        for ledger in i.value.ledgers.iter().filter(|l| l.left_out > 0) {
+            let why = format!(
+                "{} of database {} is too long: {} of its lines were not read, so it cannot be compared",
+                ledger.full_name(),
+                i.database.name,
+                ledger.left_out
             );
-            f.pending = held < lasting;
-            f.evidence = evidence(json!({
-                "database": i.database.name, "ledger": ledger.full_name(), "tool": ledger.tool, "peer": peer,
-                "missing": missing.iter().take(20).collect::<Vec<_>>(), "lacks": missing.len(),
-            }));
-            c.findings.push(f);
+            c.lacks(INFO.kind, &i.server.address, why);
         }
+    }
+    let read: Vec<Read<'_>> = all.iter().flat_map(Read::of).collect();
+    for own in &read {
+        let (i, ledger) = (own.of, own.ledger);
+        let Some((peer, missing)) = ahead(&read, own) else {
+            continue;
+        };
+        let held = c.held(&i.condition(INFO.kind, ledger.full_name()));
+        if held < lasting && c.mode == Mode::Watch {
+            continue;
+        }
+        let first = missing.first().map_or("", |m| m.as_str());
+        let mut f = finding(
+            INFO.kind,
+            Severity::Warning,
+            &i.server.address,
+            i.subject("ledger", &ledger.full_name()),
+            c.now().minus(held),
+            format!(
+                "database {} lacks {} of {} that database {peer} has, {first} among them",
+                i.database.name,
+                several(missing.len() as u64, "migration"),
+                ledger.full_name()
+            ),
+        );
+        f.pending = held < lasting;
+        f.evidence = evidence(json!({
+            "database": i.database.name, "ledger": ledger.full_name(), "tool": ledger.tool, "peer": peer,
+            "missing": missing.iter().take(20).collect::<Vec<_>>(), "lacks": missing.len(),
+        }));
+        c.findings.push(f);
     }
 }
 
@@ -107,30 +118,44 @@ fn applied(ledger: &Ledger) -> BTreeSet<&String> {
     done.map(|m| &m.version).collect()
 }
 
+/// A ledger that can be compared, with what was applied by it.
+struct Read<'a> {
+    of: &'a Inside<'a, Migrations>,
+    ledger: &'a Ledger,
+    applied: BTreeSet<&'a String>,
+}
+
+impl<'a> Read<'a> {
+    /// Those of a database. What was cut off cannot be compared, nor what has no order.
+    fn of(of: &'a Inside<'a, Migrations>) -> impl Iterator<Item = Self> {
+        let whole = of.value.ledgers.iter().filter(|l| l.left_out == 0);
+        whole.filter(|l| l.tool != "alembic").map(move |ledger| Self {
+            of,
+            ledger,
+            applied: applied(ledger),
+        })
+    }
+}
+
 /// The peer that has all of this and most more, and what more that is.
-fn ahead(
-    all: &[Inside<'_, Migrations>],
-    of: &Inside<'_, Migrations>,
-    ledger: &Ledger,
-    own: &BTreeSet<&String>,
-) -> Option<(String, Vec<String>)> {
-    // What was cut off cannot be compared.
-    if own.is_empty() || ledger.left_out > 0 || ledger.tool == "alembic" {
+fn ahead(all: &[Read<'_>], own: &Read<'_>) -> Option<(String, Vec<String>)> {
+    if own.applied.is_empty() {
         return None;
     }
-    let peers = all
-        .iter()
-        .filter(|p| p.server.address == of.server.address && p.database.name != of.database.name);
-    peers
-        .filter_map(|p| {
-            let same =
-                |l: &&Ledger| l.tool == ledger.tool && l.full_name() == ledger.full_name() && l.left_out == 0;
-            let theirs = applied(p.value.ledgers.iter().find(same)?);
-            let more = own.is_subset(&theirs) && theirs.len() > own.len();
-            let missing: Vec<String> = theirs.difference(own).map(|m| (*m).clone()).collect();
-            more.then(|| (p.database.name.clone(), missing))
+    all.iter()
+        .filter(|p| {
+            p.of.server.address == own.of.server.address
+                && p.of.database.name != own.of.database.name
+                && p.ledger.tool == own.ledger.tool
+                && p.applied.len() > own.applied.len()
+                && p.ledger.full_name() == own.ledger.full_name()
+                && own.applied.is_subset(&p.applied)
         })
-        .max_by_key(|(_, missing)| missing.len())
+        .max_by_key(|p| p.applied.len())
+        .map(|p| {
+            let missing = p.applied.difference(&own.applied).map(|m| (*m).clone());
+            (p.of.database.name.clone(), missing.collect())
+        })
 }
 
 #[cfg(test)]
@@ -159,7 +184,7 @@ mod tests {
         let said = after(15, &["1"], &["1", "2"]);
         assert_eq!(said.len(), 1);
         assert!(
-            said[0].starts_with("database app_a lacks 1 migrations"),
+            said[0].starts_with("database app_a lacks 1 migration of"),
             "{said:?}"
         );
         assert!(
@@ -167,6 +192,17 @@ mod tests {
             "another application"
         );
         assert!(after(15, &["1", "2"], &["2", "1"]).is_empty());
+    }
+
+    #[test]
+    fn a_ledger_that_was_cut_off_is_unknown() {
+        let mut s = pair(&["1"], &["1", "2"]);
+        let cut = picture::of(&mut s.servers[0].databases[0].migrations);
+        cut.ledgers[0].left_out = 7;
+        let j = judged(&s);
+        let told =
+            |u: &&crate::Unknown| u.kind == INFO.kind && u.why.contains("7 of its lines were not read");
+        assert_eq!(j.unknown.iter().filter(told).count(), 1, "{:?}", j.unknown);
     }
 
     #[test]

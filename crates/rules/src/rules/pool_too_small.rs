@@ -11,7 +11,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     rule,
     kind: "pool.too_small",
     title: "The pool is too small",
-    about: "Clients wait, every connection is in use, transactions are short, and the server is quiet. Thresholds as for pool.exhausted.",
+    about: "Clients wait, every connection is in use, and four fifths of them or more are in short transactions. Thresholds as for pool.exhausted.",
     ignores: "A pool whose sessions run long statements or idle in transactions.",
     advice: "Raise the pool within the usable slots of the server.",
     needs: &["pooler", "activity"],
@@ -54,5 +54,22 @@ mod tests {
         let begun = anew(&pooled(3, 6000, "active", 20), 3);
         let told = seen(long.into_iter().chain(begun.into_iter().skip(3)));
         assert!(kinds(&told).contains(&"pool.slow_server") && !kinds(&told).contains(&INFO.kind));
+        // A moment at which two of ten were slow does not delay the word.
+        let mut mixed = pooled(3, 6000, "active", 20);
+        for slow in &mut mixed.servers[0]
+            .activity
+            .as_mut()
+            .expect("activity")
+            .value
+            .sessions[..2]
+        {
+            slow.query_start = slow
+                .query_start
+                .map(|t| t.minus(muster_model::Span::from_secs(3)));
+        }
+        assert!(kinds(&judged(&mixed)).contains(&"pool.slow_server"));
+        let small = anew(&pooled(3, 6000, "active", 20), 4).into_iter().skip(1);
+        let told = seen(std::iter::once(mixed).chain(small));
+        assert!(kinds(&told).contains(&INFO.kind), "{:?}", kinds(&told));
     }
 }

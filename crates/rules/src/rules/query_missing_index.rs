@@ -1,5 +1,6 @@
 //! `query.missing_index`: a statement reads a large table from end to end for a few of its rows.
 
+use muster_model::fingerprint::Words;
 use muster_model::snapshot::{ScannedTable, ServerView, Statement, StatementWindow};
 use muster_model::{Severity, fingerprint};
 use serde_json::json;
@@ -94,11 +95,15 @@ pub(super) fn rule(c: &mut Context<'_>) {
         if f(w.total.calls) < enough {
             continue;
         }
-        for s in w.top.iter().filter(|s| suspicious(s, w, &limits)) {
+        for s in w.top.iter().filter(|s| busy(s, w, &limits)) {
+            let words = fingerprint::words(s.text.as_deref().unwrap_or_default());
+            if !["where", "join", "order"].iter().any(|word| words.name(word)) {
+                continue;
+            }
             let Some(tables) = tables(c, server, s) else {
                 continue;
             };
-            let of_it = tables.iter().filter(|t| explains(s, t, &limits));
+            let of_it = tables.iter().filter(|t| explains(s, &words, t, &limits));
             let Some(table) = of_it.max_by_key(|t| scans(t).map(|s| s.1)) else {
                 continue;
             };
@@ -107,13 +112,9 @@ pub(super) fn rule(c: &mut Context<'_>) {
     }
 }
 
-fn suspicious(s: &Statement, w: &StatementWindow, l: &Limits) -> bool {
-    let text = s.text.as_deref().unwrap_or_default();
-    let selective = ["where", "join", "order"]
-        .iter()
-        .any(|word| fingerprint::names(text, word));
-    selective
-        && f(s.work.calls) >= l.calls
+/// By its numbers alone: only then is its text taken apart.
+fn busy(s: &Statement, w: &StatementWindow, l: &Limits) -> bool {
+    f(s.work.calls) >= l.calls
         && s.work.mean_ms() >= l.mean_ms
         && s.work.blocks_per_call() >= FEW_BLOCKS
         && percent(s.work.ms, w.total.ms) >= l.share
@@ -137,19 +138,18 @@ fn scans(t: &ScannedTable) -> Option<(u64, u64)> {
     (scans.by > 0).then_some((scans.by, rows.by))
 }
 
-fn explains(s: &Statement, t: &ScannedTable, l: &Limits) -> bool {
+fn explains(s: &Statement, words: &Words, t: &ScannedTable, l: &Limits) -> bool {
     let Some((scans, rows)) = scans(t) else {
         return false;
     };
-    let text = s.text.as_deref().unwrap_or_default();
     let whole = rows / scans;
     f(t.rows) >= l.rows
-        && fingerprint::names(text, &t.name)
         && f(scans) >= SCANS * f(s.work.calls)
         // A scan that a LIMIT ends early reads little, whatever the table's size.
         && f(whole) * 2.0 >= l.rows.min(f(t.rows))
         && s.work.blocks_per_call() * 100.0 >= l.blocks * f(t.pages)
         && s.work.rows_per_call() * 100.0 <= l.returned * f(t.rows)
+        && words.name(&t.name)
 }
 
 fn say(c: &mut Context<'_>, server: &ServerView, w: &StatementWindow, s: &Statement, t: &ScannedTable) {

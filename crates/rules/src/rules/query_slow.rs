@@ -129,7 +129,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
             "very_slow_calls": of(very).iter().map(|s| s.work.calls).sum::<u64>(),
             "within_ms": w.over.millis(), "mean_ms": w.total.mean_ms(), "not_looked_at_at_most": unseen.min(f(w.rest.calls)),
             "forgotten": w.forgotten, "statements": worst.iter().take(10).map(|s| as_json(s)).collect::<Vec<_>>(),
-            "running": running.iter().take(10).map(|s| json!({"pid": s.pid, "query": s.query,
+            "running": running.iter().take(10).map(|s| json!({"pid": s.pid, "database": s.database, "query": s.query,
                 "age_ms": s.query_start.map(|t| c.now().since(t).millis())})).collect::<Vec<_>>(),
             "waits": waits,
         }));

@@ -76,6 +76,10 @@ pub(super) fn rule(c: &mut Context<'_>) {
                 .collect();
             types.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
             let most = types.first().map_or("unknown", |t| t.0);
+            let onset = c.onset(
+                &format!("{}|{}|{}", INFO.kind, server.address, d.database),
+                grown.over,
+            );
             let mut f = finding(
                 INFO.kind,
                 if number(grown.by) > critical {
@@ -85,7 +89,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
                 },
                 &server.address,
                 Subject::new("database", &d.database),
-                c.now().minus(grown.over),
+                onset,
                 format!(
                     "standby {} cancelled {} in database {} within {} for its replay, most by {most}",
                     server.address,

@@ -1,7 +1,7 @@
 //! `replication.sync_stalled`: commits wait for synchronous standbys that are not there.
 
-use muster_model::snapshot::{Replication, Role, ServerView};
-use muster_model::{Severity, Span, Subject};
+use muster_model::snapshot::{Replication, Role, ServerView, Session};
+use muster_model::{Severity, Span, Subject, Time};
 use serde_json::json;
 
 use super::{KeyInfo, RuleInfo, evidence, finding, sample};
@@ -60,11 +60,10 @@ pub(super) fn rule(c: &mut Context<'_>) {
         let Some(activity) = c.part(INFO.kind, server, &server.activity, "sessions that wait") else {
             continue;
         };
-        let waiting: Vec<i32> = activity
+        let waiting: Vec<&Session> = activity
             .sessions
             .iter()
             .filter(|s| s.wait_event.as_deref() == Some("SyncRep"))
-            .map(|s| s.pid)
             .collect();
         judge_server(c, server, replication, required, quorum, &waiting);
     }
@@ -76,7 +75,7 @@ fn judge_server(
     replication: &Replication,
     required: u32,
     quorum: bool,
-    waiting: &[i32],
+    waiting: &[&Session],
 ) {
     let (missing_for, stalled_for) = (c.span(INFO.kind, "warning"), c.span(INFO.kind, "critical"));
     let word = if quorum { "quorum" } else { "sync" };
@@ -88,10 +87,13 @@ fn judge_server(
     let confirm = u32::try_from(confirm).unwrap_or(u32::MAX);
     let condition = format!("{}|{}", INFO.kind, server.address);
     let missing = (confirm < required).then(|| c.held(&format!("{condition}|missing")));
-    // By session: each commit waits a moment, and with many of them there is always one that waits.
+    // By commit: each waits a moment, and a session that commits all the time is seen to wait at every look.
     let longest = waiting
         .iter()
-        .map(|pid| c.held(&format!("{condition}|{pid}")))
+        .map(|s| {
+            let commit = s.query_start.map_or(0, Time::micros);
+            c.held(&format!("{condition}|{}@{commit}", s.pid))
+        })
         .max();
     let stalled = longest.is_some_and(|w| w >= stalled_for);
     let lacking = missing.is_some_and(|m| m >= missing_for);
@@ -130,7 +132,7 @@ fn judge_server(
     f.pending = !stalled && !lacking;
     f.evidence = evidence(json!({
         "names": replication.synchronous_names, "required": required, "confirm": confirm, "waiting": waiting.len(),
-        "pids": waiting.iter().take(10).collect::<Vec<_>>(), "longest_ms": longest.map(Span::millis),
+        "pids": waiting.iter().map(|s| s.pid).take(10).collect::<Vec<_>>(), "longest_ms": longest.map(Span::millis),
         "standbys": replication.senders.iter().map(|s| json!({"name": s.application, "state": s.state, "sync": s.sync_state}))
             .collect::<Vec<_>>(),
     }));
@@ -161,8 +163,8 @@ fn required(names: &str) -> Option<(u32, bool)> {
 mod tests {
     use muster_model::{Finding, Severity, Snapshot};
 
-    use super::super::sample::looks;
     use super::super::sample::wal::synchronous;
+    use super::super::sample::{anew, looks, seen};
     use super::{INFO, required};
 
     fn after(s: &Snapshot, seconds: usize) -> Option<Finding> {
@@ -219,6 +221,9 @@ mod tests {
             s
         });
         assert!(!looks(busy).findings.iter().any(|f| f.kind == INFO.kind));
+        // One session that commits again and again is in SyncRep at every look, each time for another commit.
+        let again = anew(&synchronous("b", Some("sync"), 3), 30);
+        assert!(!seen(again).findings.iter().any(|f| f.kind == INFO.kind));
     }
 
     #[test]

@@ -51,7 +51,8 @@ pub(super) fn rule(c: &mut Context<'_>) {
             continue;
         }
         let role = server.role().map_or("a server", |r| match r {
-            muster_model::snapshot::Role::Primary => "the primary",
+            muster_model::snapshot::Role::Primary if c.snapshot.leads(&server.address) => "the primary",
+            muster_model::snapshot::Role::Primary => "the former primary",
             muster_model::snapshot::Role::Standby => "a standby",
         });
         let word = format!("{rung:?}").to_lowercase();

@@ -60,6 +60,10 @@ pub(super) fn rule(c: &mut Context<'_>) {
         );
         say(c, "identity", said, &all);
     }
+    // What the config calls one cluster is one until something says otherwise.
+    if clusters.is_empty() {
+        clusters.insert("", Vec::new());
+    }
     for known in clusters.values() {
         let primaries: Vec<&(&ServerView, &Identity)> = known
             .iter()
@@ -71,7 +75,15 @@ pub(super) fn rule(c: &mut Context<'_>) {
                 .iter()
                 .map(|(s, i)| format!("{} (timeline {})", s.address, i.timeline))
                 .collect();
-            let said = format!("both are primary and take writes: {}", named.join(" and "));
+            let unsure = if known.is_empty() {
+                "; their system identifiers may not be read"
+            } else {
+                ""
+            };
+            let said = format!(
+                "both are primary and take writes: {}{unsure}",
+                named.join(" and ")
+            );
             say(c, "primaries", said, &primaries);
         }
     }
@@ -138,6 +150,23 @@ mod tests {
             "{:?}",
             j.health
         );
+    }
+
+    #[test]
+    fn two_primaries_whose_identifiers_may_not_be_read_are_two_primaries() {
+        let nameless = |mut s: Snapshot| {
+            for identity in s.servers.iter_mut().filter_map(|s| s.identity.as_mut()) {
+                identity.value.system_identifier = String::new();
+            }
+            s
+        };
+        let told = after(&nameless(roles(Primary, 1, Primary, 2)), 3);
+        assert_eq!(told.len(), 1);
+        assert!(
+            told[0].incident && told[0].summary.ends_with("may not be read"),
+            "{told:?}"
+        );
+        assert_eq!(after(&nameless(roles(Primary, 1, Standby, 1)), 9), []);
     }
 
     #[test]

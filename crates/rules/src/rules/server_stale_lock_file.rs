@@ -53,7 +53,9 @@ pub(super) fn rule(c: &mut Context<'_>) {
         let Some(log) = log(c, INFO.kind, server) else {
             continue;
         };
-        let Some(e) = server_start_refused::reason(log).filter(|e| e.class == LogClass::LockFile) else {
+        let Some(e) =
+            server_start_refused::reason(log, server, since).filter(|e| e.class == LogClass::LockFile)
+        else {
             continue;
         };
         let Some(postmaster) = c.near(INFO.kind, server, &host.postmaster, "postmaster.pid") else {

@@ -1,7 +1,7 @@
 //! `server.start_refused`: a server is down, and its log says what keeps it from starting.
 
-use muster_model::snapshot::{LogClass, LogEvent, LogLevel, ServerLog};
-use muster_model::{Severity, Subject};
+use muster_model::snapshot::{LogClass, LogEvent, LogLevel, ServerLog, ServerView};
+use muster_model::{Severity, Span, Subject, Time};
 use serde_json::json;
 
 use super::{RuleInfo, evidence, finding, sample};
@@ -83,8 +83,17 @@ const REASONS: &[LogClass] = &[
     LogClass::LockFile,
 ];
 
-/// Why the last start was refused: the newest reason after which the server was neither ready nor asked to stop.
-pub(super) fn reason(log: &ServerLog) -> Option<&LogEvent> {
+/// What was said longer before it was first missed does not keep it from starting: a client's error of yesterday.
+const BEFORE: Span = Span::from_mins(1);
+
+/// Why the last start was refused: the newest reason after which the server was neither ready nor asked to stop, and that was
+/// told since it is down. Of a server that was never seen it is not known since when it is down.
+pub(super) fn reason<'l>(log: &'l ServerLog, server: &ServerView, down: Time) -> Option<&'l LogEvent> {
+    let from = server.identity.as_ref().map(|_| down.minus(BEFORE));
+    newest(log).filter(|e| from.is_none_or(|from| e.at >= from))
+}
+
+fn newest(log: &ServerLog) -> Option<&LogEvent> {
     let over = |e: &LogEvent| matches!(e.class, LogClass::Ready | LogClass::Stopping);
     let after = log.events.iter().rposition(over).map_or(0, |i| i + 1);
     let said = &log.events[after..];
@@ -125,7 +134,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
         let Some(log) = log(c, INFO.kind, server) else {
             continue;
         };
-        let Some(e) = reason(log).filter(|e| e.class != LogClass::LockFile) else {
+        let Some(e) = reason(log, server, since).filter(|e| e.class != LogClass::LockFile) else {
             continue;
         };
         let file = e.named.get("file").filter(|f| !e.message.contains(f.as_str()));
@@ -195,6 +204,22 @@ mod tests {
             ),
         ];
         assert!(said(version).is_some_and(|t| t.contains("(version)")));
+    }
+
+    #[test]
+    fn what_was_said_long_before_it_was_missed_does_not_keep_it_from_starting() {
+        let old = |ago, seen: bool| {
+            let text = "could not open file \"base/1/2\": Permission denied";
+            let events = vec![event(ago, LogClass::Permission, LogLevel::Fatal, text, &[])];
+            let mut s = down(|h| says(h, events));
+            if !seen {
+                s.servers[0].identity = None;
+            }
+            let all = judged(&s).findings;
+            all.iter().any(|f| f.kind == "server.start_refused")
+        };
+        assert!(old(62, true) && !old(63, true) && !old(86_400, true));
+        assert!(old(86_400, false), "since when it is down is not known");
     }
 
     #[test]

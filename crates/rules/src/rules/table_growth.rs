@@ -65,12 +65,13 @@ pub(super) fn rule(c: &mut Context<'_>) {
                 continue;
             }
             let name = t.full_name();
+            let onset = c.onset(&i.condition(INFO.kind, &name), g.recent_for);
             let mut f = finding(
                 INFO.kind,
                 Severity::Warning,
                 &i.server.address,
                 i.subject("table", &name),
-                c.now().minus(g.recent_for),
+                onset,
                 format!(
                     "{name} in database {} grew by {} in the last {}, by {} in the {} before; it has {}",
                     i.database.name,

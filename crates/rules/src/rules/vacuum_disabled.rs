@@ -104,7 +104,7 @@ fn tables(c: &mut Context<'_>, server: &ServerView, database: &str, tables: &[Ta
     let many = |t: &&TableVacuum| t.dead as f64 >= dead && t.dead_percent() >= percent;
     let off = tables.iter().filter(|t| !t.enabled && !t.temporary).filter(many);
     for t in off.take(MOST) {
-        let name = format!("{database}.{}", t.table);
+        let name = format!("{database}/{}", t.table);
         let held = c.held(&format!("{}|{}|{name}", INFO.kind, server.address));
         let mut f = finding(
             INFO.kind,
@@ -164,7 +164,7 @@ mod tests {
             f.summary,
             "autovacuum is switched off for table public.jobs of database app, and 10000 of its row versions are dead (10 %)"
         );
-        assert_eq!(f.subject.0, "table:app.public.jobs");
+        assert_eq!(f.subject.0, "table:app/public.jobs");
         assert!(found(10_000, 90_001).is_none(), "less than a tenth");
         assert!(found(9_999, 0).is_none(), "few");
         let mut on = off(50_000, 1);

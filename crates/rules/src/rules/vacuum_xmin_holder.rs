@@ -81,7 +81,8 @@ pub(super) fn rule(c: &mut Context<'_>) {
         floor: c.number(INFO.kind, "floor"),
     };
     let now = c.now();
-    for server in &c.snapshot.servers {
+    let snapshot = c.snapshot;
+    for server in &snapshot.servers {
         // Vacuum runs on the primary; what a standby holds shows there.
         if server.role() == Some(Role::Standby) {
             continue;
@@ -102,7 +103,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
                 .holders
                 .iter()
                 .filter(of_scope)
-                .filter_map(|h| Some((level(h, server, &limits, now)?, h)))
+                .filter_map(|h| Some((level(snapshot, h, server, &limits, now)?, h)))
                 .max_by_key(|(severity, h)| (*severity, h.xids))
         };
         let (data, catalog) = (worst(false), worst(true));
@@ -124,11 +125,17 @@ pub(super) fn rule(c: &mut Context<'_>) {
 
 /// How bad a holder is.
 #[allow(clippy::cast_precision_loss)]
-fn level(h: &Holder, server: &ServerView, limits: &Limits, now: Time) -> Option<Severity> {
+fn level(
+    snapshot: &Snapshot,
+    h: &Holder,
+    server: &ServerView,
+    limits: &Limits,
+    now: Time,
+) -> Option<Severity> {
     let xids = h.xids as f64;
     let counts = xids >= limits.floor;
     let age = h.since.filter(|_| counts).map_or(Span::ZERO, |t| now.since(t));
-    let by_design = holders::session(server, h).is_some_and(|s| Work::of(s).long_by_design());
+    let by_design = holders::by_design(snapshot, server, h);
     if xids >= limits.critical_xids || age >= limits.critical_age {
         Some(Severity::Critical)
     } else if xids >= limits.xids || (age >= limits.age && !by_design) {
@@ -354,6 +361,35 @@ mod tests {
             "{}",
             found[0].2
         );
+    }
+
+    #[test]
+    fn a_dump_on_a_standby_is_left_alone_on_the_primary_too() {
+        let found = |application: &str| {
+            let mut s = super::super::sample::replicated("idle");
+            s.servers[0].horizons = held(vec![holder(
+                HolderKind::Standby,
+                "b",
+                2_000_000,
+                Span::from_mins(120),
+            )])
+            .servers[0]
+                .horizons
+                .clone();
+            if let Some(h) = &mut s.servers[0].horizons {
+                h.value.holders[0].application = "b".into();
+            }
+            let mut dump = session(41, "active", 7_200_000);
+            dump.application = application.into();
+            if let Some(a) = &mut s.servers[1].activity {
+                a.value.sessions = vec![dump];
+            }
+            if let Some(h) = &mut s.servers[1].horizons {
+                h.value.holders = vec![holder(HolderKind::Session, "41", 2_000_000, Span::from_mins(120))];
+            }
+            judged(&s).findings.iter().any(|f| f.kind == "vacuum.xmin_holder")
+        };
+        assert!(found("notes") && !found("pg_dump"));
     }
 
     #[test]

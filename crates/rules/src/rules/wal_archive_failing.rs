@@ -89,11 +89,13 @@ fn fails(c: &mut Context<'_>, server: &ServerView, wal: &Wal) {
             bytes(n.saturating_mul(wal.segment))
         )
     });
-    let since = wal
-        .last_archived_at
-        .filter(|ok| c.now().since(*ok) <= Span::from_mins(24 * 60))
-        .or(last_failed)
-        .unwrap_or(c.now());
+    // The last success may be of yesterday, when nothing was left to archive: the trouble began with the first failure known.
+    let held = c.held(&format!("{}|{}", INFO.kind, server.address));
+    let seen = c.now().minus(held);
+    let since = match last_failed {
+        Some(at) => at.min(seen),
+        None => seen.minus(archived.map_or(Span::ZERO, |a| a.over)),
+    };
     let said = if hangs {
         format!(
             "{} archives nothing and reports no failure{waits}: archive_command hangs or is empty",
@@ -134,7 +136,7 @@ mod tests {
     use muster_model::{Severity, Snapshot, Span};
 
     use super::super::sample::wal::{archiver_hangs, archiving};
-    use super::super::sample::{judged, now};
+    use super::super::sample::{judged, looks, now};
     use super::INFO;
 
     fn said(s: &Snapshot) -> Option<(Severity, bool)> {
@@ -163,6 +165,23 @@ mod tests {
             Some((Severity::Warning, false)),
             "some are archived in between"
         );
+    }
+
+    #[test]
+    fn it_fails_since_the_first_failure_and_not_since_the_last_success() {
+        let mut s = archiving("on", 1, 0, true);
+        let yesterday = Some(now().minus(Span::from_mins(20 * 60)));
+        s.servers[0].wal.as_mut().expect("wal").value.last_archived_at = yesterday;
+        let since = |s: &Snapshot| judged(s).findings[0].since;
+        assert_eq!(since(&s), now().minus(Span::from_secs(10)));
+        // It fails again: the trouble gets no younger.
+        let again = (0..30).map(|i| {
+            let mut later = s.clone();
+            let wal = &mut later.servers[0].wal.as_mut().expect("wal").value;
+            wal.last_failed_at = Some(now().plus(Span::from_secs(i)));
+            later
+        });
+        assert_eq!(looks(again).findings[0].since, now());
     }
 
     #[test]

@@ -90,6 +90,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
         }
         let apart = muster_model::Span::from_millis(requested.over.millis() / all.max(1));
         let severe = apart < close;
+        let onset = c.onset(&format!("{}|{}", INFO.kind, server.address), requested.over);
         let mut f = finding(
             INFO.kind,
             if severe {
@@ -99,7 +100,7 @@ pub(super) fn rule(c: &mut Context<'_>) {
             },
             &server.address,
             Subject::new("server", &server.name),
-            c.now().minus(requested.over),
+            onset,
             format!(
                 "{}: {} of {all} checkpoints in {} came because max_wal_size ({megabytes:.0} MB) was used up, one every {}; {} of \
                  WAL were written",

@@ -70,6 +70,7 @@ fn server(name: &str, role: Role, sessions: i32) -> ServerView {
         flushed: Some(1000),
         replayed: Some(1000),
         reply_time: Some(before(1)),
+        replay_lag_ms: None,
     };
     s.replication = Some(part(Replication {
         current: primary.then_some(1000),
