@@ -45,6 +45,9 @@ pub enum AppError {
     /// A runbook is wrong.
     #[error("{}", first(&.0.iter().map(ToString::to_string).collect::<Vec<_>>()))]
     Runbooks(Vec<Problem>),
+    /// The config names runbooks that there are not.
+    #[error("{}", first(&.0.iter().map(ToString::to_string).collect::<Vec<_>>()))]
+    Config(Vec<Problem>),
     /// Runbooks do not fit together.
     #[error("{}", first(.0))]
     Library(Vec<String>),
@@ -194,7 +197,7 @@ impl App {
     ///
     /// # Errors
     /// When its runbooks are wrong; then nothing changes.
-    pub fn reload(&self, config: Resolved) -> Result<Vec<String>, AppError> {
+    pub fn reload(&self, mut config: Resolved) -> Result<Vec<String>, AppError> {
         let library = library(&config)?;
         let mut notes = Vec::new();
         let fixed = |c: &Resolved| {
@@ -294,9 +297,31 @@ fn protected(config: &Resolved) -> BTreeMap<String, Protect> {
 /// The first of many, as one line.
 fn first(all: &[String]) -> String {
     let more = if all.len() > 1 {
+    let unknown = unknown(config, &library);
+    if !unknown.is_empty() {
+        return Err(AppError::Config(unknown));
+    }
         format!(" (and {} more)", all.len() - 1)
     } else {
         String::new()
+/// What the config names and no shelf has: a rule for a runbook that is called otherwise would guard nothing.
+fn unknown(config: &Resolved, library: &Library) -> Vec<Problem> {
+    let known: Vec<&str> = library.iter().map(|s| s.runbook.id.as_str()).collect();
+    let missing = config.named.iter().filter(|n| !known.contains(&n.id.as_str()));
+    missing
+        .map(|n| Problem {
+            rule: "unknown-runbook",
+            level: muster_runbooks::Level::Error,
+            file: config.file.display().to_string(),
+            line: n.at.line,
+            column: n.at.column,
+            message: format!("`{}` names the runbook `{}`, which there is not", n.key, n.id),
+            help: muster_runbooks::problem::did_you_mean(&n.id, known.iter().copied())
+                .or_else(|| Some(format!("there are: {}", known.join(", ")))),
+        })
+        .collect()
+}
+
     };
     format!("{}{more}", all.first().map_or("", String::as_str))
 }
