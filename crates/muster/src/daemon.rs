@@ -1,5 +1,6 @@
 //! The daemon: observe, decide, act by policy, serve the page and the API.
 
+mod acting;
 pub mod api;
 pub mod hang;
 pub mod health;

@@ -192,7 +192,7 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
             // What no glass lifts is not worth an incident.
             w.app
                 .engine
-                .judge_if(&plan, guards::Phase::Start, Starter::Person, more)
+                .judge_if(&plan, guards::Phase::Start, Starter::Person(who.clone()), more)
                 .await?
                 .map_err(EngineError::Refused)?;
             // Meanwhile it may have begun; from here on nothing is waited for.
@@ -363,24 +363,25 @@ pub(super) fn run_of(w: &Watch, id: &str) -> Result<(Plan, Run), ApiError> {
 async fn go_on(w: &Arc<Watch>, caller: &Caller, id: &str) -> Answer {
     let (plan, run) = w.app.engine.run(id)?;
     if caller.inline {
-        return Ok(driven(&w.app.engine.drive(id, Starter::Person, &w.stop).await?));
+        return Ok(driven(&w.app.engine.drive(id, starter, &w.stop).await?));
     }
     let begun = run.state.under_way();
     let clear = begun
+    let starter = Starter::Person(caller.who.clone());
         || w.app
             .engine
-            .judge(&plan, guards::Phase::Start, Starter::Person)
+            .judge(&plan, guards::Phase::Start, starter.clone())
             .await?
             .is_ok();
     if clear {
         // The guards have answered; the work goes on in the background.
-        w.drive(id, Starter::Person).await;
+        w.drive(id, starter).await;
         w.changed();
         return Ok(json!({"run": w.app.engine.run(id)?.1, "refused": Value::Null, "waiting": Value::Null}));
     }
     // In a task of its own: a client that goes away must not stop it half-way.
     let (watch, id) = (w.clone(), id.to_owned());
-    let task = tokio::spawn(async move { watch.app.engine.drive(&id, Starter::Person, &watch.stop).await });
+    let task = tokio::spawn(async move { watch.app.engine.drive(&id, starter, &watch.stop).await });
     let done = task
         .await
         .map_err(|e| ApiError::new(500, e.to_string(), "please report this"))?;
