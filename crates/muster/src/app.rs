@@ -193,7 +193,8 @@ impl App {
             .clone()
     }
 
-    /// Takes over a new config. Policy, `protect`, thresholds and runbooks change at once; the rest needs a restart.
+    /// Takes over a new config. Policy, `protect`, thresholds, windows and runbooks change at once; the rest needs a restart:
+    /// until then the clusters are those that are really watched, where they are.
     ///
     /// # Errors
     /// When its runbooks are wrong; then nothing changes.
@@ -219,6 +220,20 @@ impl App {
                     .to_owned(),
             );
         }
+        let watched = self.config();
+        let of = |old: &crate::config::ClusterSettings| match config.cluster(&old.reach.name) {
+            Some(new) => crate::config::ClusterSettings {
+                reach: old.reach.clone(),
+                practice: old.practice,
+                ..new.clone()
+            },
+            // It is looked at until the restart, and nothing is proposed or done there any more.
+            None => crate::config::ClusterSettings {
+                autopilot: muster_model::Autopilot::Observe,
+                ..old.clone()
+            },
+        };
+        config.clusters = watched.clusters.iter().map(of).collect();
         *lock(&self.protect) = protected(&config);
         self.engine.reload(rules(&config, &library));
         *self
@@ -282,28 +297,13 @@ pub fn library(config: &Resolved) -> Result<Library, AppError> {
         return Err(AppError::Runbooks(problems));
     }
     library.check().map_err(AppError::Library)?;
-    Ok(library)
-}
-
-fn lock(protect: &Protected) -> std::sync::RwLockWriteGuard<'_, BTreeMap<String, Protect>> {
-    protect.write().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-fn protected(config: &Resolved) -> BTreeMap<String, Protect> {
-    let of = |c: &crate::config::ClusterSettings| (c.reach.name.clone(), c.protect.clone());
-    config.clusters.iter().map(of).collect()
-}
-
-/// The first of many, as one line.
-fn first(all: &[String]) -> String {
-    let more = if all.len() > 1 {
     let unknown = unknown(config, &library);
     if !unknown.is_empty() {
         return Err(AppError::Config(unknown));
     }
-        format!(" (and {} more)", all.len() - 1)
-    } else {
-        String::new()
+    Ok(library)
+}
+
 /// What the config names and no shelf has: a rule for a runbook that is called otherwise would guard nothing.
 fn unknown(config: &Resolved, library: &Library) -> Vec<Problem> {
     let known: Vec<&str> = library.iter().map(|s| s.runbook.id.as_str()).collect();
@@ -322,6 +322,21 @@ fn unknown(config: &Resolved, library: &Library) -> Vec<Problem> {
         .collect()
 }
 
+fn lock(protect: &Protected) -> std::sync::RwLockWriteGuard<'_, BTreeMap<String, Protect>> {
+    protect.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn protected(config: &Resolved) -> BTreeMap<String, Protect> {
+    let of = |c: &crate::config::ClusterSettings| (c.reach.name.clone(), c.protect.clone());
+    config.clusters.iter().map(of).collect()
+}
+
+/// The first of many, as one line.
+fn first(all: &[String]) -> String {
+    let more = if all.len() > 1 {
+        format!(" (and {} more)", all.len() - 1)
+    } else {
+        String::new()
     };
     format!("{}{more}", all.first().map_or("", String::as_str))
 }
@@ -365,7 +380,8 @@ fn known(shelved: &Shelved) -> (String, Known) {
         .filter(|uid| !built_in && *uid != 0);
     let known = Known {
         digest: shelved.runbook.digest.clone(),
-        editor: owner.and_then(crate::daemon::serve::user_name),
+        // Also who has no name here (a directory may know it): the door calls them by the same word.
+        editor: owner.map(crate::daemon::serve::user_or_id),
     };
     (shelved.runbook.id.clone(), known)
 }
@@ -376,4 +392,31 @@ fn known(shelved: &Shelved) -> (String, Known) {
 /// When one has no default.
 pub fn default_params(runbook: &Runbook) -> Result<Record, String> {
     muster_runbooks::params(runbook, &BTreeMap::new()).map_err(|p| p.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory may know them, or the number was given to nobody: they may not approve what they wrote, whatever they are called.
+    #[test]
+    fn who_wrote_a_runbook_is_known_also_without_a_name() {
+        use std::os::unix::fs::{MetadataExt, chown};
+        let dir = tempfile::tempdir().expect("dir");
+        let (name, text) = BUILT_IN[0];
+        let file = dir.path().join(name);
+        std::fs::write(&file, text).expect("writes");
+        let mut uid = std::fs::metadata(&file).expect("is there").uid();
+        if uid == 0 {
+            uid = 4_000_000;
+            chown(&file, Some(uid), None).expect("root may");
+        }
+        let path = file.display().to_string();
+        let mut library = Library::default();
+        let book = muster_runbooks::check(&path, text, &muster_act::signatures()).expect("a good one");
+        library.add(book, &path, text);
+        let editor = library.iter().map(known).find_map(|(_, k)| k.editor);
+        assert_eq!(editor, Some(crate::daemon::serve::user_or_id(uid)));
+        assert_eq!(crate::daemon::serve::user_or_id(4_000_000), "4000000");
+    }
 }

@@ -308,6 +308,12 @@ pub fn user_name(uid: u32) -> Option<String> {
     })
 }
 
+/// What a user is called here: by the name, else by the number.
+#[must_use]
+pub fn user_or_id(uid: u32) -> String {
+    user_name(uid).unwrap_or_else(|| uid.to_string())
+}
+
 /// Name of the user who runs this process.
 #[must_use]
 pub fn os_user() -> String {

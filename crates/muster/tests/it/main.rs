@@ -3,6 +3,7 @@
 mod bad_input;
 mod crash;
 mod daemon;
+mod desk;
 mod documents;
 mod drills;
 mod fleet;
