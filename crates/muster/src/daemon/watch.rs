@@ -542,3 +542,21 @@ pub fn is_open(incident: &Incident) -> bool {
 pub(crate) fn retry_due(last: Option<(Time, u32)>, now: Time) -> bool {
     last.is_none_or(|(at, tries)| now.since(at).millis() >= 5000 * (1 << tries.saturating_sub(1).min(6)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_incident_is_planned_once_at_a_time() {
+        let all = Arc::default();
+        let first = Proposing::of(&all, "i-1").expect("nobody plans it");
+        assert!(Proposing::of(&all, "i-1").is_none(), "it is being planned");
+        assert!(Proposing::of(&all, "i-2").is_some(), "another one is not");
+        drop(first);
+        assert!(
+            Proposing::of(&all, "i-1").is_some(),
+            "also after a panic: it is over when it is dropped"
+        );
+    }
+}
