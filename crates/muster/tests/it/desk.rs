@@ -191,7 +191,7 @@ async fn a_plan_for_an_incident_is_of_the_runbook_that_answers_it() {
     assert!(refused.remedy.contains("plan `replica-health`"), "{refused:?}");
     let planned = plan("replica-health").await.expect("plans");
     let id = planned["plan"]["id"].as_str().expect("an id").to_owned();
-    assert_eq!(watch.desk.get("i-1").expect("is there").runs, [id.clone()]);
+    assert_eq!(watch.desk.get("i-1").expect("is there").runs, [id.as_str()]);
     let by_incident = handle(&watch, &caller, "GET", "/api/v1/runs/i-1", &json!({}))
         .await
         .expect("finds");
