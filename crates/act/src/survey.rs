@@ -32,7 +32,17 @@ impl Surveyor for Surveys {
             || found.caches.iter().any(|c| c.address == target);
         let mut survey = Survey {
             enrolled: known,
-            can_act: found.servers.iter().any(|s| s.can_act()),
+            // One server is asked for itself; for a pooler or the whole cluster, which of them it will be shows in the plan.
+            can_act: match found.servers.iter().find(|s| s.address == target) {
+                Some(server) => server.can_act(),
+                None => found.servers.iter().any(|s| s.can_act()),
+            },
+            unarmed: found
+                .servers
+                .iter()
+                .filter(|s| !s.can_act())
+                .map(|s| s.address.clone())
+                .collect(),
             practice: self.practice.iter().any(|p| p == cluster),
             ..Survey::default()
         };

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::condition;
 use crate::guards::{self, Facts, Phase, Refusal, Starter};
 use crate::journal::{Entry, Event, Fence, Journal, JournalError, Place};
-use crate::lease::{Held, LeaseError, Leases, Permit};
+use crate::lease::{Alone, Held, LeaseError, Leases, Permit};
 use crate::progress::{Next, attempt_key, next};
 use crate::proof::Proof;
 use crate::run::{Past, fold, past, plan_of};
@@ -82,8 +82,10 @@ pub struct Survey {
     pub identity: String,
     /// Major version.
     pub major: Option<u32>,
-    /// Whether there is a login to act with.
+    /// Whether there is a login to act with, at what is looked at.
     pub can_act: bool,
+    /// Addresses in the cluster at which there is none.
+    pub unarmed: Vec<String>,
     /// Whether it is a practice fleet.
     pub practice: bool,
     /// Addresses of the servers that take writes; `None` when not all of them can be asked.
@@ -197,6 +199,8 @@ struct Right {
     run: Arc<Held>,
     /// For a run that changes something.
     cluster: Option<Arc<Held>>,
+    /// That lease is this run's alone, also among the runs of this process.
+    alone: Option<Arc<Alone>>,
 }
 
 impl Right {
@@ -447,6 +451,7 @@ impl Engine {
     /// # Errors
     /// When the journal cannot be read or written, or code is missing; nothing is done that was not journaled before.
     pub async fn drive(&self, id: &str, starter: Starter, stop: &Stop) -> Result<Driven, EngineError> {
+        let starter = &starter;
         match self.drives().entry(id.to_owned()) {
             std::collections::btree_map::Entry::Occupied(_) => {
                 return Err(EngineError::AlreadyDriven(id.to_owned()));
@@ -460,7 +465,7 @@ impl Engine {
         let plan = plan_of(&entries)
             .ok_or_else(|| EngineError::NoSuchRun(id.to_owned()))?
             .clone();
-        let who = starter_name(starter, &plan);
+        let who = starter_name(starter);
         if entries.iter().any(|e| matches!(e.event, Event::Ended { .. })) {
             return Ok(Driven::Ended(self.run(id)?.1));
         }
@@ -492,9 +497,15 @@ impl Engine {
             .drive_owned(&plan, &who, &entries, starter, stop, &right)
             .await;
         self.drives().insert(id.to_owned(), None);
-        let Right { run, cluster } = right;
+        let Right { run, cluster, alone } = right;
         for held in std::iter::once(run).chain(cluster) {
             self.leases.give_back(held).await;
+        }
+        // Only now may the next run of this process have it.
+        drop(alone);
+        if let Ok(Driven::Ended(run)) = &driven {
+            let key = format!("run-{}", run.id);
+            self.leases.forget("run-", &|k| k == key).await;
         }
         driven
     }
@@ -502,22 +513,25 @@ impl Engine {
     /// The leases that a run needs: on itself, and on its cluster when it changes something.
     async fn right(&self, plan: &Plan) -> Result<Right, LeaseError> {
         let run = self.leases.take(&format!("run-{}", plan.id)).await?;
-        let cluster = if plan.target_count() > 0 {
-            match self
-                .leases
-                .take(&format!("cluster-{}", plan.scope.identity))
-                .await
-            {
-                Ok(held) => Some(held),
-                Err(e) => {
-                    self.leases.give_back(run).await;
-                    return Err(e);
-                }
+        if plan.target_count() == 0 {
+            return Ok(Right {
+                run,
+                cluster: None,
+                alone: None,
+            });
+        }
+        let cluster = format!("cluster-{}", plan.scope.identity);
+        match self.leases.take_alone(&cluster).await {
+            Ok((held, alone)) => Ok(Right {
+                run,
+                cluster: Some(held),
+                alone: Some(Arc::new(alone)),
+            }),
+            Err(e) => {
+                self.leases.give_back(run).await;
+                Err(e)
             }
-        } else {
-            None
-        };
-        Ok(Right { run, cluster })
+        }
     }
 
     /// A permit for one effect, when the leases last long enough; else what is missing.
@@ -548,7 +562,7 @@ impl Engine {
         plan: &Plan,
         who: &str,
         entries: &[Entry],
-        starter: Starter,
+        starter: &Starter,
         stop: &Stop,
         right: &Right,
     ) -> Result<Driven, EngineError> {
@@ -583,11 +597,12 @@ impl Engine {
                 Next::Over => return Ok(Driven::Ended(self.run(id)?.1)),
                 Next::End { outcome, detail } => self.end(&place, who, outcome, &detail)?,
                 Next::Start => {
-                    if let Err(refusal) = self.judge(plan, Phase::Start, starter).await? {
-                        return self.not_started(plan, &place, refusal);
+                    if let Err(refusal) = self.judge(plan, Phase::Start, starter.clone()).await? {
+                        return self.not_started(plan, &place, who, refusal);
                     }
                     let on = approvers(&self.fold(plan, &entries));
-                    self.append(who, &place, Event::Started { on })?;
+                    let by = starter.is_person().then(|| who.to_owned());
+                    self.append(who, &place, Event::Started { on, by })?;
                 }
                 Next::Ask { step, question } => {
                     let place = place.step(&step);
@@ -722,7 +737,10 @@ impl Engine {
             .iter()
             .rev()
             .find(|e| e.place.step == place.step && !looked(e));
-        if last.is_some_and(|e| matches!(&e.event, Event::Waits { what: w, .. } if *w == what)) {
+        // That somebody else wants the run to start is a new word: it goes on on theirs.
+        let theirs = |e: &Entry| place.step.is_empty() && e.who != who;
+        if last.is_some_and(|e| !theirs(e) && matches!(&e.event, Event::Waits { what: w, .. } if *w == what))
+        {
             return Ok(());
         }
         let event = Event::Waits {
@@ -733,28 +751,27 @@ impl Engine {
         self.append(who, place, event).map(|_| ())
     }
 
-    fn not_started(&self, plan: &Plan, place: &Place, refusal: Refusal) -> Result<Driven, EngineError> {
+    /// `who` is remembered with a wait: on their word it goes on.
+    fn not_started(
+        &self,
+        plan: &Plan,
+        place: &Place,
+        who: &str,
+        refusal: Refusal,
+    ) -> Result<Driven, EngineError> {
         if refusal.guard == "expiry" {
             self.end(place, crate::journal::DAEMON, RunOutcome::Expired, &refusal.why)?;
             return Ok(Driven::Refused(self.run(&plan.id)?.1, refusal));
         }
-        if refusal.guard == "window" {
-            let entries = self.journal.of_run(&plan.id)?;
-            self.waits(
-                &entries,
-                crate::journal::DAEMON,
-                place,
-                WaitFor::Window,
-                &refusal.why,
-                None,
-            )?;
-            return Ok(Driven::Waiting(self.run(&plan.id)?.1, refusal.why));
-        }
-        if refusal.guard == "one_run" {
+        let waits = match refusal.guard {
+            "window" => Some(WaitFor::Window),
             // Begun on somebody's word, so it goes on by itself when the other one is over.
+            "one_run" => Some(WaitFor::Lease),
+            _ => None,
+        };
+        if let Some(what) = waits {
             let entries = self.journal.of_run(&plan.id)?;
-            let who = crate::journal::DAEMON;
-            self.waits(&entries, who, place, WaitFor::Lease, &refusal.why, None)?;
+            self.waits(&entries, who, place, what, &refusal.why, refusal.until)?;
             return Ok(Driven::Waiting(self.run(&plan.id)?.1, refusal.why));
         }
         if refusal.guard == "approval" {
@@ -927,14 +944,14 @@ impl Engine {
         place: &Place,
         who: &str,
         step: &str,
-        starter: Starter,
+        starter: &Starter,
         entries: &[Entry],
     ) -> Result<May, EngineError> {
-        let Err(r) = self.judge(plan, Phase::Change, starter).await? else {
+        let Err(r) = self.judge(plan, Phase::Change, starter.clone()).await? else {
             return Ok(May::Go);
         };
         if r.guard == "window" {
-            self.waits(entries, who, &place.step(step), WaitFor::Window, &r.why, None)?;
+            self.waits(entries, who, &place.step(step), WaitFor::Window, &r.why, r.until)?;
             return Ok(May::Wait(Box::new(Driven::Waiting(self.run(&plan.id)?.1, r.why))));
         }
         self.refuse(place, &r)?;
@@ -1029,10 +1046,10 @@ fn fence(held: &Held) -> Fence {
     }
 }
 
-fn starter_name(starter: Starter, plan: &Plan) -> String {
+fn starter_name(starter: &Starter) -> String {
     match starter {
         Starter::Autopilot => crate::journal::DAEMON.to_owned(),
-        Starter::Person => plan.requested_by.clone(),
+        Starter::Person(name) => name.clone(),
     }
 }
 

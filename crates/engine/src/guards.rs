@@ -50,12 +50,20 @@ pub enum Phase {
 }
 
 /// Who starts the run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Starter {
-    /// A person.
-    Person,
+    /// This person.
+    Person(String),
     /// Muster by itself (`autopilot: act`).
     Autopilot,
+}
+
+impl Starter {
+    /// Whether it is a person: some guards are about what Muster does by itself.
+    #[must_use]
+    pub fn is_person(&self) -> bool {
+        matches!(self, Self::Person(_))
+    }
 }
 
 /// Everything guards judge by.
@@ -110,6 +118,8 @@ pub struct Refusal {
     pub why: String,
     /// What to do about it.
     pub remedy: String,
+    /// When it may be otherwise, where that is known: it is not worth asking before.
+    pub until: Option<Time>,
 }
 
 impl Refusal {
@@ -118,6 +128,7 @@ impl Refusal {
             guard,
             why: why.into(),
             remedy: remedy.into(),
+            until: None,
         }
     }
 }
@@ -166,4 +177,4 @@ pub fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
 }
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;

@@ -38,6 +38,8 @@ pub struct Sight {
     pub blind: Vec<String>,
     /// Kinds and addresses of what no rule could decide there.
     pub unsure: Vec<(String, String)>,
+    /// Incidents of before this process began that a rule would not see yet: not being seen says nothing about them.
+    pub early: Vec<String>,
 }
 
 /// What became of an incident's last run.
@@ -249,7 +251,8 @@ fn gone(incident: &Incident, run: Option<&LastRun>, sight: &Sight) -> Option<Cha
     let blind = incident
         .findings
         .iter()
-        .any(|f| sight.blind.contains(&f.target) || unsure(f));
+        .any(|f| sight.blind.contains(&f.target) || unsure(f))
+        || sight.early.contains(&incident.id);
     let active = run.is_some_and(|r| r.state.under_way());
     if let Some(r) = run
         && let (Some(ended), Some(RunOutcome::Proven)) = (r.ended_at, r.outcome)
@@ -366,6 +369,7 @@ mod tests {
             roots,
             blind: Vec::new(),
             unsure: Vec::new(),
+            early: Vec::new(),
         }
     }
 
@@ -498,6 +502,23 @@ mod tests {
         );
         let change = one(absorb(&[watched], &proven, &sight(90, vec![]), &mut String::new));
         assert!(matches!(change, Change::Closed(i, _) if i.resolved_at == Some(Time::from_millis(30_000))));
+    }
+
+    /// A rule that wants to see something for a minute says nothing in the first minute of a process.
+    #[test]
+    fn what_a_new_process_cannot_see_yet_is_not_gone() {
+        let incident = open_one();
+        let mut early = sight(3600, vec![]);
+        early.early.push(incident.id.clone());
+        let open = [incident];
+        assert_eq!(absorb(&open, &[], &early, &mut String::new), []);
+        // What was repaired is not known to have stayed away, either.
+        let proven = [run(RunState::Ended, Some(RunOutcome::Proven), Some(30), 10)];
+        let change = one(absorb(&open, &proven, &early, &mut String::new));
+        assert_eq!(change.incident().state, IncidentState::Mitigating, "{change:?}");
+        early.early.clear();
+        let change = one(absorb(&open, &proven, &early, &mut String::new));
+        assert!(matches!(change, Change::Closed(..)), "{change:?}");
     }
 
     #[test]

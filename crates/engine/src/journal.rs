@@ -93,6 +93,9 @@ pub enum Event {
     Started {
         /// On whose word: `policy`, or the names of those who approved.
         on: String,
+        /// The person who started it; missing where Muster did by itself, and in entries of older versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
     },
     /// The run goes on after a stop.
     Resumed,

@@ -92,6 +92,9 @@ pub trait LeaseStore: Send + Sync {
     /// # Errors
     /// When the store cannot be written; then it ends by itself.
     async fn release(&self, lease: &Lease) -> Result<(), LeaseError>;
+
+    /// Forgets the keys that begin so and that nobody will ever want again. What cannot be forgotten stays.
+    async fn forget(&self, prefix: &str, over: &(dyn for<'k> Fn(&'k str) -> bool + Sync));
 }
 
 /// A lease that this process holds and renews.
@@ -206,6 +209,8 @@ pub struct Leases {
     owner: String,
     ttl: Span,
     held: Mutex<BTreeMap<String, Weak<Held>>>,
+    /// Keys that one of this process wants for itself.
+    alone: Arc<Mutex<BTreeSet<String>>>,
     one_at_a_time: tokio::sync::Mutex<()>,
 }
 
@@ -218,6 +223,7 @@ impl Leases {
             owner: owner.to_owned(),
             ttl,
             held: Mutex::default(),
+            alone: Arc::default(),
             one_at_a_time: tokio::sync::Mutex::default(),
         }
     }
@@ -258,6 +264,19 @@ impl Leases {
         Ok(held)
     }
 
+    /// Takes a lease that nobody else shall have, in this process neither, until the second part is dropped.
+    ///
+    /// # Errors
+    /// As [`Leases::take`]; [`LeaseError::Held`] also when this process has it.
+    pub async fn take_alone(&self, key: &str) -> Result<(Arc<Held>, Alone), LeaseError> {
+        let alone = Alone::of(&self.alone, key).ok_or_else(|| LeaseError::Held {
+            key: key.to_owned(),
+            owner: "another run of this Muster".to_owned(),
+            wait: self.ttl,
+        })?;
+        Ok((self.take(key).await?, alone))
+    }
+
     /// Gives one back, when nobody else in this process uses it. Failing that it ends by itself.
     pub async fn give_back(&self, held: Arc<Held>) {
         let _one = self.one_at_a_time.lock().await;
@@ -271,8 +290,43 @@ impl Leases {
         }
     }
 
+    /// Forgets the keys that begin so and that are over, here and in the store. Who slept and wakes up must learn from another
+    /// key that it lost its right: so only the keys of runs that have ended, which act under that of their cluster as well.
+    pub async fn forget(&self, prefix: &str, over: &(dyn for<'k> Fn(&'k str) -> bool + Sync)) {
+        let _one = self.one_at_a_time.lock().await;
+        self.known().retain(|_, held| held.strong_count() > 0);
+        self.store.forget(prefix, over).await;
+    }
+
     fn known(&self) -> MutexGuard<'_, BTreeMap<String, Weak<Held>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A key is one's own among all of this process, until this is dropped.
+#[derive(Debug)]
+pub struct Alone {
+    key: String,
+    taken: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Alone {
+    /// `None` while somebody of this process has it.
+    fn of(all: &Arc<Mutex<BTreeSet<String>>>, key: &str) -> Option<Self> {
+        let mut taken = all.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.insert(key.to_owned()).then(|| Self {
+            key: key.to_owned(),
+            taken: all.clone(),
+        })
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        self.taken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.key);
     }
 }
 

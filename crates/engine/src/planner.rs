@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 
 use muster_model::{
     AbortIf, Blast, Check, FrozenTarget, OnFail, Plan, PlanFacts, PlanResult, PlannedStep, Record, Risk,
-    RunbookRef, Scope, Span, StepPlan, UndoPlan,
+    RunbookRef, Scope, Span, StepPlan, TargetFacts, UndoPlan,
 };
 use muster_runbooks::ir::{self, Runbook, StepBody, VerifyCheck};
 use muster_runbooks::{Arg, Library};
 
 use crate::catalogue::CodeError;
 use crate::condition;
-use crate::executor::{Engine, EngineError};
+use crate::executor::{Engine, EngineError, Survey};
 use crate::guards::{self, Phase, Refusal, Starter};
 use crate::journal::{Event, Place};
 use crate::progress::came_to;
@@ -101,6 +101,7 @@ impl Engine {
             prefix: String::new(),
         };
         let ended = draft.walk(runbook, &request.params, 0).await?;
+        draft.facts.can_act = can_act(&survey, &draft.facts.targets);
         let result = match ended {
             Some(result) => {
                 // What was read stays as evidence; nothing would be done.
@@ -162,7 +163,8 @@ impl Engine {
             Event::Planned { plan: plan.clone() },
         )?;
         let refused = if matches!(plan.result, PlanResult::Changes) {
-            self.judge(&plan, Phase::Plan, Starter::Person).await?.err()
+            let by = Starter::Person(plan.requested_by.clone());
+            self.judge(&plan, Phase::Plan, by).await?.err()
         } else {
             None
         };
@@ -222,6 +224,22 @@ pub fn new_id(prefix: &str) -> String {
         .map(|_| char::from(LETTERS[usize::from(rand::random::<u8>()) % LETTERS.len()]))
         .collect();
     format!("{prefix}-{text}")
+}
+
+/// Whether there is a login to act with where the targets are; without any, at what the plan is for.
+fn can_act(survey: &Survey, targets: &[TargetFacts]) -> bool {
+    if targets.is_empty() {
+        return survey.can_act;
+    }
+    // A target's fingerprint begins with the address at which it is.
+    let at = |t: &TargetFacts, address: &str| {
+        t.fingerprint
+            .strip_prefix(address)
+            .is_some_and(|rest| rest.starts_with('#'))
+    };
+    !targets
+        .iter()
+        .any(|t| survey.unarmed.iter().any(|address| at(t, address)))
 }
 
 struct Draft<'a> {
@@ -567,5 +585,34 @@ impl Draft<'_> {
                 why: "no target is left".to_owned(),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_login_must_be_where_the_targets_are() {
+        let survey = Survey {
+            can_act: true,
+            unarmed: vec!["shop/b".to_owned()],
+            ..Survey::default()
+        };
+        let at = |address: &str| {
+            let mut facts = guards::fixture::plan(1).facts.targets;
+            facts[0].fingerprint = format!("{address}#4711@1/2");
+            facts
+        };
+        assert!(can_act(&survey, &at("shop/a")));
+        assert!(!can_act(&survey, &at("shop/b")));
+        assert!(
+            can_act(&survey, &at("shop/bb")),
+            "another server, whose name begins so"
+        );
+        assert!(
+            can_act(&survey, &[]),
+            "nothing is to be changed: the scope decides"
+        );
     }
 }

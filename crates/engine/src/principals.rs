@@ -69,6 +69,7 @@ fn refuse(why: String, remedy: &str) -> EngineError {
         guard: "principal",
         why,
         remedy: remedy.to_owned(),
+        until: None,
     })
 }
 

@@ -1,11 +1,12 @@
 //! A run as its journal tells it: a pure fold.
 
 use muster_model::{
-    AttemptRecord, FrozenTarget, Outcome, Plan, PlannedStep, Run, RunOutcome, RunState, StepPlan, StepRecord,
-    Time, Verdict,
+    AttemptRecord, FrozenTarget, Observation, Outcome, Plan, PlannedStep, Run, RunOutcome, RunState,
+    StepPlan, StepRecord, Time, Verdict,
 };
 
-use crate::journal::{Entry, Event};
+use crate::guards::Starter;
+use crate::journal::{DAEMON, Entry, Event};
 use crate::node::NodeState;
 use crate::progress::Nodes;
 
@@ -151,6 +152,31 @@ pub(crate) fn broke(run: &mut Run, by: &str) {
     }
 }
 
+/// On whose word a run goes on that is not driven by anybody just now: on the last person's who started it, went on with it or
+/// wanted it to start; else on that of who signed. On nobody's new one: what a person began is not Muster's own to stop.
+#[must_use]
+pub fn starter_of(plan: &Plan, entries: &[Entry]) -> Starter {
+    let of_run = |e: &&Entry| e.place.step.is_empty();
+    let began = entries.iter().rev().filter(of_run).find_map(|e| match &e.event {
+        Event::Started { by: Some(by), .. } => Some(by.clone()),
+        Event::Started { by: None, .. } | Event::Resumed | Event::Waits { .. } => {
+            Some(e.who.clone()).filter(|who| who != DAEMON)
+        }
+        _ => None,
+    });
+    let signed = || {
+        entries.iter().rev().filter(of_run).find_map(|e| {
+            let said = matches!(e.event, Event::Approved { .. } | Event::GlassBroken { .. });
+            said.then(|| e.who.clone())
+        })
+    };
+    let asked = || Some(plan.requested_by.clone()).filter(|by| by != DAEMON);
+    began
+        .or_else(signed)
+        .or_else(asked)
+        .map_or(Starter::Autopilot, Starter::Person)
+}
+
 /// The worst of what became of its targets.
 fn action_outcome(step: &str, targets: &[FrozenTarget], nodes: &Nodes) -> String {
     let words: Vec<&str> = targets
@@ -229,12 +255,103 @@ pub fn past(plan: &Plan, entries: &[Entry]) -> Past {
                 past.ended_at = Some(e.at);
                 past.outcome = Some(*outcome);
             }
+            // Also when the answer was lost, or nobody was there to hear it: a look says that it happened.
             Event::Tried {
                 outcome: Outcome::Done { .. },
+                undo: false,
+            }
+            | Event::Observed {
+                observation: Observation::Done { .. },
                 undo: false,
             } => past.effects += 1,
             _ => {}
         }
     }
     past
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guards::fixture::{at, plan, target};
+    use crate::journal::Place;
+
+    fn entries(plan: &Plan, events: Vec<(&str, Event)>) -> Vec<Entry> {
+        let entry = |(n, (who, event)): (usize, (&str, Event))| Entry {
+            seq: n as u64 + 1,
+            at: at(n as i64),
+            who: who.to_owned(),
+            place: Place::run(&plan.id, None),
+            epoch: 0,
+            event,
+            prev: String::new(),
+            hash: String::new(),
+        };
+        events.into_iter().enumerate().map(entry).collect()
+    }
+
+    /// The answer was lost and a look shows it: the world was changed, and needs the same rest.
+    #[test]
+    fn an_effect_that_only_a_look_showed_is_an_effect() {
+        let plan = plan(1);
+        let looked = |observation, undo| {
+            let intent = Event::Intent {
+                target: target(1),
+                undo,
+            };
+            let all = entries(
+                &plan,
+                vec![("cy", intent), ("cy", Event::Observed { observation, undo })],
+            );
+            past(&plan, &all).effects
+        };
+        let detail = || "seen".to_owned();
+        assert_eq!(looked(Observation::Done { detail: detail() }, false), 1);
+        assert_eq!(looked(Observation::Done { detail: detail() }, true), 0);
+        assert_eq!(looked(Observation::NotDone { detail: detail() }, false), 0);
+    }
+
+    #[test]
+    fn on_whose_word_it_goes_on_is_read_from_what_was_written() {
+        let plan = plan(1);
+        let started = |by: Option<&str>| Event::Started {
+            on: "policy".into(),
+            by: by.map(str::to_owned),
+        };
+        let approved = || Event::Approved {
+            approval: muster_model::Approval {
+                digest: plan.digest.clone(),
+                by: "ana".into(),
+                at: at(1),
+            },
+        };
+        let person = |name: &str| Starter::Person(name.to_owned());
+        for (events, expected) in [
+            (vec![], Starter::Autopilot),
+            (vec![(DAEMON, started(None))], Starter::Autopilot),
+            (
+                vec![(DAEMON, started(None)), (DAEMON, Event::Resumed)],
+                Starter::Autopilot,
+            ),
+            (vec![("cy", started(Some("cy")))], person("cy")),
+            // Of an older version: it wrote down who had asked.
+            (vec![("cy", started(None))], person("cy")),
+            (vec![("ana", approved()), (DAEMON, started(None))], person("ana")),
+            // Somebody took it over from Muster, and it was parked again.
+            (
+                vec![
+                    (DAEMON, started(None)),
+                    ("cy", Event::Resumed),
+                    (DAEMON, Event::Resumed),
+                ],
+                person("cy"),
+            ),
+        ] {
+            assert_eq!(
+                starter_of(&plan, &entries(&plan, events.clone())),
+                expected,
+                "{events:?}"
+            );
+        }
+    }
 }

@@ -110,7 +110,7 @@ fn sentence(e: &Entry) -> Option<(&'static str, String)> {
             format!("{} broke the glass for run {}: {why}.", e.who, e.place.run),
         ),
         Event::Rejected { why, .. } => ("person", format!("{} rejected the plan: {why}.", e.who)),
-        Event::Started { on } => ("act", format!("Run {} started on the word of {on}.", e.place.run)),
+        Event::Started { on, .. } => ("act", format!("Run {} started on the word of {on}.", e.place.run)),
         Event::Resumed => ("act", format!("Run {} goes on after a stop.", e.place.run)),
         Event::Parked { why } => (
             "trouble",

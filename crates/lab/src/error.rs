@@ -21,6 +21,14 @@ pub enum LabError {
         /// Why.
         why: String,
     },
+    /// What is there belongs to somebody else, or others may change it.
+    #[error("{} is not ours alone: {why}", path.display())]
+    NotOurs {
+        /// The folder or file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// A fleet is there already.
     #[error("a fleet is in {} already ({what})", path.display())]
     There {
@@ -89,6 +97,9 @@ impl LabError {
         match self {
             Self::Missing { install, .. } => install.clone(),
             Self::Foreign { .. } => "choose another folder with --dir; this one is left alone".to_owned(),
+            Self::NotOurs { .. } => {
+                "look who made it and remove it, or choose a folder of your own with --dir".to_owned()
+            }
             Self::There { .. } => "`muster lab status` shows it, `muster lab down` removes it".to_owned(),
             Self::NotThere { .. } => "start one with `muster lab up`".to_owned(),
             Self::LongPath { .. } => {

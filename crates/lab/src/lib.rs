@@ -11,6 +11,7 @@ pub mod fleet;
 pub mod install;
 pub mod ledger;
 pub mod options;
+pub mod owned;
 pub mod process;
 pub mod script;
 pub mod server;

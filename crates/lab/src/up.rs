@@ -65,7 +65,7 @@ fn prepare(dir: &Path) -> Result<(), LabError> {
             length: longest,
         });
     }
-    match Fleet::open(dir) {
+    match usual(dir).and_then(|()| Fleet::open(dir)) {
         Ok(fleet) => {
             let running = fleet
                 .servers
@@ -89,6 +89,8 @@ fn prepare(dir: &Path) -> Result<(), LabError> {
         .mode(0o711)
         .create(dir)
         .map_err(at(dir))?;
+    // Somebody else may have made it in between.
+    usual(dir)?;
     // A folder that was there keeps its mode: servers must be able to pass through ours.
     if let Some(parent) = dir.parent()
         && parent
@@ -98,6 +100,23 @@ fn prepare(dir: &Path) -> Result<(), LabError> {
         set_mode(parent, 0o711)?;
     }
     set_mode(dir, 0o711)
+}
+
+/// Whether what is in the usual place of a fleet, `muster-UID` where everybody may write, is our own as far as it is there.
+///
+/// # Errors
+/// [`LabError::NotOurs`] when it is somebody else's.
+pub fn usual(dir: &Path) -> Result<(), LabError> {
+    let parent = dir.parent().filter(|p| {
+        let name = p.file_name().map(|n| n.to_string_lossy().into_owned());
+        name.is_some_and(|n| n.starts_with("muster-"))
+    });
+    for (entry, above) in [(parent, 0), (parent.map(|_| dir), 1)] {
+        if let Some(entry) = entry.filter(|e| e.symlink_metadata().is_ok()) {
+            crate::owned::private(entry, above)?;
+        }
+    }
+    Ok(())
 }
 
 fn set_mode(path: &Path, mode: u32) -> Result<(), LabError> {
@@ -268,4 +287,29 @@ fn secret(length: usize) -> String {
 #[must_use]
 pub fn is_fleet(dir: &Path) -> bool {
     dir.join(FILE).is_file()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_folder_that_somebody_else_may_change_is_not_used() {
+        let base = tempfile::tempdir().expect("dir");
+        let parent = base.path().join("muster-7");
+        std::fs::create_dir(&parent).expect("dir");
+        std::fs::set_permissions(&parent, std::fs::Permissions::from_mode(0o777)).expect("sets");
+        let refused = prepare(&parent.join("lab")).expect_err("others may write there");
+        assert!(
+            matches!(&refused, LabError::NotOurs { path, .. } if *path == parent),
+            "{refused}"
+        );
+        assert!(!parent.join("lab").exists(), "nothing is made in it");
+        std::fs::set_permissions(&parent, std::fs::Permissions::from_mode(0o711)).expect("sets");
+        prepare(&parent.join("lab")).expect("ours");
+        symlink(base.path(), parent.join("other")).expect("links");
+        assert!(prepare(&parent.join("other")).is_err(), "a link leads elsewhere");
+    }
 }

@@ -46,6 +46,9 @@ pub enum AppError {
     /// A runbook is wrong.
     #[error("{}", first(&.0.iter().map(ToString::to_string).collect::<Vec<_>>()))]
     Runbooks(Vec<Problem>),
+    /// The config names runbooks that there are not.
+    #[error("{}", first(&.0.iter().map(ToString::to_string).collect::<Vec<_>>()))]
+    Config(Vec<Problem>),
     /// Runbooks do not fit together.
     #[error("{}", first(.0))]
     Library(Vec<String>),
@@ -195,11 +198,12 @@ impl App {
             .clone()
     }
 
-    /// Takes over a new config. Policy, `protect`, thresholds and runbooks change at once; the rest needs a restart.
+    /// Takes over a new config. Policy, `protect`, thresholds, windows and runbooks change at once; the rest needs a restart:
+    /// until then the clusters are those that are really watched, where they are.
     ///
     /// # Errors
     /// When its runbooks are wrong; then nothing changes.
-    pub fn reload(&self, config: Resolved) -> Result<Vec<String>, AppError> {
+    pub fn reload(&self, mut config: Resolved) -> Result<Vec<String>, AppError> {
         let library = library(&config)?;
         let mut notes = Vec::new();
         let fixed = |c: &Resolved| {
@@ -221,6 +225,20 @@ impl App {
                     .to_owned(),
             );
         }
+        let watched = self.config();
+        let of = |old: &crate::config::ClusterSettings| match config.cluster(&old.reach.name) {
+            Some(new) => crate::config::ClusterSettings {
+                reach: old.reach.clone(),
+                practice: old.practice,
+                ..new.clone()
+            },
+            // It is looked at until the restart, and nothing is proposed or done there any more.
+            None => crate::config::ClusterSettings {
+                autopilot: muster_model::Autopilot::Observe,
+                ..old.clone()
+            },
+        };
+        config.clusters = watched.clusters.iter().map(of).collect();
         *lock(&self.protect) = protected(&config);
         *self
             .kit
@@ -288,7 +306,29 @@ pub fn library(config: &Resolved) -> Result<Library, AppError> {
         return Err(AppError::Runbooks(problems));
     }
     library.check().map_err(AppError::Library)?;
+    let unknown = unknown(config, &library);
+    if !unknown.is_empty() {
+        return Err(AppError::Config(unknown));
+    }
     Ok(library)
+}
+
+/// What the config names and no shelf has: a rule for a runbook that is called otherwise would guard nothing.
+fn unknown(config: &Resolved, library: &Library) -> Vec<Problem> {
+    let known: Vec<&str> = library.iter().map(|s| s.runbook.id.as_str()).collect();
+    let missing = config.named.iter().filter(|n| !known.contains(&n.id.as_str()));
+    missing
+        .map(|n| Problem {
+            rule: "unknown-runbook",
+            level: muster_runbooks::Level::Error,
+            file: config.file.display().to_string(),
+            line: n.at.line,
+            column: n.at.column,
+            message: format!("`{}` names the runbook `{}`, which there is not", n.key, n.id),
+            help: muster_runbooks::problem::did_you_mean(&n.id, known.iter().copied())
+                .or_else(|| Some(format!("there are: {}", known.join(", ")))),
+        })
+        .collect()
 }
 
 fn lock(protect: &Protected) -> std::sync::RwLockWriteGuard<'_, BTreeMap<String, Protect>> {
@@ -349,7 +389,8 @@ fn known(shelved: &Shelved) -> (String, Known) {
         .filter(|uid| !built_in && *uid != 0);
     let known = Known {
         digest: shelved.runbook.digest.clone(),
-        editor: owner.and_then(crate::daemon::serve::user_name),
+        // Also who has no name here (a directory may know it): the door calls them by the same word.
+        editor: owner.map(crate::daemon::serve::user_or_id),
     };
     (shelved.runbook.id.clone(), known)
 }
@@ -360,4 +401,31 @@ fn known(shelved: &Shelved) -> (String, Known) {
 /// When one has no default.
 pub fn default_params(runbook: &Runbook) -> Result<Record, String> {
     muster_runbooks::params(runbook, &BTreeMap::new()).map_err(|p| p.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory may know them, or the number was given to nobody: they may not approve what they wrote, whatever they are called.
+    #[test]
+    fn who_wrote_a_runbook_is_known_also_without_a_name() {
+        use std::os::unix::fs::{MetadataExt, chown};
+        let dir = tempfile::tempdir().expect("dir");
+        let (name, text) = BUILT_IN[0];
+        let file = dir.path().join(name);
+        std::fs::write(&file, text).expect("writes");
+        let mut uid = std::fs::metadata(&file).expect("is there").uid();
+        if uid == 0 {
+            uid = 4_000_000;
+            chown(&file, Some(uid), None).expect("root may");
+        }
+        let path = file.display().to_string();
+        let mut library = Library::default();
+        let book = muster_runbooks::check(&path, text, &muster_act::signatures()).expect("a good one");
+        library.add(book, &path, text);
+        let editor = library.iter().map(known).find_map(|(_, k)| k.editor);
+        assert_eq!(editor, Some(crate::daemon::serve::user_or_id(uid)));
+        assert_eq!(crate::daemon::serve::user_or_id(4_000_000), "4000000");
+    }
 }

@@ -110,7 +110,7 @@ pub enum Command {
     Runs(plans::RunsCommand),
     /// Sign a plan; it is shown first, and then carried out
     Approve {
-        /// Id of the run; without it the newest that waits, else the newest
+        /// Id of the run or of its incident; without it the newest that waits, else the newest
         #[arg(default_value = "latest", hide_default_value = true)]
         id: String,
         /// Neither show nor ask
@@ -137,7 +137,7 @@ pub enum Command {
     },
     /// Say no to a plan
     Reject {
-        /// Id of the run; without it the newest that waits, else the newest
+        /// Id of the run or of its incident; without it the newest that waits, else the newest
         #[arg(default_value = "latest", hide_default_value = true)]
         id: String,
         /// Reason, for the journal

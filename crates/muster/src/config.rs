@@ -9,6 +9,7 @@ use muster_engine::schedule::Schedule;
 use muster_model::{Autopilot, Policy, Protect, Span, Thresholds, Window};
 use muster_observe::Cadence;
 use muster_reach::ClusterConfig;
+use muster_runbooks::tree::At;
 
 use crate::notify::Notify;
 
@@ -78,6 +79,17 @@ pub struct Shown {
     pub origin: String,
 }
 
+/// A runbook that the config names: whether there is one of that name is known when the shelf is filled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The key that names it, such as `triggers.PoolFull`.
+    pub key: String,
+    /// Its id.
+    pub id: String,
+    /// Where.
+    pub at: At,
+}
+
 /// Everything, resolved.
 #[derive(Clone, Debug)]
 pub struct Resolved {
@@ -115,6 +127,8 @@ pub struct Resolved {
     pub shown: Vec<Shown>,
     /// Worth knowing, not worth failing.
     pub warnings: Vec<String>,
+    /// The runbooks that it names.
+    pub named: Vec<Named>,
 }
 
 impl Resolved {

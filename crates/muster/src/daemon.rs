@@ -1,5 +1,6 @@
 //! The daemon: observe, decide, act by policy, serve the page and the API.
 
+mod acting;
 pub mod api;
 mod deep;
 pub mod hang;

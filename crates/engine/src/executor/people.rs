@@ -54,6 +54,7 @@ impl Engine {
                 guard: "glass",
                 why: format!("run {id} has begun"),
                 remedy: format!("`muster runs show {id}` follows it"),
+                until: None,
             }));
         }
         let policy = self.rules(&plan.scope.cluster).policy;
@@ -65,6 +66,7 @@ impl Engine {
                     guard: "glass",
                     why: format!("the glass of run {id} is broken already"),
                     remedy: format!("`muster apply {id}` starts it"),
+                    until: None,
                 }));
             }
             guards::may_approve(&plan, &policy, by).map_err(EngineError::Refused)?;
@@ -109,6 +111,7 @@ impl Engine {
                 guard: "state",
                 why: format!("run {id} has begun; what was done would be left unproven"),
                 remedy: format!("`muster runs cancel {id} --why …` stops it in order"),
+                until: None,
             }));
         }
         let place = Place::run(id, plan.incident.as_deref());
@@ -131,6 +134,7 @@ impl Engine {
                 guard,
                 why,
                 remedy: "make a new plan".to_owned(),
+                until: None,
             })
         };
         if run.state == RunState::Ended {
@@ -215,6 +219,7 @@ impl Engine {
                 guard: "state",
                 why: format!("run {id} is over"),
                 remedy: "nothing to do".to_owned(),
+                until: None,
             }));
         }
         let place = Place::run(id, plan.incident.as_deref());
@@ -234,6 +239,7 @@ impl Engine {
                 guard: "state",
                 why: format!("run {id} is {}", if busy { "at work" } else { "over" }),
                 remedy: format!("`muster runs cancel {id}` stops a run that is at work"),
+                until: None,
             }));
         }
         let place = Place::run(id, plan.incident.as_deref());

@@ -3,7 +3,9 @@
 use muster_model::{RunState, Span, Time};
 
 use super::{Engine, EngineError};
+use crate::guards::Starter;
 use crate::journal::{DAEMON, Entry, Event, Head, Place};
+use crate::run::{plan_of, starter_of};
 
 /// After how long without an entry a run that is under way is stuck.
 const STUCK_AFTER: Span = Span::from_mins(10);
@@ -14,6 +16,49 @@ fn gets_on_by(entry: &Entry) -> bool {
 }
 
 impl Engine {
+    /// On whose word a run goes on that nobody drives now.
+    ///
+    /// # Errors
+    /// When the journal cannot be read, or there is no such run.
+    pub fn starter(&self, run: &str) -> Result<Starter, EngineError> {
+        let entries = self.journal().of_run(run)?;
+        let plan = plan_of(&entries).ok_or_else(|| EngineError::NoSuchRun(run.to_owned()))?;
+        Ok(starter_of(plan, &entries))
+    }
+
+    /// Until when a run waits, where its last word says so.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn waits_until(&self, run: &str) -> Result<Option<Time>, EngineError> {
+        let entries = self.journal().of_run(run)?;
+        Ok(entries
+            .iter()
+            .rev()
+            .find_map(|e| match &e.event {
+                Event::Waits { until, .. } => Some(*until),
+                _ => None,
+            })
+            .flatten())
+    }
+
+    /// Forgets the leases of runs that are over: of those that ended while nobody drove them, and of those before.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn sweep(&self) -> Result<(), EngineError> {
+        let open: Vec<String> = self
+            .journal()
+            .open_runs()?
+            .iter()
+            .map(|id| format!("run-{id}"))
+            .collect();
+        self.leases
+            .forget("run-", &|key| !open.iter().any(|o| o == key))
+            .await;
+        Ok(())
+    }
+
     /// The slot of a schedule that was used last. Reads much: ask once, then remember.
     ///
     /// # Errors

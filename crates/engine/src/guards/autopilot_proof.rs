@@ -1,10 +1,10 @@
 //! Muster starts a changing run by itself only with a fresh Proof of the runbook for this major version.
 
-use super::{Facts, Phase, Refusal, Starter};
+use super::{Facts, Phase, Refusal};
 use crate::proof::covers;
 
 pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
-    if facts.starter == Starter::Person || facts.phase == Phase::Plan || !facts.policy.require_proof {
+    if facts.starter.is_person() || facts.phase == Phase::Plan || !facts.policy.require_proof {
         return Ok(());
     }
     let book = &facts.plan.runbook;
@@ -27,6 +27,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Starter;
     use super::super::fixture::{facts, plan, policy, proof};
     use super::*;
 

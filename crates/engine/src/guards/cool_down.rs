@@ -2,13 +2,13 @@
 
 use muster_model::Span;
 
-use super::{Facts, Phase, Refusal, Starter};
+use super::{Facts, Phase, Refusal};
 
 /// How long.
 pub(super) const COOL_DOWN: Span = Span::from_mins(5);
 
 pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
-    if facts.starter == Starter::Person || facts.phase != Phase::Start {
+    if facts.starter.is_person() || facts.phase != Phase::Start {
         return Ok(());
     }
     let last = facts
@@ -33,6 +33,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Starter;
     use super::super::fixture::{at, facts, past, plan, policy};
     use super::*;
     use muster_model::RunOutcome;

@@ -11,7 +11,7 @@ use super::{Facts, Phase, Starter};
 use crate::proof::Proof;
 use crate::run::Past;
 
-pub(super) fn target(n: u32) -> FrozenTarget {
+pub(crate) fn target(n: u32) -> FrozenTarget {
     FrozenTarget {
         kind: "thing".into(),
         label: format!("thing {n}"),
@@ -20,7 +20,7 @@ pub(super) fn target(n: u32) -> FrozenTarget {
     }
 }
 
-pub(super) fn plan(targets: u32) -> Plan {
+pub(crate) fn plan(targets: u32) -> Plan {
     let frozen: Vec<FrozenTarget> = (1..=targets).map(target).collect();
     let facts = frozen
         .iter()
@@ -99,7 +99,7 @@ pub(super) fn plan(targets: u32) -> Plan {
     .sealed()
 }
 
-pub(super) fn at(seconds: i64) -> Time {
+pub(crate) fn at(seconds: i64) -> Time {
     Time::from_millis(seconds * 1000)
 }
 
@@ -125,7 +125,7 @@ pub(super) fn facts<'a>(plan: &'a Plan, policy: &'a Policy, approvals: &'a [Appr
         plan,
         policy,
         phase: Phase::Change,
-        starter: Starter::Person,
+        starter: Starter::Person("bo".into()),
         now: at(20),
         approvals,
         glass: None,

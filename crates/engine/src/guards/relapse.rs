@@ -2,13 +2,13 @@
 
 use muster_model::{RunOutcome, Span};
 
-use super::{Facts, Phase, Refusal, Starter};
+use super::{Facts, Phase, Refusal};
 
 const WINDOW: Span = Span::from_mins(24 * 60);
 const REPAIRS: usize = 3;
 
 pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
-    if facts.starter == Starter::Person || facts.phase != Phase::Start {
+    if facts.starter.is_person() || facts.phase != Phase::Start {
         return Ok(());
     }
     let repairs = facts
@@ -38,6 +38,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Starter;
     use super::super::fixture::{facts, past, plan, policy};
     use super::*;
 
@@ -54,7 +55,7 @@ mod tests {
         assert_eq!(check(&f), Ok(()));
         f.past = &repaired;
         assert!(check(&f).is_err());
-        f.starter = Starter::Person;
+        f.starter = Starter::Person("bo".into());
         assert_eq!(check(&f), Ok(()));
     }
 }

@@ -2,12 +2,12 @@
 
 use muster_model::{RunOutcome, Span};
 
-use super::{Facts, Phase, Refusal, Starter};
+use super::{Facts, Phase, Refusal};
 
 const BLOCK: Span = Span::from_mins(60);
 
 pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
-    if facts.phase != Phase::Start || facts.starter == Starter::Person {
+    if facts.phase != Phase::Start || facts.starter.is_person() {
         return Ok(());
     }
     let mut ended: Vec<_> = facts
@@ -42,6 +42,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Starter;
     use super::super::fixture::{at, facts, past, plan, policy};
     use super::*;
 

@@ -56,7 +56,9 @@ pub(super) fn check(facts: &Facts<'_>) -> Result<(), Refusal> {
             "it goes on by itself in the next one".to_owned(),
         ),
     };
-    Err(Refusal::new("window", why, remedy))
+    let mut refusal = Refusal::new("window", why, remedy);
+    refusal.until = next.map(|(at, _)| at);
+    Err(refusal)
 }
 
 enum State {
@@ -144,6 +146,8 @@ mod tests {
             "Saturday 4:59, begun on Friday"
         );
         let refused = asked(&w, Phase::Start, "2026-11-21T12:00:00Z").expect_err("Saturday");
+        let opens: Time = "2026-11-23T21:00:00Z".parse().expect("a time");
+        assert_eq!(refused.until, Some(opens));
         assert!(
             refused.why.contains("2026-11-23T21:00:00"),
             "Monday 22:00 in Berlin: {}",

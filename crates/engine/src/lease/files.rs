@@ -246,6 +246,19 @@ impl LeaseStore for FileLeases {
         let prepared = self.prepare(key, &lease.owner, Span::ZERO, false)?;
         std::fs::rename(&prepared, self.file(key, lease.epoch)).map_err(|e| failed(key, &e))
     }
+
+    async fn forget(&self, prefix: &str, over: &(dyn for<'k> Fn(&'k str) -> bool + Sync)) {
+        let Ok(dir) = std::fs::read_dir(&self.dir) else {
+            return;
+        };
+        for file in dir.flatten() {
+            let name = file.file_name();
+            let key = name.to_str().and_then(|n| n.rsplit_once('.')).map(|(key, _)| key);
+            if key.is_some_and(|k| k.starts_with(prefix) && over(k)) {
+                let _ = std::fs::remove_file(file.path());
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -271,6 +284,22 @@ mod tests {
         store.release(&a).await.expect("gives back");
         let b = store.acquire("run-1", "b", LONG).await.expect("given back");
         assert_eq!((b.epoch, &b.taken_from), (2, &None), "nobody was robbed");
+    }
+
+    #[tokio::test]
+    async fn what_is_over_leaves_no_file_and_the_rest_stays() {
+        let dir = tempfile::tempdir().expect("dir");
+        let store = FileLeases::new(dir.path()).expect("store");
+        for key in ["run-1", "run-12", "cluster-1", "state"] {
+            store.acquire(key, "a", Span::ZERO).await.expect("free");
+            store.acquire(key, "b", LONG).await.expect("ended");
+        }
+        store.forget("run-", &|key| key == "run-1").await;
+        let left = |key| store.epochs(key).expect("reads");
+        assert_eq!(left("run-1"), [0; 0]);
+        for key in ["run-12", "cluster-1", "state"] {
+            assert_eq!(left(key).last(), Some(&2), "{key}");
+        }
     }
 
     #[tokio::test]

@@ -101,4 +101,10 @@ impl LeaseStore for MemoryLeases {
         }
         Ok(())
     }
+
+    async fn forget(&self, prefix: &str, over: &(dyn for<'k> Fn(&'k str) -> bool + Sync)) {
+        self.lock()
+            .leases
+            .retain(|key, _| !(key.starts_with(prefix) && over(key)));
+    }
 }

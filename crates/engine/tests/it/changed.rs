@@ -74,7 +74,7 @@ async fn edited_targets_in_the_stored_plan() {
         .expect("edits");
     let said = a
         .engine
-        .drive(&a.id, Starter::Person, &Stop::default())
+        .drive(&a.id, Starter::Person("ana".into()), &Stop::default())
         .await
         .expect_err("refuses");
     assert!(said.to_string().contains("was edited"), "{said}");

@@ -382,11 +382,14 @@ struct Sure(Shared);
 #[async_trait]
 impl Surveyor for Sure {
     async fn survey(&self, _: &str, _: &str) -> Survey {
+        // As one that asks servers: others get on meanwhile.
+        tokio::task::yield_now().await;
         Survey {
             enrolled: true,
             identity: "77".into(),
             major: Some(15),
             can_act: true,
+            unarmed: Vec::new(),
             practice: false,
             primaries: Some(vec!["shop/a".into()]),
             timeline: Some(self.0.lock().expect("lock").timeline),
@@ -593,7 +596,7 @@ pub(crate) async fn hiding(engine: &Engine) -> String {
 /// A person starts it, or goes on with it.
 pub(crate) async fn drive(engine: &Engine, id: &str) -> Driven {
     engine
-        .drive(id, Starter::Person, &Stop::default())
+        .drive(id, Starter::Person("ana".into()), &Stop::default())
         .await
         .expect("drives")
 }
@@ -607,7 +610,10 @@ pub(crate) async fn parked_at(engine: &Engine, things: &Shared, id: &str, thing:
             s.set();
         }
     }));
-    let driven = engine.drive(id, Starter::Person, &stop).await.expect("parks");
+    let driven = engine
+        .drive(id, Starter::Person("ana".into()), &stop)
+        .await
+        .expect("parks");
     assert!(matches!(driven, Driven::Parked(_)), "{driven:?}");
 }
 

@@ -20,7 +20,7 @@ async fn written(dir: &Path) -> String {
         .id;
     engine.approve(&id, "bo", None, None).expect("approves");
     engine
-        .drive(&id, Starter::Person, &Stop::default())
+        .drive(&id, Starter::Person("ana".into()), &Stop::default())
         .await
         .expect("drives");
     assert!(engine.journal().verify().expect("unbroken") > 8);
@@ -88,7 +88,7 @@ async fn nobody_goes_on_with_a_run_that_is_not_whole() {
     );
     let second = engine(dir.path(), &things);
     let refused = second
-        .drive(&id, Starter::Person, &Stop::default())
+        .drive(&id, Starter::Person("ana".into()), &Stop::default())
         .await
         .expect_err("refuses");
     assert!(

@@ -23,7 +23,10 @@ async fn killed_at(
     first
         .journal()
         .on_append(Box::new(move |n, done| done == after && n == base + number));
-    let died = first.drive(&id, Starter::Person, &Stop::default()).await.is_err();
+    let died = first
+        .drive(&id, Starter::Person("ana".into()), &Stop::default())
+        .await
+        .is_err();
     drop(first);
     let second = engine(dir.path(), &things);
     let driven = drive(&second, &id).await;
@@ -114,7 +117,12 @@ async fn an_intent_that_cannot_be_observed_stops_the_run() {
     first
         .journal()
         .on_append(Box::new(move |n, done| !done && n == base + 4));
-    assert!(first.drive(&id, Starter::Person, &Stop::default()).await.is_err());
+    assert!(
+        first
+            .drive(&id, Starter::Person("ana".into()), &Stop::default())
+            .await
+            .is_err()
+    );
     drop(first);
     things.lock().expect("lock").blind = true;
     let second = engine(dir.path(), &things);

@@ -7,7 +7,7 @@ use muster_engine::lease::{LeaseStore, Leases, MemoryLeases};
 use muster_engine::{Driven, EngineError, Event, Starter, Stop};
 use muster_model::{RunOutcome, RunState, Span};
 
-use crate::fake::{World, approved, drive, engine, engine_with, world};
+use crate::fake::{World, approved, book, drive, engine, engine_with, request, shelve, world};
 
 const TTL: Span = Span::from_secs(15);
 
@@ -52,6 +52,60 @@ async fn another_owner_of_the_run_or_its_cluster_makes_it_wait() {
     }
 }
 
+/// Both were approved, and are driven by one process at the same time: one changes the cluster, the other waits for it, and
+/// goes on by itself. No approval is spent for nothing.
+#[tokio::test]
+async fn of_two_runs_on_one_cluster_one_waits_for_the_other() {
+    let dir = tempfile::tempdir().expect("dir");
+    let things = world(2);
+    let engine = engine(dir.path(), &things);
+    let a = approved(&engine).await;
+    let runbook = shelve(&engine, &book("thing.end@1", "escalate"));
+    let whole = muster_engine::planner::Request {
+        target: "shop".into(),
+        ..request("daemon")
+    };
+    let b = engine.plan(&runbook, whole).await.expect("plans").plan.id;
+    engine.approve(&b, "bo", None, None).expect("approves");
+    let (first, second) = tokio::join!(drive(&engine, &a), drive(&engine, &b));
+    assert_eq!(first.run().outcome, Some(RunOutcome::Proven), "{first:?}");
+    let Driven::Waiting(run, why) = &second else {
+        panic!("{second:?}")
+    };
+    assert_eq!(run.state, RunState::Waiting { what: "lease".into() });
+    assert!(why.contains("another run of this Muster"), "{why}");
+    // The things are gone by now, so there is nothing left to do; but it was not refused.
+    let driven = drive(&engine, &b).await;
+    assert_eq!(driven.run().outcome, Some(RunOutcome::Nothing), "{driven:?}");
+    let refused = engine.journal().of_kind("refused").expect("reads");
+    assert!(refused.is_empty(), "{refused:?}");
+}
+
+/// Leases of runs that are over leave nothing behind; what slept through the end learns it from the lease on its cluster.
+#[tokio::test]
+async fn a_run_that_is_over_leaves_no_lease_behind() {
+    let dir = tempfile::tempdir().expect("dir");
+    let things = world(1);
+    let engine = engine(dir.path(), &things);
+    let files = || {
+        let all = std::fs::read_dir(dir.path().join("leases"))
+            .expect("reads")
+            .flatten();
+        let mut names: Vec<String> = all
+            .map(|f| f.file_name().to_string_lossy().into_owned())
+            .collect();
+        names.retain(|n| n.starts_with("run-"));
+        names
+    };
+    std::fs::write(dir.path().join("leases/run-r-old.3"), "{}").expect("writes");
+    let id = approved(&engine).await;
+    engine.sweep().await.expect("sweeps");
+    assert_eq!(files(), [""; 0], "one of before");
+    let driven = drive(&engine, &id).await;
+    assert_eq!(driven.run().outcome, Some(RunOutcome::Proven), "{driven:?}");
+    assert_eq!(files(), [""; 0], "its own");
+}
+
 /// Stopped for longer than its lease in the middle of an effect: it wakes up, may not write, and does nothing more; who
 /// took over looks first, and comes to the same end.
 #[tokio::test]
@@ -85,7 +139,9 @@ async fn who_slept_through_its_lease_neither_writes_nor_acts() {
         });
         told.notify_one();
     }));
-    let woke = first.drive(&id, Starter::Person, &Stop::default()).await;
+    let woke = first
+        .drive(&id, Starter::Person("ana".into()), &Stop::default())
+        .await;
     assert!(
         matches!(
             &woke,

@@ -1,6 +1,6 @@
 //! Runs from plan to end: approvals, skips, failures, undo, proofs, expiry, freeze.
 
-use muster_engine::{Driven, EngineError, Starter, Stop};
+use muster_engine::{Driven, EngineError, Event, Starter, Stop};
 use muster_model::{PlanResult, RunOutcome, RunState};
 
 use crate::fake::{approved, book, drive, engine, hiding, parked_at, plan, world};
@@ -121,7 +121,7 @@ async fn an_undo_that_fails_is_a_state_with_a_name_and_not_a_crash() {
     let entries = engine.journal().of_run(&id).expect("reads");
     let undos: Vec<_> = entries
         .iter()
-        .filter(|e| matches!(e.event, muster_engine::Event::Intent { undo: true, .. }))
+        .filter(|e| matches!(e.event, Event::Intent { undo: true, .. }))
         .collect();
     assert_eq!(undos.len(), 3, "three tries and no fourth");
     assert!(
@@ -182,7 +182,10 @@ async fn a_stop_parks_and_a_cancel_undoes() {
     let id = hiding(&engine).await;
     let stop = Stop::default();
     stop.set();
-    let driven = engine.drive(&id, Starter::Person, &stop).await.expect("drives");
+    let driven = engine
+        .drive(&id, Starter::Person("ana".into()), &stop)
+        .await
+        .expect("drives");
     assert!(matches!(driven, Driven::Parked(_)));
     assert!(things.lock().expect("lock").ended.is_empty());
     engine.cancel(&id, "ana", "not now").expect("cancels");
@@ -363,4 +366,90 @@ async fn a_cancel_does_not_hide_that_nobody_can_say() {
     let driven = drive(&engine, &id).await;
     assert_eq!(outcome(&driven), Some(RunOutcome::Indeterminate), "{driven:?}");
     things.lock().expect("lock").before_effect = None;
+}
+
+/// Entries carry the name of who went on with a run, and what a person began stays theirs, whoever asked for the plan: a
+/// restart makes no autopilot of it, which would need a Proof in the middle.
+#[tokio::test]
+async fn what_a_person_began_goes_on_on_their_word() {
+    let dir = tempfile::tempdir().expect("dir");
+    let things = world(2);
+    let first = engine(dir.path(), &things);
+    // Reversible: policy lets it start without a signature, and the daemon asked for it.
+    let id = hiding(&first).await;
+    assert_eq!(first.starter(&id).expect("reads"), Starter::Autopilot);
+    let refused = first.drive(&id, Starter::Autopilot, &Stop::default()).await;
+    assert!(
+        matches!(&refused, Ok(Driven::Refused(_, r)) if r.guard == "autopilot_proof"),
+        "{refused:?}"
+    );
+    let stop = Stop::default();
+    let asked = stop.clone();
+    things.lock().expect("lock").before_effect = Some(Box::new(move |_| asked.set()));
+    let driven = first.drive(&id, Starter::Person("cy".into()), &stop).await;
+    assert!(matches!(driven, Ok(Driven::Parked(_))), "{driven:?}");
+    drop(first);
+    let second = engine(dir.path(), &things);
+    let starter = second.starter(&id).expect("reads");
+    assert_eq!(starter, Starter::Person("cy".into()));
+    let driven = second
+        .drive(&id, starter, &Stop::default())
+        .await
+        .expect("drives");
+    assert_eq!(driven.run().outcome, Some(RunOutcome::Proven), "{driven:?}");
+    let entries = second.journal().whole_run(&id).expect("whole");
+    let by = entries.iter().find_map(|e| match &e.event {
+        Event::Started { by, .. } => Some(by.clone()),
+        _ => None,
+    });
+    assert_eq!(by, Some(Some("cy".to_owned())));
+    let done = entries.iter().filter(|e| matches!(e.event, Event::Tried { .. }));
+    assert!(
+        done.clone().count() == 2 && done.clone().all(|e| e.who == "cy"),
+        "{entries:#?}"
+    );
+}
+
+/// A run that waits for its window goes on, when that opens, on the word of who wanted it to start.
+#[tokio::test]
+async fn who_wanted_it_to_start_is_remembered_while_it_waits_for_a_window() {
+    let dir = tempfile::tempdir().expect("dir");
+    let things = world(1);
+    let engine = engine(dir.path(), &things);
+    let id = hiding(&engine).await;
+    let mut rules = engine.rules("shop");
+    // The clock of the tests is that of 1970.
+    rules.windows = vec![muster_model::Window {
+        name: "later".into(),
+        days: (1..=7).collect(),
+        from: 23 * 60,
+        to: 24 * 60,
+        zone: "UTC".into(),
+        risk: muster_model::Risk::Reversible,
+        incidents: true,
+    }];
+    let closed = rules.clone();
+    engine.reload(std::collections::BTreeMap::from([("shop".to_owned(), closed)]));
+    let driven = engine
+        .drive(&id, Starter::Person("cy".into()), &Stop::default())
+        .await
+        .expect("drives");
+    assert!(
+        matches!(&driven, Driven::Waiting(_, why) if why.contains("opens at")),
+        "{driven:?}"
+    );
+    let opens = engine.waits_until(&id).expect("reads");
+    assert_eq!(
+        opens.map(|t| t.to_string()),
+        Some("1970-01-01T23:00:00.000000Z".to_owned())
+    );
+    assert_eq!(engine.starter(&id).expect("reads"), Starter::Person("cy".into()));
+    rules.windows.clear();
+    engine.reload(std::collections::BTreeMap::from([("shop".to_owned(), rules)]));
+    let starter = engine.starter(&id).expect("reads");
+    let driven = engine
+        .drive(&id, starter, &Stop::default())
+        .await
+        .expect("drives");
+    assert_eq!(driven.run().outcome, Some(RunOutcome::Proven), "{driven:?}");
 }

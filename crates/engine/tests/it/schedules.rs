@@ -98,7 +98,13 @@ impl Play {
         }
         match decided {
             Next::Over => panic!("asked after the end"),
-            Next::Start => self.write(place, Event::Started { on: "policy".into() }),
+            Next::Start => self.write(
+                place,
+                Event::Started {
+                    on: "policy".into(),
+                    by: None,
+                },
+            ),
             Next::Read { step } => {
                 let go_on = self.chance(97);
                 let event = Event::ProbeRead {

@@ -105,7 +105,13 @@ async fn a_run_that_stood_still_looks_again() {
         .journal()
         .on_append(Box::new(move |n, done| !done && n == base + 8));
     let stop = Stop::default();
-    assert!(first.drive(&id, Starter::Person, &stop).await.is_err(), "killed");
+    assert!(
+        first
+            .drive(&id, Starter::Person("ana".into()), &stop)
+            .await
+            .is_err(),
+        "killed"
+    );
     assert_eq!(looks(&first, &id), [1, 2]);
     drop(first);
     things.lock().expect("lock").pressure = 4;
@@ -204,7 +210,7 @@ async fn two_people_who_break_the_glass_may_reach_farther() {
     assert_eq!(driven.run().outcome, Some(RunOutcome::Proven), "{driven:?}");
     let on = engine.journal().of_run(&id).expect("reads");
     let on = on.iter().find_map(|e| match &e.event {
-        Event::Started { on } => Some(on.clone()),
+        Event::Started { on, .. } => Some(on.clone()),
         _ => None,
     });
     assert_eq!(on.as_deref(), Some("ana and bo, who broke the glass"));

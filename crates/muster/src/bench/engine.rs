@@ -141,6 +141,7 @@ impl Surveyor for Still {
             enrolled: true,
             identity: "77".to_owned(),
             can_act: true,
+            unarmed: Vec::new(),
             ..Survey::default()
         }
     }
@@ -279,7 +280,11 @@ async fn measure(dir: &Path, seconds: u64) -> Result<(), Failure> {
     };
     let planned = engine.plan(&runbook, request()).await.map_err(failed)?;
     engine
-        .drive(&planned.plan.id, Starter::Person, &Stop::default())
+        .drive(
+            &planned.plan.id,
+            Starter::Person("bench".to_owned()),
+            &Stop::default(),
+        )
         .await
         .map_err(failed)?;
     let entries = engine.journal().of_run(&planned.plan.id).map_err(failed)?;

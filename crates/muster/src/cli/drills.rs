@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use muster_engine::proof::Proof;
 use muster_lab::LabOptions;
-use muster_model::{Time, digest_of};
+use muster_model::{Risk, Time, digest_of};
 use muster_runbooks::Library;
 use owo_colors::OwoColorize;
 use serde_json::json;
@@ -30,7 +30,7 @@ pub struct DrillArgs {
     #[arg(long)]
     pub only: bool,
     /// How often each, every time on a fresh fleet
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub repeat: u32,
     /// Cluster of the config whose thresholds are practised; needed when they differ
     #[arg(long)]
@@ -287,13 +287,15 @@ fn own(args: &DrillArgs, given: Option<&Path>) -> Result<(Own, Library), Failure
     Ok((own, crate::app::library(&resolved)?))
 }
 
-/// One Proof for each runbook and version whose rows are all safe.
+/// One Proof for each runbook and version whose rows are all safe, and one of which shows it repair something: that it calls a
+/// person in time is no Proof that it may act alone.
 fn proofs(rows: &[Row], library: &Library, own: &Own) -> Vec<Proof> {
     let mut out: Vec<Proof> = Vec::new();
     for book in library.iter().map(|s| &s.runbook) {
         let mine: Vec<&Row> = rows.iter().filter(|r| r.runbook == book.id).collect();
         let Some(first) = mine.first() else { continue };
-        if !mine.iter().all(|r| r.safe_pass) {
+        let cures = book.risk == Risk::Read || mine.iter().any(|r| r.cures);
+        if !cures || !mine.iter().all(|r| r.safe_pass) {
             continue;
         }
         let now = muster_engine::clock::Clock::now(&muster_engine::clock::SystemClock);
@@ -308,4 +310,55 @@ fn proofs(rows: &[Row], library: &Library, own: &Own) -> Vec<Proof> {
         });
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drill::report::Controls;
+
+    #[test]
+    fn a_relapse_that_is_escalated_is_no_proof_of_a_repair() {
+        let library = crate::cli::runbooks::built_in().expect("built in");
+        let own = Own {
+            runbooks: Vec::new(),
+            thresholds: muster_rules::defaults(),
+            program: None,
+        };
+        let row = |runbook: &str, cures: bool| Row {
+            drill: "d".to_owned(),
+            fault: "f".to_owned(),
+            runbook: runbook.to_owned(),
+            pg_major: 15,
+            repeat: 1,
+            detected_in_s: None,
+            acted_in_s: None,
+            verified_in_s: None,
+            controls: Controls::default(),
+            harm: Vec::new(),
+            acked_writes: 0,
+            lost_writes: 0,
+            safe_pass: true,
+            cures,
+            notes: Vec::new(),
+        };
+        let proven = |rows: &[Row]| proofs(rows, &library, &own).len();
+        assert_eq!(
+            proven(&[row("pool-exhausted", false)]),
+            0,
+            "it only called a person"
+        );
+        assert_eq!(
+            proven(&[row("pool-exhausted", false), row("pool-exhausted", true)]),
+            1
+        );
+        assert_eq!(
+            proven(&[row("replica-health", false)]),
+            1,
+            "it repairs nothing, ever"
+        );
+        let mut harmed = row("pool-exhausted", true);
+        harmed.safe_pass = false;
+        assert_eq!(proven(&[harmed, row("pool-exhausted", true)]), 0);
+    }
 }

@@ -49,9 +49,26 @@ impl From<ApiError> for Failure {
     }
 }
 
+/// The first problem of a config as one line.
+#[must_use]
+pub fn wrong_config(problems: &[crate::config::Problem]) -> Failure {
+    let first = problems.first();
+    let more = if problems.len() > 1 {
+        format!(" (and {} more)", problems.len() - 1)
+    } else {
+        String::new()
+    };
+    let message = first.map(|p| format!("{}:{}:{}: {}{more}", p.file, p.line, p.column, p.message));
+    let help = first
+        .and_then(|p| p.help.clone())
+        .unwrap_or_else(|| "correct the config".to_owned());
+    Failure::new(CONFIG, message.unwrap_or_default(), help)
+}
+
 impl From<AppError> for Failure {
     fn from(e: AppError) -> Self {
         let remedy = match &e {
+            AppError::Config(problems) => return wrong_config(problems),
             AppError::State(s) => s.remedy(),
             AppError::Engine(e) => e.remedy().unwrap_or_default(),
             AppError::Runbooks(_) | AppError::Library(_) => "`muster runbook lint FILE` says more".to_owned(),

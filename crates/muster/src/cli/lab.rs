@@ -135,10 +135,19 @@ pub async fn start(options: &LabOptions) -> Result<Fleet, Failure> {
     Ok(fleet)
 }
 
+/// The folder that is meant. The usual one is believed only when it is our own: what is planted there would be stopped,
+/// read and removed in our name.
+fn folder(place: &Where) -> Result<PathBuf, Failure> {
+    if let Some(dir) = &place.dir {
+        return Ok(dir.clone());
+    }
+    let dir = default_dir("lab");
+    muster_lab::up::usual(&dir)?;
+    Ok(dir)
+}
+
 fn open(place: &Where) -> Result<Fleet, Failure> {
-    Ok(Fleet::open(
-        &place.dir.clone().unwrap_or_else(|| default_dir("lab")),
-    )?)
+    Ok(Fleet::open(&folder(place)?)?)
 }
 
 /// `muster lab …`.
@@ -159,7 +168,7 @@ pub async fn lab(command: LabCommand, as_json: bool) -> Result<u8, Failure> {
             }
         }
         LabCommand::Down(place) => {
-            let dir = place.dir.clone().unwrap_or_else(|| default_dir("lab"));
+            let dir = folder(&place)?;
             let report = muster_lab::down(&dir).await?;
             if as_json {
                 print::json(&json!(report));

@@ -8,7 +8,7 @@ use muster_engine::principals::Role;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use super::exit::{CONFIG, Failure, WAITING};
+use super::exit::{CONFIG, Failure, WAITING, wrong_config};
 use crate::app::App;
 use crate::config::{self, Resolved};
 use crate::daemon::api::{Caller, handle};
@@ -44,23 +44,19 @@ pub fn resolve(given: Option<&Path>) -> Result<Resolved, Failure> {
     // Without any config, the fleet of `muster up` is what is meant, when there is one.
     if given.is_none() && env("MUSTER_CONFIG").is_none() && !file.exists() {
         let lab = super::lab::default_dir("lab").join("muster.yaml");
-        if lab.exists() {
+        if lab.symlink_metadata().is_ok() {
+            // Its folder is in one where everybody may write: a config that somebody else put there reads our files for them.
+            muster_lab::owned::private(&lab, 2).map_err(|e| {
+                Failure::new(
+                    CONFIG,
+                    format!("there is no muster.yaml here, and the one of the lab is not taken: {e}"),
+                    "give one with --config, or look who made that folder, remove it and run `muster up`",
+                )
+            })?;
             file = lab;
         }
     }
-    config::load(&file, &env).map_err(|problems| {
-        let first = problems.first();
-        let more = if problems.len() > 1 {
-            format!(" (and {} more)", problems.len() - 1)
-        } else {
-            String::new()
-        };
-        let message = first.map(|p| format!("{}:{}:{}: {}{more}", p.file, p.line, p.column, p.message));
-        let help = first
-            .and_then(|p| p.help.clone())
-            .unwrap_or_else(|| "correct the config".to_owned());
-        Failure::new(CONFIG, message.unwrap_or_default(), help)
-    })
+    config::load(&file, &env).map_err(|problems| wrong_config(&problems))
 }
 
 impl Session {

@@ -1,5 +1,6 @@
 //! `muster up`: a fleet, the watcher and the page in one command; the first thing to run.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,7 +69,9 @@ pub fn write_config(fleet: &Fleet, autopilot: Option<&str>) -> Result<PathBuf, F
         ));
     }
     text.push_str(&format!("policy:\n  approvers: [{}]\n", os_user()));
+    // Whatever the umask says: a config that others may change is not taken.
     std::fs::write(&path, text)
+        .and_then(|()| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)))
         .map_err(|e| Failure::new(1, format!("{}: {e}", path.display()), "check the disk"))?;
     Ok(path)
 }
@@ -106,6 +109,7 @@ pub fn arm(app: &Arc<App>) {
 pub async fn up(args: &UpArgs) -> Result<u8, Failure> {
     let dir = args.dir.clone().unwrap_or_else(|| free_dir(default_dir("lab")));
     let began = std::time::Instant::now();
+    muster_lab::up::usual(&dir)?;
     let fleet = match Fleet::open(&dir) {
         Ok(fleet) if stale(&fleet) => {
             print::note(format!(

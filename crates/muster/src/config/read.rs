@@ -9,7 +9,7 @@ use muster_reach::{CacheConfig, ClusterConfig, Login, PoolerConfig, ServerConfig
 use muster_runbooks::tree::{At, Problems, Tree, parse};
 use muster_runbooks::{Level, Problem};
 
-use super::{ClusterSettings, Keep, Resolved, Shown};
+use super::{ClusterSettings, Keep, Named, Resolved, Shown};
 use crate::notify::{Channel, Notify};
 
 mod evidence;
@@ -31,6 +31,7 @@ struct Reader<'a> {
     env: Env<'a>,
     shown: Vec<Shown>,
     warnings: Vec<String>,
+    named: Vec<Named>,
 }
 
 /// Reads a config.
@@ -64,6 +65,7 @@ pub fn load(file: &Path, env: Env<'_>) -> Result<Resolved, Vec<Problem>> {
         env,
         shown: Vec::new(),
         warnings: Vec::new(),
+        named: Vec::new(),
     };
     let resolved = reader.resolve(&tree);
     match resolved {
@@ -204,6 +206,7 @@ impl Reader<'_> {
             lease_ttl,
             shown: std::mem::take(&mut self.shown),
             warnings: std::mem::take(&mut self.warnings),
+            named: std::mem::take(&mut self.named),
         })
     }
 
@@ -332,12 +335,11 @@ impl Reader<'_> {
             Some(t) => policy.approvers = self.texts(t, "policy.approvers"),
             None => self.show("policy.approvers", "nobody", "default".to_owned()),
         }
-        if let Some(Tree::Map { entries, .. }) = get("runbooks") {
-            for (id, _, value) in entries {
-                let key = format!("policy.runbooks.{id}");
-                let decision = self.decision(Some(value), &key, Decision::Auto);
-                policy.runbooks.insert(id.clone(), decision);
-            }
+        for (id, at, value) in self.entries(get("runbooks"), "policy.runbooks") {
+            let key = format!("policy.runbooks.{id}");
+            let decision = self.decision(Some(&value), &key, Decision::Auto);
+            self.names_runbook("policy.runbooks", &id, at);
+            policy.runbooks.insert(id, decision);
         }
         policy
     }
@@ -555,6 +557,33 @@ impl Reader<'_> {
             practice,
             thresholds,
         })
+    }
+
+    /// What a mapping with names of one's own holds. Something else in its place is an error: a guard that nobody reads is off.
+    fn entries(&mut self, tree: Option<&Tree>, what: &str) -> Vec<(String, At, Tree)> {
+        match tree {
+            None => Vec::new(),
+            Some(Tree::Map { entries, .. }) => entries.clone(),
+            Some(other) => {
+                self.problems.map(other, &format!("`{what}`"), &[]);
+                Vec::new()
+            }
+        }
+    }
+
+    /// The text of a key, or its default; what is no text is an error.
+    fn text_or(&mut self, tree: &Tree, at: &str, key: &str, default: &str) -> String {
+        let given = tree
+            .get(key)
+            .map(|t| self.problems.text(t, &format!("`{at}.{key}`")));
+        given.flatten().unwrap_or_else(|| default.to_owned())
+    }
+
+    /// Notes that a runbook is named there; whether it is on the shelf is known when the shelf is filled.
+    fn names_runbook(&mut self, key: &str, id: &str, at: At) {
+        let key = key.to_owned();
+        let id = id.to_owned();
+        self.named.push(Named { key, id, at });
     }
 
     fn items(&mut self, tree: Option<&Tree>, what: &str) -> Vec<Tree> {

@@ -69,12 +69,13 @@ pub struct Caller {
 
 pub(super) type Answer = Result<Value, ApiError>;
 
-/// What a call takes; `None` for what everybody on this machine may see.
+/// What a call takes; `None` for what says nothing of anybody: plans, incidents and the journal name sessions, owners and
+/// statements.
 fn needed(method: &str, parts: &[&str]) -> Option<Role> {
     match (method, parts) {
+        ("GET", ["api", "v1", "ping"]) => None,
         ("GET", ["api", "v1", "auth", ..]) => Some(Role::Admin),
-        ("GET", ["api", "v1", "journal" | "notifications", ..] | [.., "evidence"]) => Some(Role::Viewer),
-        ("GET", _) => None,
+        ("GET", _) => Some(Role::Viewer),
         (_, ["api", "v1", "check" | "queries"]) => Some(Role::Viewer),
         (
             _,
@@ -106,7 +107,6 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
         ));
     }
     match (method, &parts[..]) {
-        ("GET", ["api", "v1", "view"]) => Ok(json!(view(w)?)),
         ("POST", ["api", "v1", "check"]) => check(w, text("target").as_deref(), within_of(body)?).await,
         ("POST", ["api", "v1", "queries"]) => super::queries::top(w, text("target").as_deref()).await,
         ("POST", ["api", "v1", "queries", what]) => super::queries::one(w, what, body).await,
@@ -193,7 +193,7 @@ pub async fn handle(w: &Arc<Watch>, caller: &Caller, method: &str, path: &str, b
             // What no glass lifts is not worth an incident.
             w.app
                 .engine
-                .judge_if(&plan, guards::Phase::Start, Starter::Person, more)
+                .judge_if(&plan, guards::Phase::Start, Starter::Person(who.clone()), more)
                 .await?
                 .map_err(EngineError::Refused)?;
             // Meanwhile it may have begun; from here on nothing is waited for.
@@ -346,12 +346,17 @@ fn incident(w: &Watch, id: &str) -> Result<Incident, ApiError> {
     })
 }
 
-/// A run by its id; `latest` is the newest that waits for approval, else the newest.
+/// A run by its id or by that of its incident; of an incident, and for `latest`, the newest that waits for approval, else the
+/// newest. A plan that ran out is made anew: who was called about the first means the one there is now.
 pub(super) fn run_of(w: &Watch, id: &str) -> Result<(Plan, Run), ApiError> {
-    if id != "latest" {
-        return Ok(w.app.engine.run(id)?);
-    }
-    let mut runs = w.app.engine.runs()?;
+    let mut runs = match w.desk.get(id) {
+        _ if id == "latest" => w.app.engine.runs()?,
+        None => return Ok(w.app.engine.run(id)?),
+        Some(incident) => {
+            let of = incident.runs.iter().map(|run| w.app.engine.run(run));
+            of.collect::<Result<Vec<_>, _>>()?
+        }
+    };
     let waiting = runs
         .iter()
         .rposition(|(_, r)| matches!(r.state, muster_model::RunState::WaitingApproval));
@@ -363,25 +368,26 @@ pub(super) fn run_of(w: &Watch, id: &str) -> Result<(Plan, Run), ApiError> {
 /// Starts a run or goes on with it; at once with what keeps it from starting.
 async fn go_on(w: &Arc<Watch>, caller: &Caller, id: &str) -> Answer {
     let (plan, run) = w.app.engine.run(id)?;
+    let starter = Starter::Person(caller.who.clone());
     if caller.inline {
-        return Ok(driven(&w.app.engine.drive(id, Starter::Person, &w.stop).await?));
+        return Ok(driven(&w.app.engine.drive(id, starter, &w.stop).await?));
     }
     let begun = run.state.under_way();
     let clear = begun
         || w.app
             .engine
-            .judge(&plan, guards::Phase::Start, Starter::Person)
+            .judge(&plan, guards::Phase::Start, starter.clone())
             .await?
             .is_ok();
     if clear {
         // The guards have answered; the work goes on in the background.
-        w.drive(id, Starter::Person).await;
+        w.drive(id, starter).await;
         w.changed();
         return Ok(json!({"run": w.app.engine.run(id)?.1, "refused": Value::Null, "waiting": Value::Null}));
     }
     // In a task of its own: a client that goes away must not stop it half-way.
     let (watch, id) = (w.clone(), id.to_owned());
-    let task = tokio::spawn(async move { watch.app.engine.drive(&id, Starter::Person, &watch.stop).await });
+    let task = tokio::spawn(async move { watch.app.engine.drive(&id, starter, &watch.stop).await });
     let done = task
         .await
         .map_err(|e| ApiError::new(500, e.to_string(), "please report this"))?;
@@ -582,6 +588,30 @@ fn postmortem(w: &Watch, id: &str) -> Answer {
     Ok(json!({"markdown": story::postmortem(&found, &entries, &evidence)}))
 }
 
+/// The incident that a plan is to answer. What answers an incident may be exempt from windows, so it must be there, and the
+/// runbook must be the one that answers it.
+fn answered(w: &Watch, incident: &str, cluster: &str, runbook: &str) -> Result<String, ApiError> {
+    let known = w.desk.get(incident);
+    let open = known.filter(|k| is_open(k) && k.cluster == cluster && k.cause.kind != GLASS);
+    let Some(open) = open else {
+        let error = format!("there is no open incident `{incident}` on {cluster}");
+        return Err(ApiError::new(400, error, "`muster incident list` shows them"));
+    };
+    let library = w.app.library();
+    let answer = library.answers(&open.cause.kind).map(|r| r.id.clone());
+    // What only looks may be run for any incident: no window holds it back.
+    let looks = library.get(runbook).is_some_and(muster_runbooks::Runbook::read_only);
+    if looks || answer.as_deref() == Some(runbook) {
+        return Ok(open.id);
+    }
+    let remedy = match answer {
+        Some(answer) => format!("plan `{answer}`, or plan `{runbook}` without an incident"),
+        None => format!("no runbook does; plan `{runbook}` without an incident"),
+    };
+    let error = format!("`{runbook}` does not answer {} of {incident}", open.cause.kind);
+    Err(ApiError::new(400, error, remedy))
+}
+
 async fn plan(w: &Arc<Watch>, who: &str, body: &Value) -> Answer {
     let config = w.app.config();
     let id = body.get("runbook").and_then(Value::as_str).unwrap_or_default();
@@ -606,17 +636,14 @@ async fn plan(w: &Arc<Watch>, who: &str, body: &Value) -> Answer {
             format!("`muster runbook show {id}` lists its parameters"),
         )
     })?;
-    // What answers an incident may be exempt from windows, so the incident must be there.
-    let incident = body.get("incident").and_then(Value::as_str).map(str::to_owned);
-    if let Some(i) = &incident {
-        let open = w.desk.get(i).is_some_and(|known| {
-            is_open(&known) && known.cluster == settings.reach.name && known.cause.kind != GLASS
-        });
-        if !open {
-            let error = format!("there is no open incident `{i}` on {}", settings.reach.name);
+    let incident = match body.get("incident") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(i)) => Some(answered(w, i, &settings.reach.name, id)?),
+        Some(other) => {
+            let error = format!("`incident` is {other}, not text");
             return Err(ApiError::new(400, error, "`muster incident list` shows them"));
         }
-    }
+    };
     let request = Request {
         cluster: settings.reach.name.clone(),
         target,

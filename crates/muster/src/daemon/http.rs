@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::connect_info::Connected;
-use axum::extract::{ConnectInfo, Query, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Query, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -20,6 +20,7 @@ use axum::routing::{any, get};
 use axum::serve::IncomingStream;
 use muster_engine::principals::{Principal, Role};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::api::{Caller, handle, view};
 use super::health;
@@ -30,10 +31,21 @@ use crate::{metrics, web};
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// How many tokens are looked at at once.
+const LOOKS: usize = 2;
+/// How long a token waits for its look.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
+/// The largest body on loopback, in bytes.
+const LARGEST: usize = 4 << 20;
+/// The largest body on the socket: the heads of years, or a plan with very many targets.
+const LARGEST_LOCAL: usize = 64 << 20;
+
 /// Who comes in by a door.
 #[derive(Clone)]
 pub struct Door {
     watch: Arc<Watch>,
+    /// So many tokens are looked at at once: wrong ones must not cost everything there is.
+    looks: Arc<Semaphore>,
     /// Tokens that were right already, by their digest: a hash that is slow on purpose is not asked for with every call.
     right: Arc<Mutex<BTreeMap<String, Principal>>>,
 }
@@ -42,28 +54,44 @@ impl Door {
     fn new(watch: Arc<Watch>) -> Self {
         Self {
             watch,
+            looks: Arc::new(Semaphore::new(LOOKS)),
             right: Arc::default(),
         }
     }
 
-    /// Who shows this token.
-    async fn who(&self, token: &str) -> Option<Principal> {
+    /// Who shows this token; else the answer to whoever does.
+    async fn who(&self, token: &str) -> Result<Principal, Box<Response>> {
+        let wrong = || Box::new(answer(401, &no_token()));
+        if token.is_empty() {
+            return Err(wrong());
+        }
         let engine = &self.watch.app.engine;
         let digest = muster_model::digest_of_bytes(token.as_bytes());
         let known = self.lock().get(&digest).cloned();
         if let Some(known) = known {
             // Removed, or with another role, meanwhile: then it is not right any more.
-            let still = engine.principals().ok()?.contains(&known);
+            let still = engine.principals().map_err(|_| wrong())?.contains(&known);
             if still {
-                return Some(known);
+                return Ok(known);
             }
             self.lock().remove(&digest);
         }
+        let Ok(Ok(look)) = tokio::time::timeout(PATIENCE, self.looks.clone().acquire_owned()).await else {
+            let busy =
+                json!({"error": "too many tokens are being looked at", "remedy": "ask again in a while"});
+            return Err(Box::new(answer(429, &busy)));
+        };
         let (watch, text) = (self.watch.clone(), token.to_owned());
-        let found = tokio::task::spawn_blocking(move || watch.app.engine.sign_in(&text)).await;
-        let found = found.ok()?.ok()??;
+        // The look is over when the hash is, not when whoever asked goes away.
+        let found = tokio::task::spawn_blocking(move || {
+            let found = watch.app.engine.sign_in(&text);
+            drop(look);
+            found
+        });
+        let found = found.await.map_err(|_| wrong())?.map_err(|_| wrong())?;
+        let found = found.ok_or_else(wrong)?;
         self.lock().insert(digest, found.clone());
-        Some(found)
+        Ok(found)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Principal>> {
@@ -109,7 +137,9 @@ pub fn loopback(watch: Arc<Watch>) -> Router {
         )
         .route("/favicon.svg", fixed("image/svg+xml", web::FAVICON))
         .layer(axum::middleware::from_fn(guarded))
-        .layer(tower_http::limit::RequestBodyLimitLayer::new(4 << 20))
+        // The limit of axum itself is lower, and would hold.
+        .layer(DefaultBodyLimit::max(LARGEST))
+        .layer(tower_http::limit::RequestBodyLimitLayer::new(LARGEST))
         .with_state(door)
 }
 
@@ -117,6 +147,7 @@ pub fn loopback(watch: Arc<Watch>) -> Router {
 pub fn socket(watch: Arc<Watch>) -> Router {
     Router::new()
         .route("/api/{*path}", any(local))
+        .layer(DefaultBodyLimit::max(LARGEST_LOCAL))
         .with_state(Door::new(watch))
 }
 
@@ -292,13 +323,7 @@ async fn queries(State(door): State<Door>, Query(asked): Query<Asked>, headers: 
 
 /// Whoever shows a token of somebody who may see.
 async fn signed(door: &Door, headers: &HeaderMap) -> Result<Principal, Box<Response>> {
-    let token = token_of(headers);
-    let shown = if token.is_empty() {
-        None
-    } else {
-        door.who(&token).await
-    };
-    shown.ok_or_else(|| Box::new(answer(401, &no_token())))
+    door.who(&token_of(headers)).await
 }
 
 /// The token of a call, in either header; empty without one.
@@ -323,26 +348,22 @@ async fn api(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let token = token_of(&headers);
-    let shown = if token.is_empty() {
-        None
-    } else {
-        door.who(&token).await
-    };
-    // The journal and the evidence name sessions, owners and statements: not for everybody on this machine.
-    let raw = uri.path().starts_with("/api/v1/journal") || uri.path().ends_with("/evidence");
-    let caller = match shown {
-        Some(p) => Caller {
-            who: p.name,
-            role: Some(p.role),
-            inline: false,
-        },
-        None if method == Method::GET && !raw && token.is_empty() => Caller {
+    // Whoever wakes us up asks nothing about anybody.
+    let caller = if uri.path() == "/api/v1/ping" && method == Method::GET {
+        Caller {
             who: "page".to_owned(),
             role: None,
             inline: false,
-        },
-        None => return answer(401, &no_token()),
+        }
+    } else {
+        match door.who(&token_of(&headers)).await {
+            Ok(p) => Caller {
+                who: p.name,
+                role: Some(p.role),
+                inline: false,
+            },
+            Err(refused) => return *refused,
+        }
     };
     ask(&door, &caller, &method, &uri, &body).await
 }
@@ -354,8 +375,7 @@ async fn local(
     uri: Uri,
     body: Bytes,
 ) -> Response {
-    let name = uid.map(|uid| super::serve::user_name(uid).unwrap_or_else(|| uid.to_string()));
-    let Some(who) = name else {
+    let Some(who) = uid.map(super::serve::user_or_id) else {
         return answer(
             401,
             &json!({"error": "the system does not say who calls", "remedy": "use the API with a token"}),

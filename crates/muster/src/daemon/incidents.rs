@@ -1,15 +1,15 @@
 //! The desk: incidents that are open, kept in step with what is seen and with their runs, written to the journal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use muster_engine::guards::Refusal;
-use muster_engine::incidents::{Change, GLASS, LastRun, Root, Sight, absorb, opened};
+use muster_engine::incidents::{CLEAR_FOR, Change, GLASS, LastRun, Root, Sight, absorb, opened};
 use muster_engine::planner::new_id;
 use muster_engine::{Engine, EngineError, Event, Place, journal};
 use muster_model::{
     Evidence, EvidenceMoment, Finding, Incident, IncidentSeverity, IncidentState, Plan, RunOutcome, RunState,
-    Severity, Snapshot, Span, Subject, Time, canonical_json, digest_of,
+    Severity, Snapshot, Span, Subject, Threshold, Thresholds, Time, canonical_json, digest_of,
 };
 use muster_rules::Correlated;
 
@@ -32,7 +32,35 @@ struct Kept {
     incidents: BTreeMap<String, Incident>,
     /// When a plan was last tried, and how often: tries become rarer.
     tried: BTreeMap<String, (Time, u32)>,
-    after: Vec<String>,
+    /// Incidents whose end has been looked at for their evidence.
+    after: BTreeSet<String>,
+    /// Evidence that could not be written yet.
+    unfrozen: BTreeSet<(String, EvidenceMoment)>,
+    /// Open incidents of before this process began that it has not seen itself yet.
+    inherited: BTreeSet<String>,
+    /// When this process began to look.
+    began: Option<Time>,
+    /// What became of runs that are over: they are read once.
+    ended: BTreeMap<String, Ended>,
+}
+
+/// A run that is over.
+#[derive(Clone, Debug)]
+struct Ended {
+    runbook: String,
+    run: LastRun,
+}
+
+impl Kept {
+    /// Forgets what is only needed while an incident is open: a daemon runs for months.
+    fn over(&mut self, incident: &Incident) {
+        self.tried.remove(&incident.id);
+        self.after.remove(&incident.id);
+        self.inherited.remove(&incident.id);
+        for run in &incident.runs {
+            self.ended.remove(run);
+        }
+    }
 }
 
 /// All incidents of this state.
@@ -45,7 +73,10 @@ impl Desk {
     /// # Errors
     /// When it cannot be read.
     pub fn read(engine: &Engine) -> Result<Self, EngineError> {
-        let mut kept = Kept::default();
+        let mut kept = Kept {
+            began: Some(engine.now()),
+            ..Kept::default()
+        };
         let mut entries = Vec::new();
         for kind in ["incident_opened", "incident_changed", "incident_closed"] {
             entries.extend(engine.journal().of_kind(kind)?);
@@ -67,7 +98,56 @@ impl Desk {
                 i.runs.push(e.place.run.clone());
             }
         }
+        let open = |i: &&Incident| is_open(i) && i.cause.kind != GLASS;
+        kept.inherited = kept
+            .incidents
+            .values()
+            .filter(open)
+            .map(|i| i.id.clone())
+            .collect();
+        // Killed between opening it and freezing what was seen: that is made good with the first look.
+        let mut frozen = BTreeSet::new();
+        for e in engine.journal().of_kind("evidence_frozen")? {
+            match e.event {
+                Event::EvidenceFrozen {
+                    moment: EvidenceMoment::Onset,
+                    ..
+                } => frozen.insert(e.place.incident),
+                _ if kept.inherited.contains(&e.place.incident) => kept.after.insert(e.place.incident),
+                _ => false,
+            };
+        }
+        let missing = kept.inherited.difference(&frozen).cloned();
+        kept.unfrozen = missing.map(|id| (id, EvidenceMoment::Onset)).collect();
         Ok(Self(Mutex::new(kept)))
+    }
+
+    /// Closes the incidents of clusters that are not in the config any more: nobody looks there, so nobody would ever close
+    /// them. The one of a broken glass stays: a second person closes it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn leave(&self, app: &App) -> Result<(), EngineError> {
+        let config = app.config();
+        let mut kept = self.lock();
+        let gone =
+            |i: &&Incident| is_open(i) && i.cause.kind != GLASS && config.cluster(&i.cluster).is_none();
+        let all: Vec<Incident> = kept.incidents.values().filter(gone).cloned().collect();
+        for mut incident in all {
+            let why = format!(
+                "the cluster {} is not in the config any more, so nobody looks at it; nobody can say that the trouble is over",
+                incident.cluster
+            );
+            tracing::warn!(incident = %incident.id, "closed: {why}");
+            incident.state = IncidentState::Resolved;
+            incident.resolved_at = Some(app.engine.now());
+            incident.resolution = Some(why.clone());
+            write(app, &Change::Closed(incident.clone(), why))?;
+            kept.over(&incident);
+            kept.unfrozen.retain(|(id, _)| *id != incident.id);
+            kept.incidents.insert(incident.id.clone(), light(incident));
+        }
+        Ok(())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
@@ -114,7 +194,7 @@ impl Desk {
             .iter()
             .find_map(|s| s.identity.as_ref().map(|i| i.value.system_identifier.clone()))
             .unwrap_or_default();
-        let sight = Sight {
+        let mut sight = Sight {
             cluster: snapshot.cluster.clone(),
             identity,
             at: snapshot.taken_at,
@@ -130,9 +210,10 @@ impl Desk {
                 .collect(),
             blind,
             unsure,
+            early: Vec::new(),
         };
         let mut kept = self.lock();
-        let open: Vec<Incident> = kept
+        let mut open: Vec<Incident> = kept
             .incidents
             .values()
             .filter(|i| i.cluster == snapshot.cluster && is_open(i) && i.cause.kind != GLASS)
@@ -140,7 +221,23 @@ impl Desk {
             .collect();
         let mut runs = Vec::new();
         for incident in &open {
-            runs.extend(last_run(app, incident)?);
+            runs.extend(last_run(app, incident, &mut kept.ended)?);
+        }
+        // What was seen last is journaled with changes only: a process that has just begun has not seen it itself.
+        let began = kept.began.unwrap_or(sight.at);
+        let thresholds = app
+            .config()
+            .cluster(&snapshot.cluster)
+            .map(|c| c.thresholds.clone());
+        for incident in open.iter_mut().filter(|i| kept.inherited.contains(&i.id)) {
+            let hold = thresholds.as_ref().map_or(Span::ZERO, |t| longest(incident, t));
+            if sight.at.since(began) < hold.max(CLEAR_FOR) {
+                sight.early.push(incident.id.clone());
+            }
+            let repaired = |r: &LastRun| r.incident == incident.id && r.outcome == Some(RunOutcome::Proven);
+            if !runs.iter().any(repaired) {
+                incident.last_seen_at = incident.last_seen_at.max(began);
+            }
         }
         let mut wanting = Vec::new();
         for change in absorb(&open, &runs, &sight, &mut || new_id("i")) {
@@ -149,16 +246,21 @@ impl Desk {
             // At once: what is journaled must be known, or the next look would open it again.
             kept.incidents
                 .insert(incident.id.clone(), light(incident.clone()));
+            let seen_now = incident.last_seen_at == snapshot.taken_at;
+            if seen_now {
+                kept.inherited.remove(&incident.id);
+            }
             if let Change::Opened(i) = &change {
-                freeze(app, i, snapshot, told, EvidenceMoment::Onset)?;
+                kept.unfrozen.insert((i.id.clone(), EvidenceMoment::Onset));
             }
             let run = runs.iter().find(|r| r.incident == incident.id);
             let proven = run.is_some_and(|r| r.outcome == Some(RunOutcome::Proven));
-            if proven && !kept.after.contains(&incident.id) {
-                kept.after.push(incident.id.clone());
-                freeze(app, &incident, snapshot, told, EvidenceMoment::After)?;
+            if proven && kept.after.insert(incident.id.clone()) {
+                kept.unfrozen.insert((incident.id.clone(), EvidenceMoment::After));
             }
-            let seen_now = incident.last_seen_at == snapshot.taken_at;
+            if let Change::Closed(..) = &change {
+                kept.over(&incident);
+            }
             // A plan is wanted when there is none, or when the last one led nowhere and the trouble is still there.
             let why = match (&change, run.map(|r| (&r.state, r.outcome))) {
                 (Change::Opened(_), _) => Some("incident opened"),
@@ -176,14 +278,25 @@ impl Desk {
                 && incident.state != IncidentState::Resolved
                 && retry_due(kept.tried.get(&incident.id).copied(), sight.at)
             {
-                let tries = kept.tried.get(&incident.id).map_or(0, |t| t.1);
-                kept.tried.insert(incident.id.clone(), (sight.at, tries + 1));
                 wanting.push(Opened {
                     incident: incident.clone(),
                     why,
                     ready,
                 });
             }
+        }
+        // What cannot be written now is tried again with the next look, and no plan is made before.
+        let due: Vec<(String, EvidenceMoment)> = kept.unfrozen.iter().cloned().collect();
+        for (id, moment) in due {
+            let of = kept.incidents.get(&id).filter(|i| i.cluster == snapshot.cluster);
+            if let Some(incident) = of.cloned() {
+                freeze(app, &incident, snapshot, told, moment)?;
+                kept.unfrozen.remove(&(id, moment));
+            }
+        }
+        for o in &wanting {
+            let tries = kept.tried.get(&o.incident.id).map_or(0, |t| t.1);
+            kept.tried.insert(o.incident.id.clone(), (sight.at, tries + 1));
         }
         Ok(wanting)
     }
@@ -237,6 +350,7 @@ impl Desk {
             roots: Vec::new(),
             blind: Vec::new(),
             unsure: Vec::new(),
+            early: Vec::new(),
         };
         let mut incident = opened(&root, &sight, new_id("i"));
         incident.runs.push(plan.id.clone());
@@ -265,7 +379,12 @@ impl Desk {
         }
         let refuse = |why: String, remedy: String| {
             let guard = "glass";
-            Err(EngineError::Refused(Refusal { guard, why, remedy }))
+            Err(EngineError::Refused(Refusal {
+                guard,
+                why,
+                remedy,
+                until: None,
+            }))
         };
         if incident.cause.subject == Subject::new("person", by) {
             return refuse(
@@ -319,6 +438,7 @@ impl Desk {
             why: format!("{by}: {why}"),
         };
         app.engine.append(by, &Place::incident(id), event)?;
+        kept.over(&incident);
         kept.incidents.insert(id.to_owned(), light(incident.clone()));
         Ok(incident)
     }
@@ -345,40 +465,89 @@ fn light(mut incident: Incident) -> Incident {
     incident
 }
 
+/// A span of a threshold that is longer is none that a rule waits for before it says something.
+const LONGEST_HOLD: Span = Span::from_mins(60);
+
+/// For how long the rules behind an incident may have to look before they see it: the longest of their thresholds. Not every
+/// span is such a wait; one that is none only keeps an incident of before a restart open for longer.
+fn longest(incident: &Incident, thresholds: &Thresholds) -> Span {
+    let kinds = incident
+        .findings
+        .iter()
+        .map(|f| &f.kind)
+        .chain([&incident.cause.kind]);
+    kinds
+        .filter_map(|kind| thresholds.0.get(kind))
+        .flat_map(|keys| keys.values())
+        .filter_map(|t| match t {
+            Threshold::Span(span) => Some(*span).filter(|s| *s <= LONGEST_HOLD),
+            Threshold::Number(_) => None,
+        })
+        .max()
+        .map_or(Span::ZERO, |hold| {
+            Span::from_millis(hold.millis() + CLEAR_FOR.millis())
+        })
+}
+
 /// The run that says how an incident stands: the last one that did or will do something, else the very last.
-fn last_run(app: &App, incident: &Incident) -> Result<Option<LastRun>, EngineError> {
+fn last_run(
+    app: &App,
+    incident: &Incident,
+    ended: &mut BTreeMap<String, Ended>,
+) -> Result<Option<LastRun>, EngineError> {
     let library = app.library();
+    let settle = |runbook: &str| library.get(runbook).map_or(Span::ZERO, |r| r.settle);
     let mut last = None;
     for id in incident.runs.iter().rev().take(5) {
-        let (plan, mut run) = app.engine.run(id)?;
+        let (runbook, told) = match ended.get(id) {
+            Some(known) => (
+                known.runbook.clone(),
+                LastRun {
+                    settle: settle(&known.runbook),
+                    ..known.run.clone()
+                },
+            ),
+            None => {
+                let (plan, mut run) = app.engine.run(id)?;
+                // Nobody started it in time: a fresh look is needed, and a fresh plan.
+                if run.state != RunState::Ended
+                    && app.engine.now() > plan.expires_at
+                    && app.engine.expire(id)?
+                {
+                    run = app.engine.run(id)?.1;
+                }
+                let told = LastRun {
+                    incident: incident.id.clone(),
+                    state: run.state,
+                    outcome: run.outcome,
+                    ended_at: run.ended_at,
+                    first_action_at: run.first_action_at,
+                    settle: settle(&plan.runbook.id),
+                };
+                let runbook = plan.runbook.id;
+                if told.state == RunState::Ended {
+                    let (runbook, run) = (runbook.clone(), told.clone());
+                    ended.insert(id.clone(), Ended { runbook, run });
+                }
+                (runbook, told)
+            }
+        };
         // Evidence that a person collected for it says nothing of how it stands, and must not keep it from a repair.
-        let aside = run.outcome == Some(RunOutcome::Reported)
+        let aside = told.outcome == Some(RunOutcome::Reported)
             && library
-                .get(&plan.runbook.id)
+                .get(&runbook)
                 .is_none_or(|r| !r.answers.contains(&incident.cause.kind));
         if aside {
             continue;
         }
-        // Nobody started it in time: a fresh look is needed, and a fresh plan.
-        if run.state != RunState::Ended && app.engine.now() > plan.expires_at && app.engine.expire(id)? {
-            run = app.engine.run(id)?.1;
-        }
         let idle = matches!(
-            run.outcome,
+            told.outcome,
             Some(RunOutcome::Nothing | RunOutcome::Declined | RunOutcome::Reported | RunOutcome::Expired)
         );
         if idle && last.is_some() {
             continue;
         }
-        let settle = library.get(&plan.runbook.id).map_or(Span::ZERO, |r| r.settle);
-        last = Some(LastRun {
-            incident: incident.id.clone(),
-            state: run.state,
-            outcome: run.outcome,
-            ended_at: run.ended_at,
-            first_action_at: run.first_action_at,
-            settle,
-        });
+        last = Some(told);
         if !idle {
             break;
         }
@@ -427,4 +596,52 @@ fn freeze(
     app.engine
         .append(journal::DAEMON, &Place::incident(&incident.id), event)
         .map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_long_a_rule_may_have_to_look_is_its_longest_threshold() {
+        let finding = |kind: &str| Finding {
+            kind: kind.to_owned(),
+            severity: Severity::Critical,
+            target: "shop/a".to_owned(),
+            subject: Subject::new("thing", "x"),
+            since: Time::from_millis(0),
+            summary: String::new(),
+            evidence: muster_model::Record::new(),
+            remedy: None,
+            cause: true,
+            pending: false,
+            incident: true,
+            ruled_out: Vec::new(),
+        };
+        let of = |kind: &str| {
+            let root = Root {
+                cause: finding(kind),
+                symptoms: Vec::new(),
+                severity: IncidentSeverity::P1,
+                opens: true,
+            };
+            let sight = Sight {
+                cluster: "shop".to_owned(),
+                identity: "7".to_owned(),
+                at: Time::from_millis(0),
+                roots: Vec::new(),
+                blind: Vec::new(),
+                unsure: Vec::new(),
+                early: Vec::new(),
+            };
+            opened(&root, &sight, "i-1".to_owned())
+        };
+        let mut thresholds = Thresholds::default();
+        thresholds.set("a.b", "for", Threshold::Span(Span::from_secs(90)));
+        thresholds.set("a.b", "eta", Threshold::Span(Span::from_mins(60 * 24)));
+        thresholds.set("a.b", "rows", Threshold::Number(1e9));
+        thresholds.set("c.d", "for", Threshold::Span(Span::from_mins(9)));
+        assert_eq!(longest(&of("a.b"), &thresholds), Span::from_secs(120));
+        assert_eq!(longest(&of("e.f"), &thresholds), Span::ZERO);
+    }
 }

@@ -133,6 +133,7 @@ impl Daemon {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(fail)?;
         first_principal(&app)?;
         let watch = Watch::new(app)?;
+        watch.desk.leave(&watch.app)?;
         Ok(Self {
             watch,
             address,
@@ -224,6 +225,8 @@ impl Daemon {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         watch.stop.set();
         watch.changed();
+        // Plans look at servers and change nothing: nobody waits long for them.
+        watch.no_more_plans(Duration::from_secs(2)).await;
         // A change that has begun is written down before we go; it is bounded by its own time limits.
         let parked = async {
             let mut runs = watch.runs.lock().await;
@@ -303,6 +306,12 @@ pub fn user_name(uid: u32) -> Option<String> {
         let f: Vec<&str> = l.split(':').collect();
         (f.get(2)?.parse() == Ok(uid)).then(|| f[0].to_owned())
     })
+}
+
+/// What a user is called here: by the name, else by the number.
+#[must_use]
+pub fn user_or_id(uid: u32) -> String {
+    user_name(uid).unwrap_or_else(|| uid.to_string())
 }
 
 /// Name of the user who runs this process.

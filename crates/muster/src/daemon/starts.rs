@@ -189,6 +189,18 @@ pub fn call(body: &Value) -> Result<(Vec<Alert>, bool), String> {
 /// # Errors
 /// When the body is no such call.
 pub(super) async fn alerts(watch: &Arc<Watch>, who: &str, body: &Value) -> Result<Value, ApiError> {
+    let (watch, who, body) = (watch.clone(), who.to_owned(), body.clone());
+    // In a task of its own, one call after the other: who calls again because it took long, and the second of two
+    // Alertmanagers, shall find it taken up.
+    let task = tokio::spawn(async move {
+        let _one = watch.alerts.lock().await;
+        taken_up(&watch, &who, &body).await
+    });
+    task.await
+        .map_err(|e| ApiError::new(500, e.to_string(), "please report this"))?
+}
+
+async fn taken_up(watch: &Arc<Watch>, who: &str, body: &Value) -> Result<Value, ApiError> {
     let wrong = |what: &str| {
         ApiError::new(
             400,

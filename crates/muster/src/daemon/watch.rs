@@ -13,12 +13,16 @@ use muster_observe::{Extent, Observer};
 use muster_rules::{Correlated, Mode, Proved, RuleState, correlate, judge, selftest};
 use tokio::sync::watch;
 
+use super::acting::Acting;
 use super::incidents::{Desk, Opened};
 use crate::app::{App, default_params};
 use crate::view::ClusterPicture;
 
 /// How often the rules show that they can still find something.
 const PROVE_EVERY: Span = Span::from_mins(10);
+
+/// How often it is asked whether a run that waits for a window may begin before that opens.
+const ASK_EVERY: Duration = Duration::from_secs(20);
 
 /// What sentences on every page are about; each has one writer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +33,8 @@ pub(super) enum Topic {
     Config,
     /// Runs that do not get on.
     Runs,
+    /// Logins of this cluster with which nobody can act.
+    Acting(String),
     /// Rules of this cluster that would say nothing.
     Rules(String),
     /// Heads of the journal that cannot be kept.
@@ -59,8 +65,14 @@ pub struct Watch {
     pub given_up: RwLock<BTreeSet<String>>,
     /// Sentences that every page says.
     notices: RwLock<BTreeMap<Topic, Vec<String>>>,
+    /// Held while alerts from outside are taken up.
+    pub(super) alerts: tokio::sync::Mutex<()>,
     /// Runs at work in this process.
     pub runs: tokio::sync::Mutex<tokio::task::JoinSet<()>>,
+    /// Plans that are being made; each looks at servers, which may hang.
+    plans: tokio::sync::Mutex<tokio::task::JoinSet<()>>,
+    /// Incidents for which a plan is being made.
+    proposing: Arc<std::sync::Mutex<BTreeSet<String>>>,
 }
 
 impl Watch {
@@ -80,7 +92,10 @@ impl Watch {
             retrying: RwLock::default(),
             given_up: RwLock::default(),
             notices: RwLock::default(),
+            alerts: tokio::sync::Mutex::default(),
             runs: tokio::sync::Mutex::default(),
+            plans: tokio::sync::Mutex::default(),
+            proposing: Arc::default(),
         }))
     }
 
@@ -128,7 +143,7 @@ impl Watch {
             let mut pause = Duration::from_secs(1);
             // A run whose journal cannot be written now (a full disk) goes on when it can be; nobody else would do it.
             let driven = loop {
-                match watch.app.engine.drive(&id, starter, &watch.stop).await {
+                match watch.app.engine.drive(&id, starter.clone(), &watch.stop).await {
                     // Whoever took over goes on with it.
                     Err(EngineError::Journal(JournalError::Fenced { .. })) => return,
                     // A journal that is not what was written does not become whole by asking again.
@@ -168,6 +183,9 @@ impl Watch {
             Ok(runs) => runs,
             Err(e) => return tracing::error!(error = %e, "runs of before cannot be read, so none goes on"),
         };
+        if let Err(e) = self.app.engine.sweep().await {
+            tracing::warn!(error = %e, "leases of runs that are over cannot be removed");
+        }
         for (plan, run) in runs {
             // A plan that changes nothing may lack only the word that it is over.
             let untold = came_to(&plan).is_some();
@@ -175,7 +193,7 @@ impl Watch {
             let said = run.state == RunState::Ready && (!run.approvals.is_empty() || run.glass.is_some());
             if run.state.under_way() || untold || said {
                 tracing::info!(run = %run.id, "going on with a run of before");
-                self.drive(&run.id, starter_of(&plan, &run)).await;
+                self.goes_on(&run.id).await;
             }
         }
     }
@@ -188,6 +206,7 @@ impl Watch {
     /// Goes on, every other second, with runs that wait for what comes by itself (a lease, a window, a time) and with those
     /// that lost the right to act.
     pub async fn again(self: Arc<Self>) {
+        let mut asked = BTreeMap::new();
         let mut tick = tokio::time::interval(Duration::from_secs(2));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !self.stop.is_set() {
@@ -199,6 +218,7 @@ impl Watch {
                     continue;
                 }
             };
+            self.given_up_is_open(&runs);
             for (plan, run) in runs {
                 // What nobody started in time is over, also when no incident looks at it.
                 if !run.state.under_way() && self.app.engine.now() > plan.expires_at {
@@ -213,16 +233,38 @@ impl Watch {
                 let forgotten = self.app.engine.forgotten(&run).unwrap_or(false);
                 let by_itself = match &run.state {
                     _ if left || forgotten => true,
+                    RunState::Waiting { what } if what == WaitFor::Window.word() => {
+                        // The config may have changed meanwhile: it is asked now and then, and when the window opens.
+                        let opens = self.app.engine.waits_until(&run.id).unwrap_or(None);
+                        let early = opens.is_some_and(|at| self.app.engine.now() < at);
+                        let last = asked.get(&run.id);
+                        !early || last.is_none_or(|at: &std::time::Instant| at.elapsed() >= ASK_EVERY)
+                    }
                     RunState::Waiting { what } => what != WaitFor::Approval.word(),
                     RunState::Parked | RunState::Running => true,
                     _ => false,
                 };
                 let busy = self.app.engine.at_work(&run.id) || read(&self.retrying).contains(&run.id);
                 if by_itself && !busy && !self.broken(&run.id) && !self.stop.is_set() {
-                    self.drive(&run.id, starter_of(&plan, &run)).await;
+                    asked.insert(run.id.clone(), std::time::Instant::now());
+                    self.goes_on(&run.id).await;
                 }
             }
+            asked.retain(|_, at| at.elapsed() < ASK_EVERY);
         }
+    }
+
+    /// Goes on with a run on the word on which it began.
+    async fn goes_on(self: &Arc<Self>, id: &str) {
+        match self.app.engine.starter(id) {
+            Ok(starter) => self.drive(id, starter).await,
+            Err(e) => tracing::warn!(run = %id, error = %e, "cannot be read, so it does not go on"),
+        }
+    }
+
+    /// Forgets what is known of runs that are over.
+    fn given_up_is_open(&self, open: &[(muster_model::Plan, muster_model::Run)]) {
+        write(&self.given_up).retain(|id| open.iter().any(|(_, run)| run.id == *id));
     }
 
     /// Watches one cluster until the daemon stops.
@@ -234,13 +276,16 @@ impl Watch {
         let observer = Observer::new(cluster, config.cadence);
         let mut state = RuleState::default();
         let mut proved: Option<(Time, Vec<Proved>)> = None;
+        let mut acting = Acting::default();
         let mut tick = tokio::time::interval(config.cadence.activity.duration());
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !self.stop.is_set() {
             tick.tick().await;
             let began = std::time::Instant::now();
             proved = self.prove(&name, proved);
-            state = self.pass(&name, &observer, state, proved.clone()).await;
+            state = self
+                .pass(&name, &observer, &mut acting, state, proved.clone())
+                .await;
             // Our own cost is bounded by slowing down: never more than a tenth of the time is spent asking.
             let spent = began.elapsed();
             if spent > config.cadence.activity.duration() {
@@ -275,6 +320,7 @@ impl Watch {
         self: &Arc<Self>,
         name: &str,
         observer: &Observer,
+        acting: &mut Acting,
         state: RuleState,
         proved: Option<(Time, Vec<Proved>)>,
     ) -> RuleState {
@@ -283,16 +329,9 @@ impl Watch {
             return state;
         };
         let snapshot = observer.pass(self.app.engine.now(), Extent::Due).await;
-        // The acting session is reserved while there is room: with all slots full nobody can log in again.
         if let Some(cluster) = self.app.estate.cluster(name) {
-            for server in cluster.servers.iter().filter(|s| s.can_act()) {
-                if snapshot
-                    .server(&server.address)
-                    .is_some_and(muster_model::snapshot::ServerView::answers)
-                {
-                    let _ = server.acting().await;
-                }
-            }
+            let refused = acting.keep(cluster, &snapshot).await;
+            self.says(Topic::Acting(name.to_owned()), refused);
         }
         let (state, judged) = judge(&state, &snapshot, &settings.thresholds, Mode::Watch);
         let mut told = correlate(&snapshot, &judged.findings);
@@ -332,7 +371,7 @@ impl Watch {
                             self.drive(run, Starter::Autopilot).await;
                         }
                         Some(_) => {}
-                        None => self.propose(settings.autopilot, &o).await,
+                        None => self.proposes(settings.autopilot, o).await,
                     }
                 }
             }
@@ -343,6 +382,34 @@ impl Watch {
         }
         self.changed();
         state
+    }
+
+    /// Makes a plan beside the watching: a server that hangs must not keep us from looking. One at a time an incident.
+    async fn proposes(self: &Arc<Self>, autopilot: Autopilot, opened: Opened) {
+        let Some(proposing) = Proposing::of(&self.proposing, &opened.incident.id) else {
+            return;
+        };
+        let mut plans = self.plans.lock().await;
+        while plans.try_join_next().is_some() {}
+        if self.stop.is_set() {
+            return;
+        }
+        let watch = self.clone();
+        plans.spawn(async move {
+            watch.propose(autopilot, &opened).await;
+            // Only now: what was planned is known at the desk.
+            drop(proposing);
+            watch.changed();
+        });
+    }
+
+    /// No plan is made any more: those that are being made have so long to end.
+    pub async fn no_more_plans(&self, patience: Duration) {
+        let mut plans = self.plans.lock().await;
+        let done = async { while plans.join_next().await.is_some() {} };
+        if tokio::time::timeout(patience, done).await.is_err() {
+            plans.shutdown().await;
+        }
     }
 
     /// Plans the runbook that answers a cause, and starts it when autopilot may.
@@ -384,7 +451,9 @@ impl Watch {
                 } else if planned.plan.result == PlanResult::Changes {
                     let needed = self.needed(&planned.plan);
                     tracing::info!(run = %planned.plan.id, approvals = needed, "plan made: {}", planned.plan.runbook.id);
-                    if autopilot == Autopilot::Act {
+                    // Somebody may have closed it meanwhile.
+                    let open = self.desk.get(&incident.id).is_some_and(|i| is_open(&i));
+                    if autopilot == Autopilot::Act && open {
                         self.drive(&planned.plan.id, Starter::Autopilot).await;
                     }
                 }
@@ -401,6 +470,32 @@ impl Watch {
 
     fn needed(&self, plan: &muster_model::Plan) -> usize {
         muster_engine::guards::approvals_needed(plan, &self.app.engine.rules(&plan.scope.cluster).policy)
+    }
+}
+
+/// A plan is being made for this incident, until this is dropped.
+struct Proposing {
+    all: Arc<std::sync::Mutex<BTreeSet<String>>>,
+    incident: String,
+}
+
+impl Proposing {
+    /// `None` while one is being made.
+    fn of(all: &Arc<std::sync::Mutex<BTreeSet<String>>>, incident: &str) -> Option<Self> {
+        let mut known = all.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        known.insert(incident.to_owned()).then(|| Self {
+            all: all.clone(),
+            incident: incident.to_owned(),
+        })
+    }
+}
+
+impl Drop for Proposing {
+    fn drop(&mut self) {
+        self.all
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .remove(&self.incident);
     }
 }
 
@@ -425,16 +520,6 @@ fn blind(snapshot: &Snapshot, unknown: &[muster_rules::Unknown]) -> Vec<String> 
 
 /// Making a plan and writing down what it came to takes no longer.
 const UNTOLD: Span = Span::from_secs(30);
-
-/// On whose word a run of before goes on: on nobody's new one.
-fn starter_of(plan: &muster_model::Plan, run: &muster_model::Run) -> Starter {
-    if plan.requested_by == muster_engine::journal::DAEMON && run.approvals.is_empty() && run.glass.is_none()
-    {
-        Starter::Autopilot
-    } else {
-        Starter::Person
-    }
-}
 
 /// A lock whose holder panicked still holds the newest value.
 pub(crate) fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
@@ -461,4 +546,22 @@ pub fn is_open(incident: &Incident) -> bool {
 /// Proposals are repeated while nothing is done: after 5 s, then ever more rarely, at the longest every 5 minutes.
 pub(crate) fn retry_due(last: Option<(Time, u32)>, now: Time) -> bool {
     last.is_none_or(|(at, tries)| now.since(at).millis() >= 5000 * (1 << tries.saturating_sub(1).min(6)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_incident_is_planned_once_at_a_time() {
+        let all = Arc::default();
+        let first = Proposing::of(&all, "i-1").expect("nobody plans it");
+        assert!(Proposing::of(&all, "i-1").is_none(), "it is being planned");
+        assert!(Proposing::of(&all, "i-2").is_some(), "another one is not");
+        drop(first);
+        assert!(
+            Proposing::of(&all, "i-1").is_some(),
+            "also after a panic: it is over when it is dropped"
+        );
+    }
 }

@@ -34,11 +34,12 @@ pub(super) async fn would(w: &Watch, caller: &Caller, id: &str, verb: &str) -> A
                     guard: "approval",
                     why: format!("{who} may not do this: it takes the role approver"),
                     remedy: "ask an approver".to_owned(),
+                    until: None,
                 })
             } else {
                 let person = guards::may_approve(&plan, &policy, who).err();
                 let judged = engine
-                    .judge_if(&plan, phase, Starter::Person, If::Signed(who))
+                    .judge_if(&plan, phase, Starter::Person(who.clone()), If::Signed(who))
                     .await?;
                 // Another signature that is missing is no refusal of this one.
                 person.or(judged.err().filter(|r| r.guard != "approval"))
@@ -59,7 +60,10 @@ pub(super) async fn would(w: &Watch, caller: &Caller, id: &str, verb: &str) -> A
             told(says, refused)
         }
         "apply" | "resume" => {
-            let refused = engine.judge(&plan, phase, Starter::Person).await?.err();
+            let refused = engine
+                .judge(&plan, phase, Starter::Person(who.clone()))
+                .await?
+                .err();
             told(would_do(&plan, &run, Would::GoOn), refused)
         }
         "cancel" => told(would_do(&plan, &run, Would::TakeBack), None),

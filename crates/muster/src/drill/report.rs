@@ -44,6 +44,9 @@ pub struct Row {
     pub lost_writes: u64,
     /// All controls true, no harm, nothing lost.
     pub safe_pass: bool,
+    /// Whether the drill is about a repair that is proven; not part of the JSON.
+    #[serde(skip)]
+    pub cures: bool,
     /// Why a control failed, for people; not part of the JSON.
     #[serde(skip)]
     pub notes: Vec<String>,

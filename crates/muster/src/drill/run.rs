@@ -9,7 +9,7 @@ use muster_engine::planner::{Planned, Request};
 use muster_engine::{Catalogue, Entry, Starter};
 use muster_lab::fault::{self, FaultRecord};
 use muster_lab::{Fleet, LabOptions};
-use muster_model::{Incident, PlanResult, Run, RunOutcome, RunState, Span, Time};
+use muster_model::{Incident, PlanResult, Run, RunOutcome, RunState, Span, Threshold, Time};
 use muster_runbooks::Runbook;
 
 use super::oracle::Oracle;
@@ -22,6 +22,8 @@ use crate::daemon::watch::Watch;
 
 /// The identity that approves in drills.
 const APPROVER: &str = "drill";
+/// So often Muster looks at a healthy fleet before its silence counts.
+const LOOKS: usize = 5;
 /// How long a fault may take to show, and a runbook to end.
 const LIMIT: Duration = Duration::from_secs(150);
 
@@ -153,6 +155,7 @@ impl<'a> Stage<'a> {
     pub(super) async fn leave(mut self) {
         self.watch.stop.set();
         self.tasks.shutdown().await;
+        self.watch.no_more_plans(Duration::from_secs(2)).await;
     }
 }
 
@@ -199,6 +202,7 @@ impl Stage<'_> {
             acked_writes: 0,
             lost_writes: 0,
             safe_pass: false,
+            cures: self.drill.expect == Expect::Proven,
             notes: Vec::new(),
         };
         (self.say)("control: quiet when healthy");
@@ -293,7 +297,53 @@ impl Stage<'_> {
             .map_err(|e| e.to_string())
     }
 
+    /// Waits until Muster has looked for long enough to say something of a healthy fleet: several times, and for as long as the
+    /// longest of the thresholds that are not the usual ones.
+    async fn looked(&self) -> Result<(), String> {
+        let usual = muster_rules::defaults();
+        let config = self.watch.app.config();
+        let own = config
+            .cluster("lab")
+            .map(|c| c.thresholds.clone())
+            .unwrap_or_default();
+        let long = own
+            .0
+            .iter()
+            .flat_map(|(kind, keys)| keys.iter().map(move |(key, t)| (kind, key, *t)))
+            .filter(|(kind, key, t)| usual.get(kind, key) != Some(*t))
+            .filter_map(|(.., t)| match t {
+                Threshold::Span(span) => Some(span.duration()),
+                Threshold::Number(_) => None,
+            })
+            .max()
+            .unwrap_or_default();
+        // What takes longer than everything else in a drill is not waited for.
+        let deadline = tokio::time::Instant::now() + LIMIT;
+        let mut looks: Vec<Time> = Vec::new();
+        while tokio::time::Instant::now() < deadline {
+            let seen = crate::daemon::watch::read(&self.watch.pictures)
+                .get("lab")
+                .map(|p| p.snapshot.taken_at);
+            if let Some(at) = seen.filter(|at| looks.last() != Some(at)) {
+                looks.push(at);
+            }
+            let age = looks
+                .first()
+                .zip(looks.last())
+                .map(|(a, b)| b.since(*a).duration());
+            if looks.len() >= LOOKS && age >= Some(long.min(LIMIT / 2)) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Err(format!(
+            "Muster looked at the healthy fleet {} times only",
+            looks.len()
+        ))
+    }
+
     async fn healthy(&self, row: &mut Row) -> Result<(), String> {
+        self.looked().await?;
         let planned = self.plan().await?;
         let ok = match &planned.plan.result {
             PlanResult::Nothing { .. } => true,
@@ -377,7 +427,7 @@ impl Stage<'_> {
                     engine
                         .approve(&id, APPROVER, None, None)
                         .map_err(|e| e.to_string())?;
-                    self.watch.drive(&id, Starter::Person).await;
+                    self.watch.drive(&id, Starter::Person(APPROVER.to_owned())).await;
                 }
                 if run.state == RunState::Ended && run.first_action_at.is_some() {
                     return Ok(run);

@@ -419,9 +419,11 @@ impl Board {
             .as_ref()
             .and_then(|i| self.open.get(i))
             .map_or(l.since, |k| k.since);
+        // What is sent once must work later as well: by its incident the plan that there is by then is found.
+        let meant = l.incident.as_ref().unwrap_or(&l.run);
         let sign = match question.as_str() {
             GLASSES => String::new(),
-            _ => format!("\nShow and sign it: muster approve {}", l.run),
+            _ => format!("\nShow and sign it: muster approve {meant}"),
         };
         Some(Alarm {
             key,
@@ -432,7 +434,7 @@ impl Board {
                 "Run {} of `{}` at {} waits for a person",
                 l.run, l.runbook, l.target
             ),
-            text: format!("{text}{sign}\nSay no: muster reject {}", l.run),
+            text: format!("{text}{sign}\nSay no: muster reject {meant}"),
             escalates: false,
             taken: self.is_taken(&l.thread(), detected),
             held: false,

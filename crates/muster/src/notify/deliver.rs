@@ -1,12 +1,15 @@
 //! Sends one message through one channel. Speaks to the network; decides only whether another try can help.
 
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use lettre::Address;
 use lettre::address::Envelope;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use muster_engine::journal::Notification;
-use muster_model::Time;
+use muster_model::{Digest, Time};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
@@ -35,7 +38,19 @@ pub struct Refused {
 #[derive(Clone, Debug)]
 pub struct Postman {
     http: reqwest::Client,
+    /// Who took a mail that others of its receivers shall get still.
+    halfway: Arc<Mutex<VecDeque<Halfway>>>,
 }
+
+/// A mail that some of its receivers have taken.
+#[derive(Clone, Debug)]
+struct Halfway {
+    id: Digest,
+    taken: Vec<Address>,
+}
+
+/// So many are remembered; of the oldest some receivers may get one twice.
+const HALFWAY: usize = 64;
 
 impl Postman {
     /// With the certificates that the system trusts.
@@ -49,7 +64,8 @@ impl Postman {
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("muster/", env!("CARGO_PKG_VERSION")))
             .build();
-        http.map(|http| Self { http }).map_err(told)
+        let halfway = Arc::default();
+        http.map(|http| Self { http, halfway }).map_err(told)
     }
 
     /// Sends one message.
@@ -70,7 +86,7 @@ impl Postman {
                 login,
                 from,
                 to,
-            } => post_mail(server, login.as_ref(), n, from, to).await,
+            } => self.post_mail(server, login.as_ref(), n, from, to).await,
         }
     }
 
@@ -105,6 +121,91 @@ impl Postman {
         let text = answer.text().await.unwrap_or_default();
         let token = token.map(ExposeSecret::expose_secret);
         judged(status, &hidden(&text, url.expose_secret(), token))
+    }
+
+    async fn post_mail(
+        &self,
+        server: &url::Url,
+        login: Option<&(String, SecretString)>,
+        n: &Notification,
+        from: &str,
+        to: &[String],
+    ) -> Result<(), Refused> {
+        let mail = mail::mail(n, from, to).map_err(|why| Refused { why, again: false })?;
+        let fail = |e: &lettre::transport::smtp::Error| Refused {
+            why: format!("the mail server does not take it: {e}"),
+            again: !e
+                .status()
+                .is_some_and(|code| NO_MAILBOX.contains(&code.to_string().as_str())),
+        };
+        let mut transport =
+            AsyncSmtpTransport::<Tokio1Executor>::from_url(&with_tls(server)).map_err(|e| fail(&e))?;
+        transport = transport.timeout(Some(PATIENCE));
+        if let Some((name, password)) = login {
+            transport = transport.credentials(Credentials::new(
+                name.clone(),
+                password.expose_secret().to_owned(),
+            ));
+        }
+        let transport = transport.build();
+        let (envelope, bytes) = (mail.envelope(), mail.formatted());
+        // To each for themselves: who left last year does not keep it from the others, and nobody gets it twice because another
+        // one has to be asked again.
+        let mut done = self.taken(&n.id);
+        let mut refused: Option<Refused> = None;
+        for receiver in envelope.to() {
+            if done.contains(receiver) {
+                continue;
+            }
+            let one = Envelope::new(envelope.from().cloned(), vec![receiver.clone()]);
+            let one = one.map_err(|e| e.to_string())?;
+            match transport.send_raw(&one, &bytes).await {
+                Ok(_) => done.push(receiver.clone()),
+                Err(e) => {
+                    tracing::warn!(%receiver, error = %e, "a mail was not taken");
+                    let why = fail(&e);
+                    refused = Some(refused.filter(|r| r.again).unwrap_or(why));
+                }
+            }
+        }
+        match refused {
+            Some(refused) if refused.again || done.is_empty() => {
+                self.remember(&n.id, done);
+                Err(refused)
+            }
+            // Who has no mailbox there is said in the log; the others have it.
+            _ => {
+                self.remember(&n.id, Vec::new());
+                Ok(())
+            }
+        }
+    }
+
+    fn halfway(&self) -> std::sync::MutexGuard<'_, VecDeque<Halfway>> {
+        self.halfway
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Who has taken this message already.
+    fn taken(&self, id: &Digest) -> Vec<Address> {
+        let known = self.halfway();
+        let of = known.iter().find(|h| h.id == *id);
+        of.map(|h| h.taken.clone()).unwrap_or_default()
+    }
+
+    /// Notes who has taken it; nobody, when it is not sent again.
+    fn remember(&self, id: &Digest, taken: Vec<Address>) {
+        let mut known = self.halfway();
+        known.retain(|h| h.id != *id);
+        if taken.is_empty() {
+            return;
+        }
+        if known.len() >= HALFWAY {
+            known.pop_front();
+        }
+        let id = id.clone();
+        known.push_back(Halfway { id, taken });
     }
 }
 
@@ -159,51 +260,6 @@ fn told(e: reqwest::Error) -> String {
     let sources = std::iter::successors(std::error::Error::source(&e), |s| s.source());
     let deepest = sources.last().map_or_else(|| e.to_string(), ToString::to_string);
     format!("it cannot be reached: {deepest}")
-}
-
-async fn post_mail(
-    server: &url::Url,
-    login: Option<&(String, SecretString)>,
-    n: &Notification,
-    from: &str,
-    to: &[String],
-) -> Result<(), Refused> {
-    let mail = mail::mail(n, from, to).map_err(|why| Refused { why, again: false })?;
-    let fail = |e: &lettre::transport::smtp::Error| Refused {
-        why: format!("the mail server does not take it: {e}"),
-        again: !e
-            .status()
-            .is_some_and(|code| NO_MAILBOX.contains(&code.to_string().as_str())),
-    };
-    let mut transport =
-        AsyncSmtpTransport::<Tokio1Executor>::from_url(&with_tls(server)).map_err(|e| fail(&e))?;
-    transport = transport.timeout(Some(PATIENCE));
-    if let Some((name, password)) = login {
-        transport = transport.credentials(Credentials::new(
-            name.clone(),
-            password.expose_secret().to_owned(),
-        ));
-    }
-    let transport = transport.build();
-    let (envelope, bytes) = (mail.envelope(), mail.formatted());
-    // To each for themselves: who left last year does not keep it from the others.
-    let (mut taken, mut refused) = (false, None);
-    for receiver in envelope.to() {
-        let one = Envelope::new(envelope.from().cloned(), vec![receiver.clone()]);
-        let one = one.map_err(|e| e.to_string())?;
-        match transport.send_raw(&one, &bytes).await {
-            Ok(_) => taken = true,
-            Err(e) => {
-                tracing::warn!(%receiver, error = %e, "a mail was not taken");
-                let why = fail(&e);
-                refused = Some(refused.filter(|r: &Refused| r.again).unwrap_or(why));
-            }
-        }
-    }
-    match refused {
-        Some(refused) if !taken => Err(refused),
-        _ => Ok(()),
-    }
 }
 
 /// STARTTLS is demanded of every plain server but one on this machine.

@@ -204,6 +204,7 @@ mod tests {
             roots: Vec::new(),
             blind: Vec::new(),
             unsure: Vec::new(),
+            early: Vec::new(),
         };
         Incident {
             state,
@@ -464,6 +465,14 @@ mod tests {
         let told = w.told(7);
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].1.contains("waits for a person"), "{told:?}");
+        // The command works for the next plan as well.
+        let alarms = w.board.alarms(&w.live, at(7));
+        let asked = alarms.iter().find(|a| a.key.starts_with("asks "));
+        let text = asked.map(|a| a.text.clone()).unwrap_or_default();
+        assert!(
+            text.contains("muster approve i-1\n") && text.ends_with("muster reject i-1"),
+            "{text}"
+        );
         // It ran out; another is made.
         w.live.clear();
         assert_eq!(w.levels(8), [""; 0]);

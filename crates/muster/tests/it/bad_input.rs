@@ -34,7 +34,7 @@ steps:
 ";
 
 /// A config of one server that nobody listens at.
-fn lonely(dir: &Path, more: &str) -> std::path::PathBuf {
+pub(crate) fn lonely(dir: &Path, more: &str) -> std::path::PathBuf {
     let file = dir.join("muster.yaml");
     let text = format!(
         "state_dir: ./state\nclusters:\n  shop:\n    servers:\n      - {{name: a, url: \"postgres://muster@127.0.0.1:1/postgres\"}}\n{more}"
@@ -67,6 +67,52 @@ async fn an_unknown_key_is_named_with_its_place_and_the_nearest_known_one() {
     said.refused(78, &["none.yaml", "--config"]);
     let said = muster(Some(&file), &["drill", "no-such"]).await;
     said.refused(64, &["no-such", "pool-exhausted"]);
+}
+
+/// A guard that nobody reads is off: what has the wrong shape, or names what there is not, is refused with its place.
+#[tokio::test]
+async fn a_guard_of_the_wrong_shape_or_for_no_runbook_is_refused() {
+    let dir = tempfile::tempdir().expect("dir");
+    for (more, words) in [
+        ("windows: [nights]", "`windows` must be a mapping, not a list"),
+        (
+            "windows: {n: {from: \"1:00\", to: \"2:00\", zone: [UTC]}}",
+            "`windows.n.zone` must be text",
+        ),
+        (
+            "policy: {runbooks: [pool-exhausted]}",
+            "`policy.runbooks` must be a mapping, not a list",
+        ),
+        (
+            "policy: {runbooks: {pool-exhaustd: never}}",
+            "`policy.runbooks` names the runbook `pool-exhaustd`, which there is not · did you mean `pool-exhausted`?",
+        ),
+        (
+            "schedules: {x: {cron: \"* * * * *\", runbook: no-such}}",
+            "`schedules.x` names the runbook `no-such`",
+        ),
+        (
+            "triggers: {PoolFull: {runbook: pool-exausted}}",
+            "did you mean `pool-exhausted`?",
+        ),
+    ] {
+        let file = lonely(dir.path(), &format!("{more}\n"));
+        for args in [&["config", "check"][..], &["check"]] {
+            let said = muster(Some(&file), args).await;
+            said.refused(78, &["muster.yaml:6:", words]);
+        }
+    }
+    assert!(!dir.path().join("state/journal.db").exists(), "nothing is made");
+}
+
+#[tokio::test]
+async fn a_drill_that_is_never_played_proves_nothing() {
+    let said = muster(None, &["drill", "ddl-queue", "--repeat", "0"]).await;
+    assert_eq!(said.code, 64, "{said:?}");
+    assert!(
+        said.err.contains("--repeat") && said.err.contains('0'),
+        "{said:?}"
+    );
 }
 
 #[tokio::test]

@@ -9,7 +9,17 @@ sys.path.insert(0, sys.argv[1])
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword  # noqa: E402
 
 
+SEEN = set()
+
+
 class Mailbox:
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        if address.startswith("later") and address not in SEEN:
+            SEEN.add(address)
+            return "451 ask again later"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
     async def handle_DATA(self, server, session, envelope):
         print("MAIL", envelope.mail_from, *envelope.rcpt_tos)
         print(envelope.content.decode())

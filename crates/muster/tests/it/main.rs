@@ -5,6 +5,7 @@ mod corpus;
 mod crash;
 mod daemon;
 mod deep;
+mod desk;
 mod documents;
 mod drills;
 mod evidence;

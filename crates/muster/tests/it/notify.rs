@@ -481,3 +481,40 @@ notify:
     let mail = std::fs::read_to_string(&mails).expect("reads");
     assert!(mail.contains("MAIL muster@example.org ops@example.org"), "{mail}");
 }
+
+/// A receiver that asks to come again later gets the mail with the next try, and the others do not get it twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_took_a_mail_does_not_get_it_again_because_another_did_not() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let dir = tempfile::tempdir().expect("dir");
+    let Some((_server, mails)) = mailbox(dir.path(), &[]) else {
+        return;
+    };
+    let port = port_of(&mails).await;
+    let channel = muster::notify::Channel::Mail {
+        server: format!("smtp://127.0.0.1:{port}").parse().expect("a url"),
+        login: Some(("muster".to_owned(), "mail-secret".to_owned().into())),
+        from: "muster@example.org".to_owned(),
+        to: vec!["ops@example.org".to_owned(), "later@example.org".to_owned()],
+    };
+    let postman = muster::notify::deliver::Postman::new().expect("a postman");
+    let now = muster_model::Time::from_millis(1_790_000_000_000);
+    let message = muster::notify::due::trial("mail", "alice", now);
+    let refused = postman
+        .send(&channel, &message, now)
+        .await
+        .expect_err("one did not");
+    assert!(
+        refused.again && refused.why.contains("ask again later"),
+        "{refused:?}"
+    );
+    postman
+        .send(&channel, &message, now)
+        .await
+        .expect("now both have it");
+    let text = std::fs::read_to_string(&mails).expect("reads");
+    for receiver in ["ops@example.org", "later@example.org"] {
+        let line = format!("MAIL muster@example.org {receiver}");
+        assert_eq!(text.matches(&line).count(), 1, "{text}");
+    }
+}

@@ -36,6 +36,8 @@ async fn each_may_do_what_their_role_says_under_their_own_name() {
     // What it takes, and what everybody with less is told.
     for (line, least, good) in [
         ("GET /api/v1/journal/verify", "viewer", 200),
+        ("GET /api/v1/incidents", "viewer", 200),
+        ("GET /api/v1/runs", "viewer", 200),
         ("POST /api/v1/freeze", "operator", 200),
         ("POST /api/v1/runs/r-none/approve", "approver", 404),
         ("POST /api/v1/runs/r-none/abandon", "admin", 404),
@@ -63,6 +65,35 @@ async fn each_may_do_what_their_role_says_under_their_own_name() {
         let (status, answer) = call("POST /api/v1/freeze", wrong).await;
         assert_eq!(status, 401, "{wrong}: {answer}");
     }
+    // Who shows none sees the page, and nothing behind it.
+    for (line, expected) in [
+        ("GET /api/v1/incidents", 401),
+        ("GET /api/v1/runs/latest", 401),
+        ("GET /api/v1/proofs", 401),
+        ("GET /api/v1/view", 401),
+        ("GET /api/v1/ping", 200),
+        ("GET /", 200),
+    ] {
+        let head = format!("{line} HTTP/1.1\r\nHost: {host}");
+        let (status, answer) = daemon.http(&head, "").await;
+        assert_eq!(status, expected, "{line}: {answer}");
+    }
+    // Many wrong tokens at once cost two looks at a time, and who was let in before gets in.
+    let head =
+        |token: &str| format!("POST /api/v1/nothing HTTP/1.1\r\nHost: {host}\r\nX-Muster-Token: {token}");
+    let wrong: Vec<String> = (0..400).map(|n| head(&format!("adam.{n:064}"))).collect();
+    let flood = futures::future::join_all(wrong.iter().map(|head| daemon.http(head, "")));
+    let good = async { daemon.http(&head(&tokens[3].1), "").await };
+    let (flood, good) = tokio::join!(flood, good);
+    assert_eq!(good.0, 404, "{good:?}");
+    assert!(flood.iter().all(|(status, _)| matches!(status, 401 | 429)));
+    assert!(
+        flood.iter().any(|(status, _)| *status == 429),
+        "every one was looked at"
+    );
+    // A body is taken up to the limit that is said, not to the lower one of a library.
+    let body = format!("{{\"why\": \"{}\"}}", "x".repeat(3 << 20));
+    assert_eq!(daemon.http(&head(&tokens[3].1), &body).await.0, 404);
     // Under whose name it was: of the token, whatever the body says.
     let head = format!(
         "POST /api/v1/freeze HTTP/1.1\r\nHost: {host}\r\nX-Muster-Token: {}",

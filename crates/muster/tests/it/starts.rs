@@ -12,7 +12,6 @@ schedules:
   never: {cron: \"0 0 1 1 *\", runbook: replica-health}
 triggers:
   StandbyBehind: {runbook: replica-health, label: cluster}
-  Odd: {runbook: no-such-runbook}
 ";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -86,7 +85,7 @@ async fn alerts_and_the_clock_plan_once_and_say_what_came_of_it() {
         (1, "resolved"),
         (2, "no label `cluster`"),
         (3, "no trigger"),
-        (4, "there is no runbook"),
+        (4, "no trigger"),
         (5, "not in the config"),
     ] {
         assert!(what(n).contains(words), "{n}: {answer:#}");
@@ -101,6 +100,12 @@ async fn alerts_and_the_clock_plan_once_and_say_what_came_of_it() {
             .is_some_and(|w| w.contains("before")),
         "{again:#}"
     );
+    // Two Alertmanagers send the same one at once: one plan.
+    let same = body.replace(began, "2026-11-21T12:30:00Z");
+    let (one, other) = tokio::join!(call(&same, &token), call(&same, &token));
+    let new = [&one.1, &other.1];
+    let runs = new.iter().filter(|a| a["alerts"][0]["run"].is_string());
+    assert_eq!(runs.count(), 1, "{new:#?}");
     let later = body.replace(began, "2026-11-21T13:00:00Z");
     let (_, later) = call(&later, &token).await;
     assert!(later["alerts"][0]["run"].is_string(), "it began anew: {later:#}");
@@ -137,6 +142,18 @@ async fn alerts_and_the_clock_plan_once_and_say_what_came_of_it() {
             "cannot be understood",
         ),
         ("schedules: {x: {cron: \"* * * * *\"}}", "has no `runbook`"),
+        (
+            "schedules: [replica-health]",
+            "`schedules` must be a mapping, not a list",
+        ),
+        (
+            "schedules: {x: {cron: \"* * * * *\", runbook: replica-health, params: [a]}}",
+            "`schedules.x.params` must be a mapping",
+        ),
+        (
+            "triggers: replica-health",
+            "`triggers` must be a mapping, not a single value",
+        ),
         ("triggers: {X: {runbok: y}}", "runbok"),
         (
             "windows: {x: {from: \"25:00\", to: \"5:00\"}}",

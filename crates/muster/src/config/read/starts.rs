@@ -12,10 +12,7 @@ use crate::config::Trigger;
 impl Reader<'_> {
     /// All schedules of the file.
     pub(super) fn schedules(&mut self, tree: Option<&Tree>) -> Vec<Schedule> {
-        let Some(Tree::Map { entries, .. }) = tree else {
-            return Vec::new();
-        };
-        let entries = entries.clone();
+        let entries = self.entries(tree, "schedules");
         entries
             .iter()
             .filter_map(|(name, _, body)| self.schedule(name, body))
@@ -26,12 +23,10 @@ impl Reader<'_> {
         const KEYS: [&str; 6] = ["cron", "zone", "jitter", "runbook", "target", "params"];
         let at = format!("schedules.{name}");
         self.problems.map(tree, &at, &KEYS)?;
-        let text = |key: &str| tree.get(key).and_then(Tree::text).unwrap_or_default().to_owned();
         let mut params = BTreeMap::new();
-        if let Some(Tree::Map { entries, .. }) = tree.get("params") {
-            for (key, _, value) in entries {
-                params.insert(key.clone(), value.text().unwrap_or_default().to_owned());
-            }
+        for (key, _, value) in self.entries(tree.get("params"), &format!("{at}.params")) {
+            let text = self.problems.text(&value, &format!("`{at}.params.{key}`"));
+            params.insert(key, text.unwrap_or_default());
         }
         let jitter = match tree.get("jitter") {
             Some(t) => self
@@ -41,14 +36,15 @@ impl Reader<'_> {
         };
         let schedule = Schedule {
             name: name.to_owned(),
-            cron: text("cron"),
-            zone: tree.get("zone").and_then(Tree::text).unwrap_or("UTC").to_owned(),
+            cron: self.text_or(tree, &at, "cron", ""),
+            zone: self.text_or(tree, &at, "zone", "UTC"),
             jitter,
-            runbook: text("runbook"),
-            target: text("target"),
+            runbook: self.text_or(tree, &at, "runbook", ""),
+            target: self.text_or(tree, &at, "target", ""),
             params,
         };
         self.needs(tree, &at, &["cron", "runbook"])?;
+        self.names(tree, &at, &schedule.runbook);
         if let Err(why) = schedule.check() {
             let place = tree.get("cron").map_or(tree.at(), Tree::at);
             let first = why.lines().next().unwrap_or_default().to_owned();
@@ -68,10 +64,7 @@ impl Reader<'_> {
 
     /// All triggers of the file.
     pub(super) fn triggers(&mut self, tree: Option<&Tree>) -> BTreeMap<String, Trigger> {
-        let Some(Tree::Map { entries, .. }) = tree else {
-            return BTreeMap::new();
-        };
-        let entries = entries.clone();
+        let entries = self.entries(tree, "triggers");
         let mut all = BTreeMap::new();
         for (name, _, body) in &entries {
             let at = format!("triggers.{name}");
@@ -80,15 +73,21 @@ impl Reader<'_> {
             {
                 continue;
             }
-            let text = |key: &str| body.get(key).and_then(Tree::text).map(str::to_owned);
+            let label = body.get("label");
             let trigger = Trigger {
-                runbook: text("runbook").unwrap_or_default(),
-                label: text("label"),
+                runbook: self.text_or(body, &at, "runbook", ""),
+                label: label.and_then(|t| self.problems.text(t, &format!("`{at}.label`"))),
             };
+            self.names(body, &at, &trigger.runbook);
             self.show(&at, &format!("`{}`", trigger.runbook), self.origin(body.at()));
             all.insert(name.clone(), trigger);
         }
         all
+    }
+
+    fn names(&mut self, tree: &Tree, at: &str, id: &str) {
+        let place = tree.get("runbook").map_or(tree.at(), Tree::at);
+        self.names_runbook(at, id, place);
     }
 
     pub(super) fn needs(&mut self, tree: &Tree, at: &str, keys: &[&str]) -> Option<()> {

@@ -14,10 +14,7 @@ const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 impl Reader<'_> {
     /// All windows of the file.
     pub(super) fn windows(&mut self, tree: Option<&Tree>) -> Vec<For> {
-        let Some(Tree::Map { entries, .. }) = tree else {
-            return Vec::new();
-        };
-        let entries = entries.clone();
+        let entries = self.entries(tree, "windows");
         entries
             .iter()
             .filter_map(|(name, _, body)| self.window(name, body))
@@ -50,7 +47,7 @@ impl Reader<'_> {
         }
         let from = self.minute(tree, &at, "from")?;
         let to = self.minute(tree, &at, "to")?;
-        let zone = tree.get("zone").and_then(Tree::text).unwrap_or("UTC").to_owned();
+        let zone = self.text_or(tree, &at, "zone", "UTC");
         if TimeZone::get(&zone).is_err() {
             let place = tree.get("zone").map_or(tree.at(), Tree::at);
             let help = Some("write it as in Europe/Berlin or UTC".to_owned());
