@@ -6,7 +6,9 @@
 mod about;
 mod apart;
 mod beside;
+mod budget;
 pub mod collectors;
+mod defect;
 mod expense;
 mod host;
 mod lane;

@@ -2,6 +2,7 @@
 
 mod apps;
 mod cache;
+mod encodings;
 mod estate;
 mod fleet;
 mod horizons;
