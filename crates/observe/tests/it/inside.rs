@@ -325,6 +325,7 @@ async fn ledgers(admin: &Client, observer: &Observer) {
     )
     .await;
     run(admin, LEDGERS).await;
+    run(admin, "RESET timezone").await;
     let s = round("the ledgers", observer, |v| {
         part(&v.migrations).unreadable.len() == 9
     })
@@ -374,6 +375,7 @@ async fn ledgers(admin: &Client, observer: &Observer) {
         let age = s.taken_at.since(at).millis() + at.since(s.taken_at).millis();
         assert!(age < 300_000, "{tool}: {at} is not now");
     }
+    run(admin, "ALTER DATABASE app RESET timezone").await;
     drift(admin, observer).await;
 }
 
