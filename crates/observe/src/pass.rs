@@ -358,7 +358,12 @@ impl Reader {
             Err(e) => {
                 known.misses += 1;
                 let since = *known.down_since.get_or_insert(now);
-                view.reach = unreachable_as(&e, known.misses, since);
+                // An answer that we cannot read says nothing about who gave it.
+                view.reach = if e.trouble == Trouble::Statement && e.sqlstate.is_none() {
+                    Reach::Unknown
+                } else {
+                    unreachable_as(&e, known.misses, since)
+                };
                 // Old sessions and locks would be read as present ones; who it is stays known.
                 view.activity = None;
                 view.locks = None;
