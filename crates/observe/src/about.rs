@@ -3,7 +3,7 @@
 use muster_model::Time;
 use muster_reach::{PgSession, ReachError};
 
-use crate::row::{Offset, count};
+use crate::row::{Offset, count, get};
 
 const SQL: &str = include_str!("sql/about.sql");
 
@@ -30,11 +30,11 @@ pub(crate) struct About {
 pub(crate) async fn read(session: &PgSession, offset: Offset) -> Result<Option<About>, ReachError> {
     let rows = session.query(SQL, &[]).await?;
     Ok(rows.first().map(|row| About {
-        standby: row.get("in_recovery"),
+        standby: get(row, "in_recovery"),
         block: count(row, "block"),
-        autovacuum: row.get("autovacuum"),
-        analyze_threshold: row.get("analyze_threshold"),
-        analyze_scale: row.get("analyze_scale"),
+        autovacuum: get(row, "autovacuum"),
+        analyze_threshold: get(row, "analyze_threshold"),
+        analyze_scale: get(row, "analyze_scale"),
         counted_since: offset.time(row, "counted_since"),
         hidden_builds: count(row, "hidden_builds"),
     }))

@@ -6,20 +6,27 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use muster_model::snapshot::{Certificate, DatabaseView, Files, Gap, Part, ServerView, Statements};
 use muster_model::{Span, Time};
 use muster_reach::{PgSession, ReachError, Server};
 
 use crate::about::{self, About};
+use crate::budget::Budget;
 use crate::collectors::sequences::Missing;
 use crate::collectors::{
     certificate, collations, databases, files, indexes, migrations, partitions, scans, sequences, statements,
     tables, vacuum_queue, widths,
 };
 
+use crate::defect::caught;
 use crate::row::Offset;
 
+/// A round ends after so long, and goes on the next time.
+const LONGEST: Duration = Duration::from_secs(60);
+/// A rest of this length is said.
+const SAID_FROM: Span = Span::from_secs(60);
 /// Databases that one round looks into; what is left out is said.
 const MOST_DATABASES: usize = 50;
 
@@ -30,6 +37,8 @@ pub(crate) struct Due {
     pub(crate) tables: bool,
     /// Files, access rules, schema, partitions, migrations.
     pub(crate) schema: bool,
+    /// Whether somebody asked for all of it now.
+    pub(crate) asked: bool,
 }
 
 impl Due {
@@ -41,6 +50,9 @@ impl Due {
 /// What rounds have read, and what their collectors remember.
 #[derive(Default)]
 pub(crate) struct Slow {
+    budget: Budget,
+    /// Where the last round left off.
+    next: Option<String>,
     tables_at: Option<Time>,
     schema_at: Option<Time>,
     databases: Vec<DatabaseView>,
@@ -65,14 +77,31 @@ struct Remembered {
 }
 
 impl Slow {
+    /// After a round that broke off with all that was known: nothing is due at once, for it may break again.
+    pub(crate) fn lost(server: &Server, now: Time) -> Self {
+        let mut slow = Self {
+            tables_at: Some(now),
+            schema_at: Some(now),
+            ..Self::default()
+        };
+        let reason = "a round over the catalogues broke off, and what was known of them is lost".to_owned();
+        let remedy = "this may be a defect of Muster: please report it with its log".to_owned();
+        slow.lacks(databases::INFO.name, server, reason, Some(remedy));
+        slow
+    }
+
     /// What is due now.
     pub(crate) fn due(&self, now: Time, tables: Span, schema: Span, all: bool) -> Due {
         let over = |at: Option<Time>, every: Span| {
             all || at.is_none_or(|t| now.since(t).millis() + 50 >= every.millis())
         };
+        if !all && self.budget.rests(now) {
+            return Due::default();
+        }
         Due {
             tables: over(self.tables_at, tables),
             schema: over(self.schema_at, schema),
+            asked: all,
         }
     }
 
@@ -130,9 +159,30 @@ pub(crate) async fn round(server: Arc<Server>, mut slow: Slow, due: Due, now: Ti
             slow.begins(info.name);
         }
     }
-    let look = Look { now, due, offset };
-    if let Err(e) = of_server(&server, &mut slow, look).await {
+    let began = Instant::now();
+    let look = Look {
+        now,
+        due,
+        offset,
+        began,
+    };
+    let read = caught(&server.address, Box::pin(of_server(&server, &mut slow, look))).await;
+    if let Err(e) = read {
         slow.lacks(databases::INFO.name, &server, e.reason.clone(), Some(e.remedy()));
+    }
+    // What a person asks for is no cost of watching.
+    if due.asked {
+        return slow;
+    }
+    let took = Span::from_millis(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+    let rest = slow.budget.spend(now.plus(took), took);
+    if rest >= SAID_FROM {
+        let reason = format!(
+            "a look into the catalogues took {took} of the server's time; so that looking costs it no more than 0.5 %, \
+             the next one is in {rest}"
+        );
+        let remedy = "nothing has to be done; `muster check` looks at once".to_owned();
+        slow.lacks(databases::INFO.name, &server, reason, Some(remedy));
     }
     slow
 }
@@ -146,11 +196,13 @@ pub(crate) struct Look {
     pub(crate) due: Due,
     /// From the server's clock to ours.
     pub(crate) offset: Offset,
+    /// When the round began.
+    began: Instant,
 }
 
 async fn of_server(server: &Server, slow: &mut Slow, look: Look) -> Result<(), ReachError> {
     let session = server.catalog(None).await?;
-    let names = databases::read(&session).await?;
+    let databases::Found { open: names, closed } = databases::read(&session).await?;
     // Collectors that one session answers for the whole server come here.
     if look.due.schema {
         slow.certificate = Some(Part {
@@ -177,7 +229,16 @@ async fn of_server(server: &Server, slow: &mut Slow, look: Look) -> Result<(), R
     }
     drop(session);
     slow.scans_memory.retain(|name, _| names.contains(name));
-    slow.databases.retain(|d| names.contains(&d.name));
+    slow.databases
+        .retain(|d| names.contains(&d.name) || closed.iter().any(|(name, _)| *name == d.name));
+    for (name, (reason, remedy)) in closed {
+        slow.lacks(
+            databases::INFO.name,
+            server,
+            format!("database {name}: {reason}"),
+            remedy,
+        );
+    }
     slow.memory.retain(|name, _| names.contains(name));
     if names.len() > MOST_DATABASES {
         let reason = format!(
@@ -186,13 +247,44 @@ async fn of_server(server: &Server, slow: &mut Slow, look: Look) -> Result<(), R
         );
         slow.lacks(databases::INFO.name, server, reason, None);
     }
-    for name in names.into_iter().take(MOST_DATABASES) {
+    let mut names: Vec<String> = names.into_iter().take(MOST_DATABASES).collect();
+    begin_at(&mut names, slow.next.take());
+    let all = names.len();
+    for (done, name) in names.into_iter().enumerate() {
+        if done > 0 && look.began.elapsed() >= LONGEST {
+            unfinished(server, slow, look, (done, all), name);
+            break;
+        }
         if let Err(e) = of_database(server, slow, look, &name).await {
             let reason = format!("database {name}: {}", e.reason);
             slow.lacks(databases::INFO.name, server, reason, Some(e.remedy()));
         }
     }
     Ok(())
+}
+
+/// Sorted names, from where the last round left off.
+fn begin_at(names: &mut [String], next: Option<String>) {
+    if let Some(next) = next {
+        let from = names.partition_point(|name| *name < next);
+        names.rotate_left(from);
+    }
+}
+
+/// The rest is due at once, and begins where this round ends.
+fn unfinished(server: &Server, slow: &mut Slow, look: Look, (done, all): (usize, usize), next: String) {
+    let reason = format!(
+        "a look into {done} of {all} databases took {} s; the others are looked into the next time, {next} first",
+        look.began.elapsed().as_secs()
+    );
+    slow.lacks(databases::INFO.name, server, reason, None);
+    slow.next = Some(next);
+    if look.due.tables {
+        slow.tables_at = None;
+    }
+    if look.due.schema {
+        slow.schema_at = None;
+    }
 }
 
 async fn of_statements(
@@ -205,7 +297,8 @@ async fn of_statements(
     let name = statements::INFO.name;
     slow.begins(name);
     let memory = &mut slow.statements_memory;
-    match statements::read(server, session, databases, look.now, look.offset, memory).await {
+    let read = statements::read(server, session, databases, look.now, look.offset, memory);
+    match caught(&server.address, read).await {
         Ok(read) => {
             slow.statements = read.part;
             if let Some(gap) = read.gap {
@@ -222,7 +315,8 @@ async fn of_database(server: &Server, slow: &mut Slow, look: Look, name: &str) -
     let mut view = at.map_or_else(|| DatabaseView::unread(name), |i| slow.databases.remove(i));
     let mut known = slow.memory.remove(name).unwrap_or_default();
     let mut missing = Vec::new();
-    let read = inside(&session, &mut view, &mut known, look, &mut missing).await;
+    let read = inside(&session, &mut view, &mut known, look, &mut missing);
+    let read = caught(&server.address, read).await;
     for (collector, (reason, remedy)) in missing {
         slow.lacks(collector, server, format!("database {name}: {reason}"), remedy);
     }
@@ -291,7 +385,7 @@ async fn of_scans(
     look: Look,
 ) {
     let memory = slow.scans_memory.entry(view.name.clone()).or_default();
-    match scans::read(session, look.now, memory).await {
+    match caught(&server.address, scans::read(session, look.now, memory)).await {
         Ok(value) => {
             view.scans = Some(Part {
                 taken_at: look.now,
@@ -389,5 +483,35 @@ fn keep<T>(
             lacking.push((collector, (e.reason.clone(), Some(e.remedy()))));
             if session.is_closed() { Err(e) } else { Ok(()) }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_goes_on_where_the_last_one_left_off() {
+        let of = |next: Option<&str>| {
+            let mut names: Vec<String> = ["a", "c", "e"].map(str::to_owned).to_vec();
+            begin_at(&mut names, next.map(str::to_owned));
+            names.concat()
+        };
+        assert_eq!(of(None), "ace");
+        assert_eq!(of(Some("c")), "cea");
+        assert_eq!(of(Some("d")), "eac", "dropped meanwhile");
+        assert_eq!(of(Some("f")), "ace", "the last one");
+    }
+
+    #[test]
+    fn what_rests_is_not_due_unless_somebody_asks() {
+        let at = |s: i64| Time::from_millis(s * 1000);
+        let (tables, schema) = (Span::from_secs(15), Span::from_secs(60));
+        let mut slow = Slow::default();
+        assert!(slow.due(at(0), tables, schema, false).schema);
+        slow.budget.spend(at(60), Span::from_secs(60));
+        assert!(!slow.due(at(300), tables, schema, false).any());
+        assert!(slow.due(at(300), tables, schema, true).any());
+        assert!(slow.due(at(700), tables, schema, false).tables);
     }
 }

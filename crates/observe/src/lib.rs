@@ -6,8 +6,10 @@
 mod about;
 mod apart;
 mod beside;
+mod budget;
 pub mod bundle;
 pub mod collectors;
+mod defect;
 mod denied;
 mod expense;
 mod host;

@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use muster_model::snapshot::{Cost, Gap, Part, Reach, Rung, ServerView};
+use muster_model::snapshot::{Activity, Cost, Gap, Part, Reach, Rung, ServerView};
 use muster_model::{Snapshot, Span, Time};
 use muster_reach::error::Trouble;
 use muster_reach::{Cluster, PgSession, ReachError, Server};
 use tokio::sync::Mutex;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::beside::Beside;
 use crate::collectors::{
     activity, conflicts, identity, limits, locks, login, replication, settings, traffic, waits, wal,
 };
+use crate::defect::caught;
 use crate::lane::{self, Slow};
 use crate::near::Near;
 use crate::row::Offset;
@@ -56,21 +58,45 @@ impl Default for Cadence {
     }
 }
 
-/// Below this share of slots nobody tries whether a new login gets in.
-const KNOCK_AT: f64 = 0.95;
-/// How often it is tried then.
-const KNOCK_EVERY: Span = Span::from_secs(5);
+/// How long a pass waits for one server. One that takes longer is shown as it was, with its age, until it has answered.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// A clock that goes back by this much was set; by less, it was corrected.
+const SET_BACK: Span = Span::from_secs(1);
+/// From this share of slots on nobody logs in anew for what can wait.
+const CROWDED_AT: f64 = 0.95;
 
 /// A daemon that has just started looks into catalogues after so long.
 const SLOW_AFTER: Span = Span::from_secs(3);
 
+/// Slots that clients have, and those that they may have.
+fn slots(activity: &Activity) -> (u32, u32) {
+    let used = activity.sessions.iter().filter(|s| s.is_client()).count();
+    let usable = activity.max_connections.saturating_sub(activity.reserved);
+    (u32::try_from(used).unwrap_or(u32::MAX), usable)
+}
+
 /// Whether nearly all slots are taken.
-fn crowded(view: &ServerView) -> bool {
-    view.activity.as_ref().is_some_and(|a| {
-        let usable = a.value.max_connections.saturating_sub(a.value.reserved);
-        let used = a.value.sessions.iter().filter(|s| s.is_client()).count();
-        f64::from(u32::try_from(used).unwrap_or(u32::MAX)) >= f64::from(usable) * KNOCK_AT
-    })
+fn crowded(activity: &Activity) -> bool {
+    let (used, usable) = slots(activity);
+    f64::from(used) >= f64::from(usable) * CROWDED_AT
+}
+
+/// Whether a client would be let in. The server counts as is done here; to try it would take one of the last slots, and a
+/// login that may use reserved ones would get in where nobody else does.
+fn room(view: &ServerView) -> Reach {
+    let Some(activity) = view.activity.as_ref().map(|a| &a.value) else {
+        return Reach::Up;
+    };
+    let (used, usable) = slots(activity);
+    if used < usable || usable == 0 {
+        return Reach::Up;
+    }
+    Reach::Full {
+        reason: format!(
+            "all {usable} slots for clients are taken; {} of {} are reserved",
+            activity.reserved, activity.max_connections
+        ),
+    }
 }
 
 #[derive(Default)]
@@ -79,7 +105,6 @@ struct ServerMemory {
     gaps: Vec<Gap>,
     misses: u32,
     down_since: Option<Time>,
-    knocked: Option<Time>,
     offset: Offset,
     names: locks::Names,
     traffic: traffic::Memory,
@@ -169,12 +194,94 @@ impl Drop for ServerMemory {
     }
 }
 
+/// What is known of one server, and the look at it that is under way.
+#[derive(Default)]
+struct Watched {
+    flight: Option<JoinHandle<ServerMemory>>,
+    known: Option<ServerMemory>,
+    /// As of the last look that came back.
+    view: Option<ServerView>,
+    gaps: Vec<Gap>,
+}
+
+impl Watched {
+    /// Sets a look off, unless one is under way, and waits for it: to its end where somebody asked for all anew, and for the
+    /// first picture. Otherwise only briefly, so that a server that hangs does not hide what the others do.
+    async fn look(mut self, reader: Reader, server: Arc<Server>, now: Time, extent: Extent) -> Self {
+        let address = server.address.clone();
+        let patient = extent != Extent::Due || self.view.is_none();
+        if patient && let Some(flight) = self.flight.take() {
+            // It began before now: what it says is not asked anew. That nobody answers is true now as well.
+            self.lands(&address, flight.await);
+            if !self.view.as_ref().is_some_and(ServerView::answers) {
+                return self;
+            }
+        }
+        let mut flight = match self.flight.take() {
+            Some(flight) => flight,
+            None => {
+                let known = self.known.take().unwrap_or_default();
+                tokio::spawn(async move { Box::pin(reader.server(&server, known, now, extent)).await })
+            }
+        };
+        if patient {
+            self.lands(&address, flight.await);
+        } else {
+            match tokio::time::timeout(PATIENCE, &mut flight).await {
+                Ok(landed) => self.lands(&address, landed),
+                Err(_) => self.flight = Some(flight),
+            }
+        }
+        self
+    }
+
+    /// A look that broke off took its memory with it: the next one begins anew.
+    fn lands(&mut self, target: &str, landed: Result<ServerMemory, JoinError>) {
+        let known = landed.unwrap_or_else(|_| {
+            let mut anew = ServerMemory::default();
+            anew.gaps.push(Gap {
+                collector: "activity".to_owned(),
+                target: target.to_owned(),
+                reason: "the look at this server broke off".to_owned(),
+                remedy: Some("this may be a defect of Muster: please report it with its log".to_owned()),
+            });
+            anew
+        });
+        self.view.clone_from(&known.view);
+        self.gaps.clone_from(&known.gaps);
+        self.gaps.extend_from_slice(&known.slow_gaps);
+        self.gaps.extend_from_slice(known.near.gaps());
+        self.known = Some(known);
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if let Some(flight) = &self.flight {
+            flight.abort();
+        }
+    }
+}
+
 /// Watches one cluster.
 pub struct Observer {
     cluster: Arc<Cluster>,
     cadence: Cadence,
-    servers: Mutex<BTreeMap<String, ServerMemory>>,
-    beside: Beside,
+    watched: Mutex<Memory>,
+    beside: Mutex<Beside>,
+}
+
+/// What passes remember.
+#[derive(Default)]
+struct Memory {
+    servers: BTreeMap<String, Watched>,
+    last: Option<Time>,
+}
+
+/// Reads one server.
+#[derive(Clone, Copy)]
+struct Reader {
+    cadence: Cadence,
 }
 
 impl Observer {
@@ -184,8 +291,8 @@ impl Observer {
         Self {
             cluster,
             cadence,
-            servers: Mutex::default(),
-            beside: Beside::default(),
+            watched: Mutex::default(),
+            beside: Mutex::default(),
         }
     }
 
@@ -198,23 +305,35 @@ impl Observer {
     /// Reads so much and returns the newest picture. Passes never overlap: the memory is locked.
     pub async fn pass(&self, now: Time, extent: Extent) -> Snapshot {
         let mut snapshot = Snapshot::new(&self.cluster.name, now);
-        let mut memory = self.servers.lock().await;
-        let reads = self.cluster.servers.iter().map(|server| {
-            let known = memory.remove(&server.address).unwrap_or_default();
-            self.server(server, known, now, extent)
+        let mut memory = self.watched.lock().await;
+        let mut beside = self.beside.lock().await;
+        if memory.last.is_some_and(|last| last.since(now) >= SET_BACK) {
+            // Times to come would look fresh, and nothing would be due until they have come: as after an outage.
+            memory.servers.clear();
+            *beside = Beside::default();
+        }
+        memory.last = Some(now);
+        let reader = Reader {
+            cadence: self.cadence,
+        };
+        let looks = self.cluster.servers.iter().map(|server| {
+            let known = memory.servers.remove(&server.address).unwrap_or_default();
+            known.look(reader, server.clone(), now, extent)
         });
         let (servers, beside) = futures::join!(
-            futures::future::join_all(reads),
-            self.beside.look(&self.cluster, self.cadence, now, extent)
+            futures::future::join_all(looks),
+            beside.look(&self.cluster, self.cadence, now, extent)
         );
-        for (address, known) in servers {
-            if let Some(view) = &known.view {
-                snapshot.servers.push(view.clone());
-            }
-            snapshot.gaps.extend(known.gaps.clone());
-            snapshot.gaps.extend(known.slow_gaps.clone());
-            snapshot.gaps.extend_from_slice(known.near.gaps());
-            memory.insert(address, known);
+        for (server, watched) in self.cluster.servers.iter().zip(servers) {
+            // A look that broke off has no picture.
+            snapshot.servers.push(
+                watched
+                    .view
+                    .clone()
+                    .unwrap_or_else(|| ServerView::unread(&server.name, &server.address, &server.endpoint)),
+            );
+            snapshot.gaps.extend_from_slice(&watched.gaps);
+            memory.servers.insert(server.address.clone(), watched);
         }
         drop(memory);
         snapshot.poolers = beside.poolers;
@@ -245,29 +364,40 @@ impl Observer {
         }
         sum
     }
+}
 
+impl Reader {
     async fn server(
         &self,
         server: &Arc<Server>,
         mut known: ServerMemory,
         now: Time,
         extent: Extent,
-    ) -> (String, ServerMemory) {
+    ) -> ServerMemory {
         let mut view = known
             .view
             .take()
             .unwrap_or_else(|| ServerView::unread(&server.name, &server.address, &server.endpoint));
-        match self.read(server, &mut view, &mut known, now, extent).await {
+        let read = caught(
+            &server.address,
+            self.read(server, &mut view, &mut known, now, extent),
+        );
+        match read.await {
             Ok(()) => {
                 known.misses = 0;
                 known.down_since = None;
-                view.reach = self.knock(server, &view, &mut known, now).await;
+                view.reach = room(&view);
                 self.slowly(server, &mut view, &mut known, now, extent).await;
             }
             Err(e) => {
                 known.misses += 1;
                 let since = *known.down_since.get_or_insert(now);
-                view.reach = unreachable_as(&e, known.misses, since);
+                // An answer that we cannot read says nothing about who gave it.
+                view.reach = if e.trouble == Trouble::Statement && e.sqlstate.is_none() {
+                    Reach::Unknown
+                } else {
+                    unreachable_as(&e, known.misses, since)
+                };
                 // Old sessions and locks would be read as present ones; who it is stays known.
                 view.activity = None;
                 view.locks = None;
@@ -292,7 +422,7 @@ impl Observer {
             known.near.look(server, &mut view, now).await;
         }
         known.view = Some(view);
-        (server.address.clone(), known)
+        known
     }
 
     async fn read(
@@ -372,7 +502,7 @@ impl Observer {
             let value = known.part(server, wal::INFO.name, read)?.flatten();
             view.wal = value.map(|value| Part { taken_at: now, value });
         }
-        if due(view.login.as_ref().map(|p| p.taken_at), self.cadence.replication) {
+        if due(view.login.as_ref().map(|p| p.taken_at), self.cadence.tables) {
             let read = login::read(&session, server.acting_user()).await;
             let value = known.part(server, login::INFO.name, read)?;
             if value.as_ref().is_some_and(|v| login::outdated(&session, v)) {
@@ -432,7 +562,9 @@ impl Observer {
         known.gaps.extend(gaps);
         let read = locks::read(session, &value.sessions, offset).await;
         if let Some(mut waits) = known.basic(server, session, locks::INFO.name, read)? {
-            locks::name(server, &value.sessions, &mut waits, &mut known.names).await;
+            // When slots are short, a name is no reason for another login.
+            let asks = (!crowded(&value)).then_some(server);
+            locks::name(asks, &value.sessions, &mut waits, &mut known.names, now).await;
             view.locks = Some(Part {
                 taken_at: now,
                 value: waits,
@@ -457,12 +589,14 @@ impl Observer {
     ) {
         let all = extent == Extent::All;
         if let Some(round) = known.round.take_if(|r| all || r.is_finished()) {
-            // A round that panicked has lost what it knew: everything is due anew.
-            known.slow = round.await.unwrap_or_default();
+            known.slow = round.await.unwrap_or_else(|_| Slow::lost(server, now));
             known.shows(view);
         }
         // The last slots belong to who acts, and to clients; what is known grows old meanwhile, and says so.
-        if known.round.is_some() || matches!(extent, Extent::Probe | Extent::Hot) || crowded(view) {
+        if known.round.is_some()
+            || matches!(extent, Extent::Probe | Extent::Hot)
+            || view.activity.as_ref().is_some_and(|a| crowded(&a.value))
+        {
             return;
         }
         // The first moments belong to what hurts now: who starts in the middle of an incident does not begin with catalogues.
@@ -477,28 +611,13 @@ impl Observer {
             return;
         }
         let slow = std::mem::take(&mut known.slow);
-        let round = lane::round(server.clone(), slow, due, now, known.offset);
+        let round = Box::pin(lane::round(server.clone(), slow, due, now, known.offset));
         if all {
             known.slow = round.await;
             known.shows(view);
             return;
         }
         known.round = Some(tokio::spawn(round));
-    }
-
-    /// A nearly full server is asked now and then whether a new login still gets in.
-    async fn knock(&self, server: &Server, view: &ServerView, known: &mut ServerMemory, now: Time) -> Reach {
-        if !crowded(view) {
-            return Reach::Up;
-        }
-        if known.knocked.is_some_and(|t| now.since(t) < KNOCK_EVERY) {
-            return view.reach.clone();
-        }
-        known.knocked = Some(now);
-        match server.knock().await {
-            Err(e) if e.trouble == Trouble::Full => Reach::Full { reason: e.reason },
-            _ => Reach::Up,
-        }
     }
 }
 

@@ -1,7 +1,84 @@
-//! Reading rows: times come as microseconds of the server's clock and are moved to ours.
+//! Reading rows: times come as microseconds of the server's clock and are moved to ours, texts as the bytes that they are.
+//!
+//! What sessions of other databases say (statements, names, identifiers) is in the encoding of those databases, whatever
+//! the session that reads them was told. So no text is ever refused for its bytes: one that is not UTF-8 is shown with marks.
+
+use std::error::Error;
 
 use muster_model::Time;
 use tokio_postgres::Row;
+use tokio_postgres::types::{FromSql, FromSqlOwned, Type};
+
+/// A text or its bytes, as they can be shown.
+pub(crate) struct Said(String);
+
+impl<'a> FromSql<'a> for Said {
+    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        // Bytes were cut where it fell: half a letter at the end says nothing.
+        let raw = match std::str::from_utf8(raw) {
+            Err(e) if *ty == Type::BYTEA && e.error_len().is_none() => &raw[..e.valid_up_to()],
+            _ => raw,
+        };
+        Ok(Self(String::from_utf8_lossy(raw).into_owned()))
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        *ty == Type::BYTEA || <&str as FromSql>::accepts(ty)
+    }
+}
+
+/// What a column is read as.
+pub(crate) trait Column: Sized {
+    /// As it comes.
+    type Wire: FromSqlOwned;
+
+    /// As it is used.
+    fn of(wire: Self::Wire) -> Self;
+}
+
+impl Column for String {
+    type Wire = Said;
+
+    fn of(wire: Said) -> Self {
+        wire.0
+    }
+}
+
+impl<T: Column> Column for Option<T> {
+    type Wire = Option<T::Wire>;
+
+    fn of(wire: Self::Wire) -> Self {
+        wire.map(T::of)
+    }
+}
+
+impl<T: Column> Column for Vec<T> {
+    type Wire = Vec<T::Wire>;
+
+    fn of(wire: Self::Wire) -> Self {
+        wire.into_iter().map(T::of).collect()
+    }
+}
+
+macro_rules! as_it_comes {
+    ($($of:ty),*) => {$(
+        impl Column for $of {
+            type Wire = Self;
+
+            fn of(wire: Self) -> Self {
+                wire
+            }
+        }
+    )*};
+}
+
+as_it_comes!(bool, i16, i32, i64, u32, f32, f64);
+
+/// A column of a row. One that our own statement does not have, or has as something else, is a defect of Muster; the pass
+/// makes a gap of it.
+pub(crate) fn get<T: Column>(row: &Row, column: &str) -> T {
+    T::of(row.get::<_, T::Wire>(column))
+}
 
 /// The difference between the server's clock and ours, measured in this pass.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,21 +101,21 @@ impl Offset {
 
     /// A nullable column of microseconds.
     pub(crate) fn time(self, row: &Row, column: &str) -> Option<Time> {
-        row.get::<_, Option<i64>>(column).map(|m| self.ours(m))
+        get::<Option<i64>>(row, column).map(|m| self.ours(m))
     }
 }
 
 /// A log position as bytes.
 pub(crate) fn lsn(row: &Row, column: &str) -> Option<u64> {
-    row.get::<_, Option<i64>>(column).map(i64::unsigned_abs)
+    get::<Option<i64>>(row, column).map(i64::unsigned_abs)
 }
 
 /// A counter; one that this version does not have counts nothing.
 pub(crate) fn count(row: &Row, column: &str) -> u64 {
-    row.get::<_, Option<i64>>(column).map_or(0, i64::unsigned_abs)
+    get::<Option<i64>>(row, column).map_or(0, i64::unsigned_abs)
 }
 
 /// An oid, sent as a number.
 pub(crate) fn oid(row: &Row, column: &str) -> u32 {
-    u32::try_from(row.get::<_, i64>(column)).unwrap_or(0)
+    u32::try_from(get::<i64>(row, column)).unwrap_or(0)
 }

@@ -21,6 +21,8 @@ pub enum Trouble {
     Starting,
     /// Too many sessions of our own role.
     RoleLimit,
+    /// Too many sessions of the database that the login names.
+    DatabaseLimit,
     /// A privilege is missing.
     Privilege,
     /// No answer in time.
@@ -72,6 +74,8 @@ impl ReachError {
                 "55000" if db.message().contains("accepting connections") => Trouble::Database,
                 // "… slots are reserved for roles with …" (16 and later) is a full server, not a limit of the role.
                 "53300" if db.message().contains("connections for role") => Trouble::RoleLimit,
+                // Full is this database alone: the server has room.
+                "53300" if db.message().contains("connections for database") => Trouble::DatabaseLimit,
                 "53300" => Trouble::Full,
                 "57P03" => Trouble::Starting,
                 "42501" => Trouble::Privilege,
@@ -118,7 +122,7 @@ impl ReachError {
             Trouble::Tcp => Some(Rung::Tcp),
             Trouble::Tls => Some(Rung::Tls),
             Trouble::Auth | Trouble::RoleLimit | Trouble::Login => Some(Rung::Auth),
-            Trouble::Database => Some(Rung::Database),
+            Trouble::Database | Trouble::DatabaseLimit => Some(Rung::Database),
             // CONNECT is missing; in any other database the login would work.
             Trouble::Privilege if self.reason.contains("permission denied for database") => {
                 Some(Rung::Database)
@@ -143,6 +147,10 @@ impl ReachError {
             Trouble::Full => "all slots are taken: run the runbook `connections-saturated`".to_owned(),
             Trouble::Starting => "wait: the server is starting, stopping or recovering".to_owned(),
             Trouble::RoleLimit => "raise the role's CONNECTION LIMIT, or stop the other Muster that uses it".to_owned(),
+            Trouble::DatabaseLimit => {
+                "name another database in the config (`postgres` always exists), or raise the database's CONNECTION LIMIT"
+                    .to_owned()
+            }
             Trouble::Privilege => "run `muster config check`: it prints the GRANT lines that are missing".to_owned(),
             Trouble::Timeout | Trouble::Closed => "look at the server's load and its log".to_owned(),
             Trouble::Statement => "this may be a defect of Muster: please report it with the message".to_owned(),

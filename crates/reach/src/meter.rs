@@ -58,6 +58,13 @@ impl Meter {
         backends.iter().copied().collect()
     }
 
+    /// Work that is no measure of the way there and back: a login, a refusal, a statement that the server ended.
+    pub fn add_work(&self, busy: Duration) {
+        self.queries.fetch_add(1, Ordering::Relaxed);
+        let us = u64::try_from(busy.as_micros()).unwrap_or(u64::MAX);
+        self.busy_us.fetch_add(us, Ordering::Relaxed);
+    }
+
     /// The quickest answer so far, in milliseconds: about the way there and back. Nothing before the first.
     #[must_use]
     #[allow(clippy::cast_precision_loss)]

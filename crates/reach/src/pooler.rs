@@ -6,14 +6,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::Mutex;
-use tokio::task::JoinHandle;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::config::{Limits, Login, PoolerConfig};
 use crate::error::{ReachError, Trouble};
 use crate::login;
 use crate::meter::Meter;
-use crate::session::open;
+use crate::session::{Running, open};
 
 /// What can be shown. SHOW HELP is left out: it ends the connection before version 1.21.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,13 +58,7 @@ pub type ConsoleRow = BTreeMap<String, String>;
 
 struct Console {
     client: Client,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Console {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    task: Running,
 }
 
 /// One PgBouncer.
@@ -142,7 +135,7 @@ impl Pooler {
             return Ok(console.clone());
         }
         let ready = login::ready(&self.address, &self.login, "muster/observe", self.limits.connect)?;
-        let (client, task, _) = open(&self.address, &ready, &self.limits).await?;
+        let (client, task, _) = open(&self.address, &ready, &self.limits, &self.meter).await?;
         let console = Arc::new(Console { client, task });
         *slot = Some(console.clone());
         Ok(console)

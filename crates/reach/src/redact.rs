@@ -142,32 +142,124 @@ fn dollar_quoted(chars: &[char], from: usize) -> Option<usize> {
         .or(Some(chars.len()))
 }
 
-/// A connection string without its secrets.
+/// What of a connection string is shown. Everything else, known or not, may be a secret.
+const SHOWN: [&str; 8] = [
+    "host",
+    "hostaddr",
+    "port",
+    "user",
+    "dbname",
+    "application_name",
+    "sslmode",
+    "channel_binding",
+];
+
+/// A connection string with only what is no secret. One that cannot be read is a question mark.
 #[must_use]
 pub fn conninfo(text: &str) -> String {
-    if let Ok(mut url) = url::Url::parse(text)
-        && url.has_host()
-    {
-        let _ = url.set_password(None);
-        let pairs: Vec<(String, String)> = url
-            .query_pairs()
-            .filter(|(k, _)| !secret_key(k))
-            .map(|(k, v)| (k.into_owned(), v.into_owned()))
-            .collect();
-        url.set_query(None);
-        if !pairs.is_empty() {
-            url.query_pairs_mut().extend_pairs(pairs);
-        }
-        return url.to_string();
-    }
-    text.split_whitespace()
-        .filter(|word| !word.split('=').next().is_some_and(secret_key))
-        .collect::<Vec<_>>()
-        .join(" ")
+    let text = text.trim();
+    let shown = match text.split_once("://") {
+        // `host=h options='-c x=a://b'` is none; a scheme is one word.
+        Some((scheme, rest)) if scheme.chars().all(|c| c.is_ascii_alphanumeric()) => address(scheme, rest),
+        _ => pairs(text),
+    };
+    shown.unwrap_or_else(|| "?".to_owned())
 }
 
-fn secret_key(key: &str) -> bool {
-    matches!(key, "password" | "sslpassword" | "passfile" | "sslkey")
+/// `postgres://user:password@host1:1,host2:2/db?key=value`, as libpq reads it.
+fn address(scheme: &str, rest: &str) -> Option<String> {
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    // A password may hold anything that somebody forgot to encode; the last `@` before the database ends it.
+    let (front, database) = match rest.rsplit_once('@') {
+        Some((login, place)) => {
+            let user = login.split(':').next().filter(|u| !u.contains('/'))?;
+            let (hosts, database) = place.split_once('/').unwrap_or((place, ""));
+            (format!("{user}@{hosts}"), database)
+        }
+        None => {
+            let (hosts, database) = rest.split_once('/').unwrap_or((rest, ""));
+            (hosts.to_owned(), database)
+        }
+    };
+    // What does not look like hosts and ports may be a password that somebody did not encode.
+    let hosts = front.rsplit('@').next().unwrap_or_default();
+    let place = |host: &str| {
+        let port = host.rsplit_once(':').filter(|_| !host.ends_with(']'));
+        port.is_none_or(|(_, p)| p.chars().all(|c| c.is_ascii_digit()))
+    };
+    let strange = [':', '@', '?', '=', '#'];
+    if front.matches('@').count() > 1
+        || !hosts.split(',').all(place)
+        || database.contains(strange)
+        || query.contains('@')
+    {
+        return None;
+    }
+    let mut out = format!("{scheme}://{front}");
+    if !database.is_empty() {
+        out.push('/');
+        out.push_str(database);
+    }
+    let kept: Vec<&str> = query
+        .split('&')
+        .filter(|pair| pair.split_once('=').is_some_and(|(key, _)| SHOWN.contains(&key)))
+        .collect();
+    if !kept.is_empty() {
+        out.push('?');
+        out.push_str(&kept.join("&"));
+    }
+    Some(out)
+}
+
+/// `key = value key='a value'`, as libpq reads it: spaces around the sign, quotes, backslashes.
+fn pairs(text: &str) -> Option<String> {
+    let chars: Vec<char> = text.chars().collect();
+    let space = |i: usize| chars.get(i).is_some_and(|c| c.is_whitespace());
+    let mut out: Vec<String> = Vec::new();
+    let mut i = 0;
+    loop {
+        while space(i) {
+            i += 1;
+        }
+        if i >= chars.len() {
+            return Some(out.join(" "));
+        }
+        let from = i;
+        while i < chars.len() && chars[i] != '=' && !space(i) {
+            i += 1;
+        }
+        let key: String = chars[from..i].iter().collect();
+        while space(i) {
+            i += 1;
+        }
+        if chars.get(i) != Some(&'=') {
+            return None;
+        }
+        i += 1;
+        while space(i) {
+            i += 1;
+        }
+        let from = i;
+        if chars.get(i) == Some(&'\'') {
+            i += 1;
+            loop {
+                match chars.get(i)? {
+                    '\\' => i += 2,
+                    '\'' => break,
+                    _ => i += 1,
+                }
+            }
+            i += 1;
+        } else {
+            while i < chars.len() && !space(i) {
+                i += if chars[i] == '\\' { 2 } else { 1 };
+            }
+        }
+        i = i.min(chars.len());
+        if SHOWN.contains(&key.as_str()) {
+            out.push(format!("{key}={}", chars[from..i].iter().collect::<String>()));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -197,14 +289,47 @@ mod tests {
     }
 
     #[test]
-    fn secrets_leave_connection_strings() {
-        assert_eq!(
-            conninfo("postgres://u:p@h:1/db?sslmode=require&password=x"),
-            "postgres://u@h:1/db?sslmode=require"
-        );
-        assert_eq!(
-            conninfo("host=h user=u password=geheim port=5"),
-            "host=h user=u port=5"
-        );
+    fn of_connection_strings_only_what_is_no_secret_stays() {
+        for (text, shown) in [
+            (
+                "postgres://u:p@h:1/db?sslmode=require&password=geheim",
+                "postgres://u@h:1/db?sslmode=require",
+            ),
+            ("host=h user=u password=geheim port=5", "host=h user=u port=5"),
+            ("host = h password = geheim port = 5", "host=h port=5"),
+            (
+                "password='two geheim words' host='a b' user=u",
+                "host='a b' user=u",
+            ),
+            (r"password='it\'s geheim' host=h", "host=h"),
+            (r"password=a\ geheim host=h", "host=h"),
+            ("host=h password=geh\neim", "?"),
+            (
+                "postgres://u:geheim@h1:1,h2:2/db?target_session_attrs=any&sslkey=geheim",
+                "postgres://u@h1:1,h2:2/db",
+            ),
+            (
+                "postgresql:///db?password=geheim&host=/run",
+                "postgresql:///db?host=/run",
+            ),
+            ("postgresql://u:geheim@/db", "postgresql://u@/db"),
+            ("postgres://u:p/geheim@h/db", "postgres://u@h/db"),
+            ("postgres://u:p@geheim@h/db", "postgres://u@h/db"),
+            ("postgres://u:p?geheim@h/db", "?"),
+            ("redis://:geheim@h:6379/0", "redis://@h:6379/0"),
+            ("postgres://u:geheim", "?"),
+            ("postgres://u:p@[::1]:5432/db", "postgres://u@[::1]:5432/db"),
+            ("geheim", "?"),
+            ("password='geheim", "?"),
+            (
+                "host=h options='-c a.b=c://geheim' sslpassword=geheim passfile=geheim",
+                "host=h",
+            ),
+            ("", ""),
+        ] {
+            let said = conninfo(text);
+            assert!(!said.contains("geheim"), "{text}: {said}");
+            assert_eq!(said, shown, "{text}");
+        }
     }
 }

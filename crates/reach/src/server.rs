@@ -11,8 +11,12 @@ use crate::login;
 use crate::meter::Meter;
 use crate::session::{PgSession, Purpose};
 
-/// After a failed connect the next try waits this long, so that a dead server is not hammered.
+/// After a failed connect the next try waits this long, so that a dead server is not hammered and a returning one is soon seen.
 const BACK_OFF: Duration = Duration::from_millis(400);
+/// A server without a free slot: every try takes one of the last for a moment.
+const BACK_OFF_FULL: Duration = Duration::from_secs(5);
+/// A login that is refused by what is written somewhere: a try more changes nothing, and fills the server's log.
+const BACK_OFF_REFUSED: Duration = Duration::from_secs(10);
 
 /// A statement over a whole catalogue may take this long.
 const CATALOG_STATEMENT: Duration = Duration::from_secs(30);
@@ -167,22 +171,6 @@ impl Server {
         PgSession::inside(target, &self.observe, database, &limits, meter).await
     }
 
-    /// A try to log in anew, as a client would: is there a slot?
-    ///
-    /// # Errors
-    /// With the rung that failed.
-    pub async fn knock(&self) -> Result<(), ReachError> {
-        PgSession::connect(
-            &self.address,
-            &self.observe,
-            Purpose::Observe,
-            &self.limits,
-            self.meter.clone(),
-        )
-        .await
-        .map(|_| ())
-    }
-
     async fn reserved(
         &self,
         slot: &Mutex<Slot>,
@@ -195,7 +183,7 @@ impl Server {
         }
         slot.session = None;
         if let Some((at, e)) = &slot.failed
-            && at.elapsed() < BACK_OFF
+            && at.elapsed() < back_off(&e.trouble)
         {
             return Err(e.clone());
         }
@@ -210,5 +198,47 @@ impl Server {
                 Err(e)
             }
         }
+    }
+}
+
+/// How long it is not tried again.
+fn back_off(trouble: &Trouble) -> Duration {
+    match trouble {
+        Trouble::Full => BACK_OFF_FULL,
+        Trouble::Auth
+        | Trouble::RoleLimit
+        | Trouble::Database
+        | Trouble::DatabaseLimit
+        | Trouble::Privilege
+        | Trouble::Login
+        | Trouble::NoActingLogin => BACK_OFF_REFUSED,
+        Trouble::Dns
+        | Trouble::Tcp
+        | Trouble::Tls
+        | Trouble::Starting
+        | Trouble::Timeout
+        | Trouble::Closed
+        | Trouble::Statement => BACK_OFF,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_returns_is_seen_soon_and_one_that_refuses_is_left_alone() {
+        for trouble in [Trouble::Tcp, Trouble::Starting, Trouble::Closed, Trouble::Dns] {
+            assert!(back_off(&trouble) < Duration::from_secs(1), "{trouble:?}");
+        }
+        for trouble in [
+            Trouble::Auth,
+            Trouble::RoleLimit,
+            Trouble::Database,
+            Trouble::Login,
+        ] {
+            assert_eq!(back_off(&trouble), Duration::from_secs(10), "{trouble:?}");
+        }
+        assert_eq!(back_off(&Trouble::Full), Duration::from_secs(5));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use muster_model::Time;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
@@ -45,6 +45,9 @@ const CAPABILITY: &str = include_str!("sql/capability.sql");
 const PLAIN_CAPABILITY: &str = include_str!("sql/plain_capability.sql");
 const SYSTEM_IDENTIFIER: &str = include_str!("sql/system_identifier.sql");
 
+/// A session that is no longer used has so long to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
+
 /// Whether a session may change something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -56,15 +59,23 @@ pub enum Purpose {
 
 pub(crate) struct Live {
     pub(crate) client: Client,
-    task: JoinHandle<()>,
+    task: Running,
     statements: Mutex<HashMap<&'static str, Statement>>,
     pub(crate) capability: Capability,
     given_up: AtomicBool,
     shown: tls::Shown,
 }
 
-impl Drop for Live {
-    fn drop(&mut self) {
+/// The task of a connection. Dropped together with its client it says goodbye to the server and ends: a connection that
+/// just breaks off is counted there as one that a client lost.
+pub(crate) struct Running {
+    task: JoinHandle<()>,
+    _owner: oneshot::Sender<()>,
+}
+
+impl Running {
+    /// Ends it at once, without a word: the server does not answer.
+    pub(crate) fn abort(&self) {
         self.task.abort();
     }
 }
@@ -122,7 +133,7 @@ impl PgSession {
         limits: &Limits,
         meter: Arc<Meter>,
     ) -> Result<Self, ReachError> {
-        let (client, task, shown) = open(target, ready, limits).await?;
+        let (client, task, shown) = open(target, ready, limits, &meter).await?;
         let mut session = Self {
             live: Arc::new(Live {
                 client,
@@ -232,9 +243,8 @@ impl PgSession {
             };
             self.live.client.query(&statement, params).await
         };
-        let answer = self.within(deadline, work).await?;
-        self.meter.add(answer.len(), began.elapsed());
-        Ok(answer)
+        let answer = self.within(deadline, work).await;
+        self.metered(began, answer)
     }
 
     /// Rows of a statement that was made from a static one for the names of users' objects, which no parameter can carry. Every
@@ -245,9 +255,8 @@ impl PgSession {
     pub async fn query_made(&self, sql: &str) -> Result<Vec<Row>, ReachError> {
         let began = Instant::now();
         let work = self.live.client.query(sql, &[]);
-        let answer = self.within(self.limits.deadline(), work).await?;
-        self.meter.add(answer.len(), began.elapsed());
-        Ok(answer)
+        let answer = self.within(self.limits.deadline(), work).await;
+        self.metered(began, answer)
     }
 
     async fn simple(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>, ReachError> {
@@ -261,17 +270,25 @@ impl PgSession {
         deadline: Duration,
     ) -> Result<Vec<SimpleQueryMessage>, ReachError> {
         let began = Instant::now();
-        let answer = self.within(deadline, self.live.client.simple_query(sql)).await?;
-        self.meter.add(answer.len(), began.elapsed());
-        Ok(answer)
+        let answer = self.within(deadline, self.live.client.simple_query(sql)).await;
+        self.metered(began, answer)
+    }
+
+    /// What the server ended cost it as much as what it answered. One that gives no answer at all may do nothing.
+    fn metered<T>(&self, began: Instant, answer: Result<Vec<T>, ReachError>) -> Result<Vec<T>, ReachError> {
+        match &answer {
+            Ok(rows) => self.meter.add(rows.len(), began.elapsed()),
+            Err(e) if e.sqlstate.is_some() => self.meter.add_work(began.elapsed()),
+            Err(_) => {}
+        }
+        answer
     }
 
     /// For [`crate::trial`] alone: exactly one statement, because the extended protocol takes no more.
     pub(crate) async fn execute_within(&self, sql: &str, deadline: Duration) -> Result<(), ReachError> {
         let began = Instant::now();
-        self.within(deadline, self.live.client.execute(sql, &[])).await?;
-        self.meter.add(0, began.elapsed());
-        Ok(())
+        let answer = self.within(deadline, self.live.client.execute(sql, &[])).await;
+        self.metered(began, answer.map(|_| Vec::<()>::new())).map(|_| ())
     }
 
     async fn within<T>(
@@ -304,26 +321,46 @@ pub(crate) async fn open(
     target: &str,
     ready: &Ready,
     limits: &Limits,
-) -> Result<(Client, JoinHandle<()>, tls::Shown), ReachError> {
+    meter: &Meter,
+) -> Result<(Client, Running, tls::Shown), ReachError> {
     let (connector, shown) = tls::connector(target, ready)?;
+    let began = Instant::now();
     let connecting = ready.config.connect(connector);
     // Login on a loaded server may take longer than the connect itself.
     let deadline = limits.connect + limits.connect;
     let (client, connection) = match tokio::time::timeout(deadline, connecting).await {
         Ok(Ok(pair)) => pair,
-        Ok(Err(e)) => return Err(ReachError::from_driver(target, &e)),
+        Ok(Err(e)) => {
+            // A refusal is an answer of the server, and cost it a process.
+            if e.as_db_error().is_some() {
+                meter.add_work(began.elapsed());
+            }
+            return Err(ReachError::from_driver(target, &e));
+        }
         Err(_) => {
             let reason = format!("no connection within {} ms", deadline.as_millis());
             return Err(ReachError::new(target, Trouble::Tcp, reason));
         }
     };
+    meter.add_work(began.elapsed());
     let name = target.to_owned();
+    let (owner, mut dropped) = oneshot::channel::<()>();
     let task = tokio::spawn(async move {
-        if let Err(e) = connection.await {
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = &mut connection => ended,
+            // Its client is gone too, so the connection sends the word that ends it.
+            _ = &mut dropped => match tokio::time::timeout(GOODBYE, connection).await {
+                Ok(ended) => ended,
+                Err(_) => return,
+            },
+        };
+        if let Err(e) = ended {
             tracing::debug!(target_address = %name, error = %e, "session ended");
         }
     });
-    Ok((client, task, shown))
+    let running = Running { task, _owner: owner };
+    Ok((client, running, shown))
 }
 
 fn read_plain(row: &Row) -> Capability {

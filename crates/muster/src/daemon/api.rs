@@ -600,7 +600,9 @@ fn answered(w: &Watch, incident: &str, cluster: &str, runbook: &str) -> Result<S
     let library = w.app.library();
     let answer = library.answers(&open.cause.kind).map(|r| r.id.clone());
     // What only looks may be run for any incident: no window holds it back.
-    let looks = library.get(runbook).is_some_and(muster_runbooks::Runbook::read_only);
+    let looks = library
+        .get(runbook)
+        .is_some_and(muster_runbooks::Runbook::read_only);
     if looks || answer.as_deref() == Some(runbook) {
         return Ok(open.id);
     }

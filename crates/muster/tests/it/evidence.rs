@@ -428,7 +428,7 @@ async fn without_a_config_a_role_with_nothing_is_told_what_it_lacks() {
         assert_eq!(b.section("server_log", "given/server-1")["state"], "skipped");
         assert!(!b.all().contains("plantedInUrl4"));
 
-        let gone = format!("postgres://x@127.0.0.1:1/postgres?sslmode=disable");
+        let gone = "postgres://x@127.0.0.1:1/postgres?sslmode=disable";
         let nothing = muster(
             None,
             &[

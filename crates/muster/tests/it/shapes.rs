@@ -71,6 +71,8 @@ fn every_runbook_fits_its_schema_and_is_checked_against_what_is_there() {
         assert!(wrong.is_empty(), "{file}: {wrong:#?}");
     }
     let files = std::fs::read_dir(root().join("runbooks")).expect("runbooks");
-    let written = files.flatten().filter(|f| f.path().extension().is_some_and(|x| x == "yaml"));
+    let written = files
+        .flatten()
+        .filter(|f| f.path().extension().is_some_and(|x| x == "yaml"));
     assert_eq!(muster::app::BUILT_IN.len(), written.count());
 }

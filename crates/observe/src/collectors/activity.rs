@@ -4,7 +4,7 @@ use muster_model::snapshot::{Activity, Gap, Session};
 use muster_reach::{PgSession, ReachError, redact};
 
 use super::CollectorInfo;
-use crate::row::Offset;
+use crate::row::{Offset, get};
 
 /// For the reference.
 pub const INFO: CollectorInfo = CollectorInfo {
@@ -30,32 +30,28 @@ pub(crate) async fn read(
         ..Activity::default()
     };
     for row in &rows {
-        activity.max_connections = row.get::<_, i32>("max_connections").unsigned_abs();
-        activity.reserved = row.get::<_, i32>("reserved").unsigned_abs();
+        activity.max_connections = get::<i32>(row, "max_connections").unsigned_abs();
+        activity.reserved = get::<i32>(row, "reserved").unsigned_abs();
         activity.sessions.push(Session {
-            pid: row.get("pid"),
+            pid: get(row, "pid"),
             backend_start: offset
                 .time(row, "backend_start")
                 .unwrap_or(muster_model::Time::from_micros(0)),
             xact_start: offset.time(row, "xact_start"),
             query_start: offset.time(row, "query_start"),
             state_change: offset.time(row, "state_change"),
-            state: row.get("state"),
-            user: row.get("usename"),
-            database: row.get("datname"),
-            application: row
-                .get::<_, Option<String>>("application_name")
-                .unwrap_or_default(),
-            client: row.get("client"),
-            backend_type: row.get::<_, Option<String>>("backend_type").unwrap_or_default(),
-            wait_type: row.get("wait_event_type"),
-            wait_event: row.get("wait_event"),
-            query: row
-                .get::<_, Option<String>>("query")
-                .map(|q| redact::statement(&q)),
-            has_xid: row.get("has_xid"),
-            superuser: row.get("superuser"),
-            blocked_by: row.get::<_, Option<Vec<i32>>>("blocked_by").unwrap_or_default(),
+            state: get(row, "state"),
+            user: get(row, "usename"),
+            database: get(row, "datname"),
+            application: get::<Option<String>>(row, "application_name").unwrap_or_default(),
+            client: get(row, "client"),
+            backend_type: get::<Option<String>>(row, "backend_type").unwrap_or_default(),
+            wait_type: get(row, "wait_event_type"),
+            wait_event: get(row, "wait_event"),
+            query: get::<Option<String>>(row, "query").map(|q| redact::statement(&q)),
+            has_xid: get(row, "has_xid"),
+            superuser: get(row, "superuser"),
+            blocked_by: get::<Option<Vec<i32>>>(row, "blocked_by").unwrap_or_default(),
         });
     }
     let mut gaps = Vec::new();

@@ -46,14 +46,18 @@ pub async fn look(server: &Server, within: Duration) -> DeepLook {
     let mut out = DeepLook::default();
     let until = Instant::now() + within;
     let names = async { databases::read(&server.observing().await?).await }.await;
-    let names = match names {
-        Ok(names) => names,
+    let databases::Found { open, closed } = match names {
+        Ok(found) => found,
         Err(e) => {
             out.lacks(server, e.reason.clone(), e.remedy());
             return out;
         }
     };
-    for name in names {
+    for (name, (reason, remedy)) in closed {
+        let remedy = remedy.unwrap_or_else(|| "let the login into it".to_owned());
+        out.lacks(server, format!("database {name}: {reason}"), remedy);
+    }
+    for name in open {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             out.lacks(

@@ -4,7 +4,7 @@ use muster_model::snapshot::{Collation, Shared};
 use muster_reach::{PgSession, ReachError};
 
 use super::CollectorInfo;
-use crate::row::count;
+use crate::row::{count, get};
 
 /// For the reference.
 pub const INFO: CollectorInfo = CollectorInfo {
@@ -30,21 +30,21 @@ pub(crate) async fn read(session: &PgSession) -> Result<Shared<Vec<Collation>>, 
         .await?
         .iter()
         .map(|row| Collation {
-            name: row.get("name"),
-            is_default: row.get("is_default"),
-            locale: row.get::<_, Option<String>>("locale").unwrap_or_default(),
-            recorded: row.get("recorded"),
-            actual: row.get("actual"),
+            name: get(row, "name"),
+            is_default: get(row, "is_default"),
+            locale: get::<Option<String>>(row, "locale").unwrap_or_default(),
+            recorded: get(row, "recorded"),
+            actual: get(row, "actual"),
             indexes: count(row, "indexes"),
-            example: row.get("example"),
+            example: get(row, "example"),
         })
         .collect();
     if session.capability().version_num >= SAYS_ITSELF
         && let Some(row) = session.query(DATABASE, &[]).await?.first()
     {
         for c in out.iter_mut().filter(|c| c.is_default) {
-            c.recorded = row.get("recorded");
-            c.actual = row.get("actual");
+            c.recorded = get(row, "recorded");
+            c.actual = get(row, "actual");
         }
     }
     Ok(Shared::new(out))

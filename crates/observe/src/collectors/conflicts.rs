@@ -10,7 +10,7 @@ use muster_reach::{PgSession, ReachError};
 
 use super::CollectorInfo;
 use crate::ring::Ring;
-use crate::row::count;
+use crate::row::{count, get};
 
 /// For the reference.
 pub const INFO: CollectorInfo = CollectorInfo {
@@ -49,7 +49,7 @@ pub(crate) async fn read(
     let mut known = std::mem::take(&mut memory.conflicts);
     let mut out = Vec::new();
     for row in &session.query(CONFLICTS, &[]).await? {
-        let Some(database) = row.get::<_, Option<String>>("database") else {
+        let Some(database) = get::<Option<String>>(row, "database") else {
             continue;
         };
         let counters = ConflictCounters {
@@ -88,7 +88,7 @@ pub(crate) async fn subscriptions(
                 apply: count(row, "apply"),
                 sync: count(row, "sync"),
             };
-            let name: String = row.get("name");
+            let name: String = get(row, "name");
             let mut ring = known.remove(&name).unwrap_or_default();
             let counted = ring.take(now, counters, |a, b| b.apply < a.apply || b.sync < a.sync);
             memory.errors.insert(name.clone(), ring);
@@ -98,7 +98,7 @@ pub(crate) async fn subscriptions(
     Ok(rows
         .iter()
         .map(|row| {
-            let name: String = row.get("name");
+            let name: String = get(row, "name");
             Subscription {
                 errors: errors.remove(&name),
                 enabled: count(row, "enabled"),

@@ -9,6 +9,7 @@ use muster_reach::{PgSession, ReachError};
 use tokio_postgres::Row;
 
 use super::CollectorInfo;
+use crate::row::get;
 
 /// For the reference.
 pub const INFO: CollectorInfo = CollectorInfo {
@@ -36,7 +37,7 @@ pub(crate) async fn read(session: &PgSession) -> Result<(Files, Vec<Lacking>), R
     let mut lacking = Vec::new();
     let rights = session.query(RIGHTS, &[]).await?;
     // Statements of their own: a CASE does not keep the server from checking the privilege.
-    let may = |what: &str| rights.first().is_some_and(|r| r.get(what));
+    let may = |what: &str| rights.first().is_some_and(|r| get(r, what));
     if may("settings") {
         let bad: Vec<BadLine> = session.query(SETTINGS, &[]).await?.iter().map(line).collect();
         // Reading the file has just marked, in this session, what differs and can only change at a start. Such a line is
@@ -45,7 +46,7 @@ pub(crate) async fn read(session: &PgSession) -> Result<(Files, Vec<Lacking>), R
             .query(WAITING, &[])
             .await?
             .iter()
-            .map(|r| r.get("name"))
+            .map(|r| get(r, "name"))
             .collect();
         let (waiting, invalid) = bad
             .into_iter()
@@ -65,7 +66,7 @@ pub(crate) async fn read(session: &PgSession) -> Result<(Files, Vec<Lacking>), R
         (may("rules"), "pg_hba.conf", "pg_hba_file_rules()"),
     ] {
         if !held && let Some(row) = rights.first() {
-            let (user, database): (String, String) = (row.get("user_name"), row.get("database"));
+            let (user, database): (String, String) = (get(row, "user_name"), get(row, "database"));
             lacking.push((
                 format!("role {user} may not ask what the server thinks of {what}"),
                 format!(
@@ -77,10 +78,10 @@ pub(crate) async fn read(session: &PgSession) -> Result<(Files, Vec<Lacking>), R
     }
     for row in &session.query(SCOPED, &[]).await? {
         files.scoped.push(ScopedSetting {
-            database: row.get("database"),
-            role: row.get("role"),
-            name: row.get("name"),
-            value: row.get("value"),
+            database: get(row, "database"),
+            role: get(row, "role"),
+            name: get(row, "name"),
+            value: get(row, "value"),
         });
     }
     Ok((files, lacking))
@@ -92,17 +93,16 @@ fn quoted(name: &str) -> String {
 
 fn line(row: &Row) -> BadLine {
     BadLine {
-        name: row.get("name"),
+        name: get(row, "name"),
         ..rule(row)
     }
 }
 
 fn rule(row: &Row) -> BadLine {
-    let error: Option<String> = row.get("error");
+    let error: Option<String> = get(row, "error");
     BadLine {
-        file: row.get::<_, Option<String>>("file").unwrap_or_default(),
-        line: row
-            .get::<_, Option<i32>>("line")
+        file: get::<Option<String>>(row, "file").unwrap_or_default(),
+        line: get::<Option<i32>>(row, "line")
             .and_then(|l| u32::try_from(l).ok())
             .unwrap_or(0),
         name: None,

@@ -11,7 +11,7 @@ use muster_reach::{PgSession, ReachError};
 
 use super::CollectorInfo;
 use crate::ring::Ring;
-use crate::row::Offset;
+use crate::row::{Offset, get};
 
 /// For the reference.
 pub const INFO: CollectorInfo = CollectorInfo {
@@ -72,11 +72,11 @@ pub(crate) async fn read(
     let rows = session.query(SQL, &[]).await?;
     let next = rows
         .first()
-        .map_or(0, |r| r.get::<_, i64>("next_xid").unsigned_abs());
+        .map_or(0, |r| get::<i64>(r, "next_xid").unsigned_abs());
     memory.mark(now, next);
     let mut holders = Vec::with_capacity(rows.len());
     for row in &rows {
-        let kind = match row.get::<_, Option<&str>>("kind") {
+        let kind = match get::<Option<String>>(row, "kind").as_deref() {
             Some("session") => HolderKind::Session,
             Some("slot") => HolderKind::Slot,
             Some("slot_catalog") => HolderKind::SlotCatalog,
@@ -85,16 +85,16 @@ pub(crate) async fn read(
             _ => continue,
         };
         // A standby may speak of transactions that are to come.
-        let xids = u64::try_from(row.get::<_, Option<i32>>("xids").unwrap_or(0)).unwrap_or(0);
+        let xids = u64::try_from(get::<Option<i32>>(row, "xids").unwrap_or(0)).unwrap_or(0);
         let (since, older) = match offset.time(row, "since") {
             Some(t) => (t, false),
             None => memory.given(next.saturating_sub(xids), now),
         };
-        let text = |column: &str| row.get::<_, Option<String>>(column);
+        let text = |column: &str| get::<Option<String>>(row, column);
         holders.push(Holder {
             kind,
             name: text("name").unwrap_or_default(),
-            pid: row.get("pid"),
+            pid: get(row, "pid"),
             user: text("usename"),
             database: text("database"),
             application: text("application").unwrap_or_default(),

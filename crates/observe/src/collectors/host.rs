@@ -98,9 +98,11 @@ impl Memory {
         let sizes = postmaster
             .map(|pid| processes::sizes(pid, &mut self.processes, now))
             .unwrap_or_default();
+        let group = postmaster.and_then(limit).filter(|g| g.limit < total);
         Ok(HostMemory {
-            total: postmaster.and_then(limit).map_or(total, |l| l.min(total)),
-            available,
+            total: group.map_or(total, |g| g.limit),
+            // What a group may still have is what its limit leaves, and not more than the host has.
+            available: group.map_or(available, |g| g.available().min(available)),
             swap: (of("SwapTotal").unwrap_or(0), of("SwapFree").unwrap_or(0)),
             oom_kills: kills,
             backends: sizes.shown,
@@ -120,15 +122,82 @@ pub(crate) fn postmaster(data: &Path) -> Result<Postmaster, Lack> {
     })
 }
 
-/// The limit of a process's control group.
-fn limit(pid: i32) -> Option<u64> {
+/// The control group that leaves a process least memory.
+fn limit(pid: i32) -> Option<Group> {
     let groups = proc(&format!("{pid}/cgroup"));
     let path = groups.lines().find_map(|l| l.strip_prefix("0::/"))?;
-    let file = Path::new("/sys/fs/cgroup").join(path).join("memory.max");
-    std::fs::read_to_string(file).ok()?.trim().parse().ok()
+    tightest(Path::new("/sys/fs/cgroup"), path)
+}
+
+/// Memory of a control group, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Group {
+    limit: u64,
+    used: u64,
+    /// Pages of files that nobody uses: they go when memory is needed.
+    idle: u64,
+}
+
+impl Group {
+    fn available(self) -> u64 {
+        (self.limit.saturating_sub(self.used) + self.idle).min(self.limit)
+    }
+}
+
+/// Of a group and those above it, each of which may have a limit, the one with the smallest.
+fn tightest(root: &Path, path: &str) -> Option<Group> {
+    let number = |folder: &Path, name: &str| -> Option<u64> {
+        std::fs::read_to_string(folder.join(name))
+            .ok()?
+            .trim()
+            .parse()
+            .ok()
+    };
+    let own = root.join(path);
+    own.ancestors()
+        .take_while(|folder| folder.starts_with(root))
+        .filter_map(|folder| {
+            let limit = number(folder, "memory.max")?;
+            let stat = std::fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
+            let idle = stat.lines().find_map(|l| l.strip_prefix("inactive_file "));
+            Some(Group {
+                limit,
+                used: number(folder, "memory.current")?,
+                idle: idle.and_then(|n| n.trim().parse().ok()).unwrap_or(0),
+            })
+        })
+        .min_by_key(|g| g.limit)
 }
 
 #[allow(clippy::cast_precision_loss)]
 fn percent(part: u64, all: u64) -> f64 {
     part as f64 * 100.0 / all as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn the_smallest_limit_up_the_groups_counts_and_idle_files_are_available() {
+        let root = tempfile::tempdir().expect("dir");
+        let group = root.path().join("pod/postgres");
+        fs::create_dir_all(&group).expect("dirs");
+        let write = |folder: &Path, max: &str, current: &str, idle: u64| {
+            fs::write(folder.join("memory.max"), max).expect("write");
+            fs::write(folder.join("memory.current"), current).expect("write");
+            let stat = format!("anon 5\ninactive_file {idle}\nactive_file 7\n");
+            fs::write(folder.join("memory.stat"), stat).expect("write");
+        };
+        write(&group, "max\n", "400\n", 10);
+        assert_eq!(tightest(root.path(), "pod/postgres"), None, "no limit");
+        write(&root.path().join("pod"), "1000\n", "900\n", 300);
+        let found = tightest(root.path(), "pod/postgres").expect("the pod's");
+        assert_eq!((found.limit, found.available()), (1000, 400));
+        write(&group, "800\n", "790\n", 0);
+        let found = tightest(root.path(), "pod/postgres").expect("its own");
+        assert_eq!((found.limit, found.available()), (800, 10));
+    }
 }

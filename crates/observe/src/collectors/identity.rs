@@ -5,13 +5,13 @@ use muster_model::snapshot::{Gap, Identity, Role};
 use muster_reach::{PgSession, ReachError};
 
 use super::CollectorInfo;
-use crate::row::Offset;
+use crate::row::{Offset, get};
 
 /// For the reference.
 pub const INFO: CollectorInfo = CollectorInfo {
     name: "identity",
     about: "Who a server is: system identifier, timeline, role by its own word, version, start time.",
-    reads: "pg_control_system(), pg_control_checkpoint(), pg_is_in_recovery(), settings",
+    reads: "pg_control_system(), pg_control_checkpoint(), pg_walfile_name(), pg_stat_wal_receiver, pg_is_in_recovery(), settings",
     needs: "EXECUTE on pg_control_system() and pg_control_checkpoint() (granted to everybody by default)",
     cadence: "2 s",
     gap: "the identity of the cluster; without it nothing is planned",
@@ -30,10 +30,10 @@ pub(crate) async fn read(
     let Some(row) = rows.first() else {
         return Ok((None, Offset::default(), Vec::new()));
     };
-    let offset = Offset::between(row.get("now_us"), now);
+    let offset = Offset::between(get(row, "now_us"), now);
     let mut gaps = Vec::new();
     // A statement of its own: a CASE does not keep the server from checking the privilege.
-    let control = if row.get("control") {
+    let control = if get(row, "control") {
         session.query(CONTROL, &[]).await?
     } else {
         Vec::new()
@@ -51,18 +51,18 @@ pub(crate) async fn read(
         });
     }
     let identity = Identity {
-        system_identifier: control.map(|r| r.get("system_identifier")).unwrap_or_default(),
-        timeline: control.map_or(0, |r| r.get::<_, i32>("timeline").unsigned_abs()),
-        role: if row.get("in_recovery") {
+        system_identifier: control.map(|r| get(r, "system_identifier")).unwrap_or_default(),
+        timeline: control.map_or(0, |r| get::<i32>(r, "timeline").unsigned_abs()),
+        role: if get(row, "in_recovery") {
             Role::Standby
         } else {
             Role::Primary
         },
-        version_num: row.get::<_, i32>("version_num").unsigned_abs(),
-        version: row.get("version"),
-        started_at: offset.ours(row.get("started_us")),
-        read_only: row.get("read_only"),
-        cluster_name: row.get("cluster_name"),
+        version_num: get::<i32>(row, "version_num").unsigned_abs(),
+        version: get(row, "version"),
+        started_at: offset.ours(get(row, "started_us")),
+        read_only: get(row, "read_only"),
+        cluster_name: get(row, "cluster_name"),
     };
     Ok((Some(identity), offset, gaps))
 }

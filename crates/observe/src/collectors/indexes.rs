@@ -8,7 +8,7 @@ use muster_reach::{PgSession, ReachError};
 
 use super::CollectorInfo;
 use crate::about::About;
-use crate::row::{Offset, count, oid};
+use crate::row::{Offset, count, get, oid};
 
 /// For the reference.
 pub const INFO: CollectorInfo = CollectorInfo {
@@ -59,27 +59,27 @@ pub(crate) async fn read(
         out.indexes.push(Index {
             oid,
             table_oid: crate::row::oid(row, "table_oid"),
-            schema: row.get("schema"),
-            name: row.get("name"),
-            table: row.get("table_name"),
-            method: row.get("method"),
-            unique: row.get("is_unique"),
-            valid: row.get("valid"),
-            ready: row.get("ready"),
-            replica_identity: row.get("replica_identity"),
-            clustered: row.get("clustered"),
-            partition: row.get("is_partition"),
-            constraint: row.get("of_constraint"),
-            foreign_key: row.get("foreign_key"),
-            expressions: row.get("expressions"),
-            partial: row.get("partial"),
+            schema: get(row, "schema"),
+            name: get(row, "name"),
+            table: get(row, "table_name"),
+            method: get(row, "method"),
+            unique: get(row, "is_unique"),
+            valid: get(row, "valid"),
+            ready: get(row, "ready"),
+            replica_identity: get(row, "replica_identity"),
+            clustered: get(row, "clustered"),
+            partition: get(row, "is_partition"),
+            constraint: get(row, "of_constraint"),
+            foreign_key: get(row, "foreign_key"),
+            expressions: get(row, "expressions"),
+            partial: get(row, "partial"),
             pages: count(row, "pages"),
-            keys: row.get("keys"),
-            includes: row.get("includes"),
-            formula: row.get("formula"),
+            keys: get(row, "keys"),
+            includes: get(row, "includes"),
+            formula: get(row, "formula"),
             scans: count(row, "scans"),
             last_scan: offset.time(row, "last_scan"),
-            building: row.get::<_, Option<bool>>("building").unwrap_or(false),
+            building: get::<Option<bool>>(row, "building").unwrap_or(false),
             appeared,
         });
     }

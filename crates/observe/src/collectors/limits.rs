@@ -4,6 +4,7 @@ use muster_model::snapshot::{ConnectionLimit, LimitOf};
 use muster_reach::{PgSession, ReachError};
 
 use super::CollectorInfo;
+use crate::row::get;
 
 /// For the reference.
 pub const INFO: CollectorInfo = CollectorInfo {
@@ -23,12 +24,12 @@ pub(crate) async fn read(session: &PgSession) -> Result<Vec<ConnectionLimit>, Re
     Ok(rows
         .iter()
         .map(|row| ConnectionLimit {
-            of: match row.get::<_, &str>("kind") {
+            of: match get::<String>(row, "kind").as_str() {
                 "role" => LimitOf::Role,
                 _ => LimitOf::Database,
             },
-            name: row.get("name"),
-            most: row.get::<_, i32>("most").unsigned_abs(),
+            name: get(row, "name"),
+            most: get::<i32>(row, "most").unsigned_abs(),
         })
         .collect())
 }

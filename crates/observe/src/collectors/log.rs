@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
-use muster_model::Time;
 use muster_model::snapshot::ServerLog;
+use muster_model::{Span, Time};
 use muster_reach::{HostConfig, PgSession, ReachError};
 
 use super::CollectorInfo;
@@ -14,6 +15,7 @@ use crate::log::follow::Follower;
 use crate::log::prefix;
 use crate::log::tally::Tally;
 use crate::log::when::Zone;
+use crate::row::get;
 
 /// For the reference.
 pub const INFO: CollectorInfo = CollectorInfo {
@@ -33,8 +35,8 @@ const SQL: &str = include_str!("../sql/log_settings.sql");
 pub(crate) async fn settings(session: &PgSession) -> Result<LogSettings, ReachError> {
     let mut out = LogSettings::default();
     for row in &session.query(SQL, &[]).await? {
-        let name: String = row.get("name");
-        let value: String = row.get::<_, Option<String>>("setting").unwrap_or_default();
+        let name: String = get(row, "name");
+        let value: String = get::<Option<String>>(row, "setting").unwrap_or_default();
         match name.as_str() {
             "log_destination" => out.destination = value,
             "logging_collector" => out.collector = value == "on",
@@ -66,10 +68,18 @@ pub(crate) async fn settings(session: &PgSession) -> Result<LogSettings, ReachEr
     Ok(out)
 }
 
+/// A file that is not the newest any more is remembered so long, and so many of them.
+const RESTING: Span = Span::from_mins(10);
+const MOST_RESTING: usize = 4;
+
 /// What is followed, and what was seen.
 #[derive(Default)]
 pub(crate) struct Memory {
     followers: Vec<Follower>,
+    /// Files that are not followed for now, since when.
+    resting: Vec<(Time, Follower)>,
+    /// When the first file was looked at.
+    watched: Option<SystemTime>,
     tally: Tally,
     since: Option<Time>,
     tuned: Option<(String, String)>,
@@ -123,7 +133,8 @@ impl Memory {
         let tuned = (pattern.clone(), timezone);
         if self.tuned.as_ref().is_some_and(|t| *t != tuned) {
             let mut out = Vec::new();
-            for f in &mut self.followers {
+            let resting = self.resting.iter_mut().map(|(_, f)| f);
+            for f in self.followers.iter_mut().chain(resting) {
                 f.retune(&pattern, zone.clone(), &mut out);
             }
             for entry in &out {
@@ -135,19 +146,32 @@ impl Memory {
         let (kept, gone): (Vec<Follower>, Vec<Follower>) =
             self.followers.drain(..).partition(|f| places.contains(f.place()));
         self.followers = kept;
-        let rotated = !gone.is_empty();
-        for f in gone {
+        let rotated = !gone.is_empty() || !self.resting.is_empty();
+        for mut f in gone {
             if let Ok((round, _)) = f.last() {
                 for entry in &round.entries {
                     self.tally.take(entry, now, round.live);
                 }
+                self.resting.push((now, f));
             }
         }
+        // Two files that are written in turns are each read on from where they were left, and not anew.
+        self.resting.retain(|(t, _)| now.since(*t) < RESTING);
+        let most = self.resting.len().saturating_sub(MOST_RESTING);
+        self.resting.drain(..most);
+        let watched = *self.watched.get_or_insert_with(SystemTime::now);
         for place in places {
-            if !self.followers.iter().any(|f| *f.place() == place) {
-                self.followers
-                    .push(Follower::new(place, &pattern, zone.clone(), rotated));
+            if self.followers.iter().any(|f| *f.place() == place) {
+                continue;
             }
+            let rests = self.resting.iter().position(|(_, f)| *f.place() == place);
+            self.followers.push(match rests {
+                Some(i) => self.resting.remove(i).1,
+                None => {
+                    let anew = rotated && Follower::<crate::log::Parser>::began_since(&place, watched);
+                    Follower::new(place, &pattern, zone.clone(), anew)
+                }
+            });
         }
         let mut files = Vec::new();
         for f in &mut self.followers {
@@ -206,4 +230,62 @@ fn foreign(settings: &LogSettings) -> Option<Lack> {
             Some("set `lc_messages = 'C'` in postgresql.conf and reload".to_owned()),
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, OpenOptions};
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn two_files_that_are_written_in_turns_are_read_once() {
+        let dir = tempfile::tempdir().expect("dir");
+        let folder = dir.path().join("log");
+        fs::create_dir(&folder).expect("dir");
+        let host = HostConfig {
+            local: true,
+            data_dir: None,
+            log: Some(folder.clone()),
+        };
+        let line = |n: u32| format!("2026-01-01 00:00:0{n}.000 UTC [7] PANIC:  told {n}\n");
+        // Both are there before anybody looks, so what they hold is of the past.
+        let write = |name: &str, n: u32| {
+            let mut options = OpenOptions::new();
+            let path = folder.join(name);
+            let mut file = options.create(true).append(true).open(&path).expect("opens");
+            file.write_all(line(n).as_bytes()).expect("writes");
+            // The clock of files is coarse: what is written later is later.
+            let later = SystemTime::now() + std::time::Duration::from_secs(u64::from(n));
+            file.set_modified(later).expect("a time");
+        };
+        write("b.log", 1);
+        write("a.log", 2);
+        let mut memory = Memory::default();
+        let mut read = 0;
+        let mut names = Vec::new();
+        for n in 3..9 {
+            let now = Time::from_millis(1_767_225_600_000 + i64::from(n) * 1000);
+            let known = Known {
+                settings_at: now,
+                own: BTreeSet::new(),
+                calls: None,
+            };
+            let (log, lacks) = memory.read(&host, None, None, &known, now);
+            assert_eq!(lacks, Vec::new());
+            let log = log.expect("read");
+            let file = log.files.last().expect("a file");
+            names.push(file.path.ends_with("a.log"));
+            read = file.read;
+            write(if n % 2 == 0 { "a.log" } else { "b.log" }, n);
+        }
+        assert_eq!(
+            names,
+            [true, false, true, false, true, false],
+            "the newest each time"
+        );
+        // b.log was written at 1, 3, 5 and 7; each byte was read once.
+        assert_eq!(read, (line(1).len() * 4) as u64);
+    }
 }

@@ -4,6 +4,7 @@ use muster_model::snapshot::LoginView;
 use muster_reach::{PgSession, ReachError};
 
 use super::CollectorInfo;
+use crate::row::get;
 
 /// For the reference.
 pub const INFO: CollectorInfo = CollectorInfo {
@@ -12,7 +13,7 @@ pub const INFO: CollectorInfo = CollectorInfo {
             and pg_signal_backend of the login that acts.",
     reads: "pg_roles, pg_proc, pg_has_role(), has_function_privilege()",
     needs: "nothing beyond a login",
-    cadence: "2 s",
+    cadence: "15 s",
     gap: "privileges that were taken from us",
 };
 
@@ -25,8 +26,8 @@ pub(crate) async fn read(session: &PgSession, acting: Option<&str>) -> Result<Lo
         ..LoginView::default()
     };
     for row in &session.query(SQL, &[&acting]).await? {
-        login.user = row.get("name");
-        login.rights.insert(row.get("part"), row.get("held"));
+        login.user = get(row, "name");
+        login.rights.insert(get(row, "part"), get(row, "held"));
     }
     Ok(login)
 }

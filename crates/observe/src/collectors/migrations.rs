@@ -9,7 +9,7 @@ use muster_reach::{PgSession, ReachError, quoted};
 
 use super::CollectorInfo;
 use super::sequences::Missing;
-use crate::row::{Offset, count};
+use crate::row::{Offset, count, get};
 
 /// For the reference.
 pub const INFO: CollectorInfo = CollectorInfo {
@@ -133,14 +133,18 @@ pub(crate) async fn read(
     let mut names: Vec<&str> = TOOLS.iter().map(|t| t.table).collect();
     names.dedup();
     for row in &session.query(FIND, &[&names]).await? {
-        let (schema, table): (String, String) = (row.get("schema"), row.get("name"));
-        let columns: Vec<String> = row.get("columns");
+        let (schema, table): (String, String) = (get(row, "schema"), get(row, "name"));
+        let columns: Vec<String> = get(row, "columns");
         let has = |t: &&Tool| t.table == table && t.columns.iter().all(|c| columns.iter().any(|k| k == c));
         let Some(tool) = TOOLS.iter().find(has) else {
             continue;
         };
         let name = format!("{}.{}", quoted(&schema), quoted(&table));
-        if !row.get::<_, bool>("readable") {
+        // Dropped while it was read.
+        let Some(readable) = get::<Option<bool>>(row, "readable") else {
+            continue;
+        };
+        if !readable {
             let user = quoted(&session.capability().user);
             let reason = format!("the migration ledger {schema}.{table} may not be read");
             let grant = format!(
@@ -151,7 +155,7 @@ pub(crate) async fn read(
             out.unreadable.push(format!("{schema}.{table}"));
             continue;
         }
-        if row.get::<_, bool>("locked") {
+        if get::<bool>(row, "locked") {
             missing.push((format!("the migration ledger {schema}.{table} is locked"), None));
             out.unreadable.push(format!("{schema}.{table}"));
             continue;
@@ -187,10 +191,10 @@ fn ledger(tool: &str, schema: String, table: String, rows: &[tokio_postgres::Row
     let migrations: Vec<Migration> = rows
         .iter()
         .map(|row| Migration {
-            version: row.get("version"),
-            checksum: row.get("checksum"),
+            version: get(row, "version"),
+            checksum: get(row, "checksum"),
             at: offset.time(row, "at"),
-            state: match row.get::<_, String>("state").as_str() {
+            state: match get::<String>(row, "state").as_str() {
                 "failed" => MigrationState::Failed,
                 "unfinished" => MigrationState::Unfinished,
                 _ => MigrationState::Applied,
@@ -211,7 +215,7 @@ fn ledger(tool: &str, schema: String, table: String, rows: &[tokio_postgres::Row
 async fn fingerprint(session: &PgSession) -> Result<Fingerprint, ReachError> {
     let mut parts = BTreeMap::new();
     for row in &session.query(FINGERPRINT, &[]).await? {
-        parts.insert(row.get("part"), (count(row, "objects"), row.get("digest")));
+        parts.insert(get(row, "part"), (count(row, "objects"), get(row, "digest")));
     }
     Ok(Fingerprint { parts })
 }

@@ -9,7 +9,7 @@ use muster_reach::{PgSession, ReachError};
 use super::CollectorInfo;
 use crate::about::About;
 use crate::ring::Ring;
-use crate::row::{count, oid};
+use crate::row::{count, get, oid};
 
 /// For the reference.
 pub const INFO: CollectorInfo = CollectorInfo {
@@ -51,15 +51,15 @@ pub(crate) async fn read(
         if last_parent != Some(parent) {
             last_parent = Some(parent);
             out.parents.push(Partitioned {
-                schema: row.get("parent_schema"),
-                name: row.get("parent"),
-                by_time: row.get::<_, Option<bool>>("by_time").unwrap_or(false),
-                key_type: row.get("key_type"),
+                schema: get(row, "parent_schema"),
+                name: get(row, "parent"),
+                by_time: get::<Option<bool>>(row, "by_time").unwrap_or(false),
+                key_type: get(row, "key_type"),
                 partitions: Vec::new(),
                 cut: false,
             });
         }
-        let is_default = row.get::<_, Option<bool>>("is_default").unwrap_or(false);
+        let is_default = get::<Option<bool>>(row, "is_default").unwrap_or(false);
         let inserted = is_default.then(|| {
             let of = oid(row, "oid");
             let mut ring = memory.remove(&of).unwrap_or_default();
@@ -67,12 +67,12 @@ pub(crate) async fn read(
             seen.insert(of, ring);
             counted
         });
-        let bound = |column: &str| row.get::<_, Option<i64>>(column).map(Time::from_micros);
-        let yes = |column: &str| row.get::<_, Option<bool>>(column).unwrap_or(false);
+        let bound = |column: &str| get::<Option<i64>>(row, column).map(Time::from_micros);
+        let yes = |column: &str| get::<Option<bool>>(row, column).unwrap_or(false);
         let partition = Partition {
-            schema: row.get("schema"),
-            name: row.get("name"),
-            parent: row.get::<_, String>("kind") == "p",
+            schema: get(row, "schema"),
+            name: get(row, "name"),
+            parent: get::<String>(row, "kind") == "p",
             is_default,
             detaching: yes("detaching"),
             from_ever: yes("from_ever"),

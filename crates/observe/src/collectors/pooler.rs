@@ -26,6 +26,11 @@ pub const INFO: CollectorInfo = CollectorInfo {
     gap: "everything about the pooler; who is behind a pooled session",
 };
 
+/// A list of so many clients costs little: it is asked for at every look.
+const FEW: u32 = 300;
+/// A longer one is asked for so often while no client waits.
+const CLIENTS_EVERY: Span = Span::from_secs(10);
+
 /// What is remembered of a PgBouncer.
 #[derive(Default)]
 pub(crate) struct Memory {
@@ -33,6 +38,8 @@ pub(crate) struct Memory {
     config: Option<(Time, BTreeMap<String, String>)>,
     /// Whether this version is known to have no SHOW STATE.
     stateless: bool,
+    /// The clients of the last look that asked for them.
+    clients: Option<(Time, Vec<PoolClient>)>,
     traffic: BTreeMap<String, Ring<PoolCounters>>,
     logins: Logins,
 }
@@ -43,6 +50,8 @@ pub(crate) struct Wants {
     config: Option<BTreeMap<String, String>>,
     version: Option<String>,
     stateless: bool,
+    /// Clients that are known well enough while nobody waits.
+    clients: Option<Vec<PoolClient>>,
 }
 
 /// One look.
@@ -51,6 +60,7 @@ pub(crate) struct Look {
     state: PoolerState,
     counters: Vec<(String, PoolCounters)>,
     config_is_new: bool,
+    clients_are_new: bool,
     stateless: bool,
 }
 
@@ -66,6 +76,11 @@ impl Memory {
                 .map(|(_, c)| c.clone()),
             version: self.version.clone(),
             stateless: self.stateless,
+            clients: self
+                .clients
+                .as_ref()
+                .filter(|(t, _)| !all && *t <= now && now.since(*t) < CLIENTS_EVERY)
+                .map(|(_, clients)| clients.clone()),
         }
     }
 
@@ -74,6 +89,14 @@ impl Memory {
         let mut state = look.state;
         if look.config_is_new {
             self.config = Some((now, state.config.clone()));
+        }
+        if look.clients_are_new {
+            // Who has which server connection is true for a moment only.
+            let gone = |c: &PoolClient| PoolClient {
+                link: None,
+                ..c.clone()
+            };
+            self.clients = Some((now, state.clients.iter().map(gone).collect()));
         }
         self.version.clone_from(&look.version);
         self.stateless = look.stateless;
@@ -176,7 +199,21 @@ pub(crate) async fn read(pooler: &Pooler, wants: Wants, now: Time) -> Result<Loo
             size,
         });
     }
-    for row in &pooler.show(Show::Clients).await? {
+    let waits = state.pools.iter().any(|p| p.cl_waiting > 0);
+    let few = state.used_clients.is_some_and(|n| n <= FEW);
+    let mut clients_are_new = false;
+    let known = wants.clients.filter(|_| !waits && !few);
+    let rows = match known {
+        Some(clients) => {
+            state.clients = clients;
+            Vec::new()
+        }
+        None => {
+            clients_are_new = true;
+            pooler.show(Show::Clients).await?
+        }
+    };
+    for row in &rows {
         if text(row, "database") == "pgbouncer" {
             continue;
         }
@@ -217,6 +254,7 @@ pub(crate) async fn read(pooler: &Pooler, wants: Wants, now: Time) -> Result<Loo
         state,
         counters,
         config_is_new,
+        clients_are_new,
         stateless,
     })
 }
@@ -290,6 +328,45 @@ mod tests {
     }
 
     #[test]
+    fn a_long_list_of_clients_is_known_for_a_while_without_their_connections() {
+        let at = |s: i64| Time::from_millis(s * 1000);
+        let mut memory = Memory::default();
+        let client = PoolClient {
+            ptr: "0x1".into(),
+            link: Some("0x2".into()),
+            user: "app".into(),
+            database: "shop".into(),
+            state: "active".into(),
+            addr: "unix".into(),
+            application: String::new(),
+            connect_time: None,
+            wait_us: 0,
+        };
+        let state = PoolerState {
+            clients: vec![client],
+            ..PoolerState::default()
+        };
+        let look = Look {
+            version: None,
+            state,
+            counters: Vec::new(),
+            config_is_new: false,
+            clients_are_new: true,
+            stateless: true,
+        };
+        let wants =
+            |memory: &Memory, s: i64, all: bool| memory.wants(at(s), all, Span::from_secs(60)).clients;
+        assert_eq!(wants(&memory, 0, false), None);
+        let (shown, _) = memory.takes(look, at(1));
+        assert!(shown.clients[0].link.is_some());
+        let known = wants(&memory, 5, false).expect("known");
+        assert_eq!((known[0].user.as_str(), &known[0].link), ("app", &None));
+        assert_eq!(wants(&memory, 5, true), None, "a probe asks");
+        assert_eq!(wants(&memory, 11, false), None, "too old");
+        assert_eq!(wants(&memory, 0, false), None, "the clock was set back");
+    }
+
+    #[test]
     fn counters_of_a_restart_begin_anew() {
         let mut memory = Memory::default();
         let mut queries = |count: u64, second: i64| {
@@ -304,6 +381,7 @@ mod tests {
                     },
                 )],
                 config_is_new: false,
+                clients_are_new: false,
                 stateless: true,
             };
             let (state, _) = memory.takes(look, Time::from_millis(second * 1000));

@@ -5,7 +5,7 @@ use muster_model::snapshot::Prepared;
 use muster_reach::{PgSession, ReachError};
 
 use super::CollectorInfo;
-use crate::row::Offset;
+use crate::row::{Offset, get};
 
 /// For the reference.
 pub const INFO: CollectorInfo = CollectorInfo {
@@ -28,7 +28,7 @@ pub(crate) async fn read(
 ) -> Result<Vec<Prepared>, ReachError> {
     let rows = session.query(SQL, &[]).await?;
     let text =
-        |row: &tokio_postgres::Row, column: &str| row.get::<_, Option<String>>(column).unwrap_or_default();
+        |row: &tokio_postgres::Row, column: &str| get::<Option<String>>(row, column).unwrap_or_default();
     Ok(rows
         .iter()
         .map(|row| Prepared {
@@ -36,7 +36,7 @@ pub(crate) async fn read(
             prepared: offset.time(row, "prepared").unwrap_or(now),
             owner: text(row, "owner"),
             database: text(row, "database"),
-            xids: u64::try_from(row.get::<_, i32>("xids")).unwrap_or(0),
+            xids: u64::try_from(get::<i32>(row, "xids")).unwrap_or(0),
         })
         .collect())
 }

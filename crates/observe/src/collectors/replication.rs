@@ -4,7 +4,7 @@ use muster_model::snapshot::{Gap, Receiver, Replication, Role, Sender, Slot};
 use muster_reach::{PgSession, ReachError, redact};
 
 use super::CollectorInfo;
-use crate::row::{Offset, lsn};
+use crate::row::{Offset, get, lsn};
 
 /// For the reference.
 pub const INFO: CollectorInfo = CollectorInfo {
@@ -37,29 +37,24 @@ pub(crate) async fn read(
         out.received = lsn(row, "received");
         out.replayed = lsn(row, "replayed");
         out.last_replayed_commit = offset.time(row, "last_commit");
-        out.replay_state = row.get("replay_state");
-        out.upstream = row
-            .get::<_, Option<String>>("upstream")
+        out.replay_state = get(row, "replay_state");
+        out.upstream = get::<Option<String>>(row, "upstream")
             .map(|u| redact::conninfo(&u))
             .filter(|u| !u.is_empty());
-        out.upstream_slot = row
-            .get::<_, Option<String>>("upstream_slot")
-            .filter(|s| !s.is_empty());
-        out.apply_delay_ms = u64::try_from(row.get::<_, i64>("apply_delay_ms")).unwrap_or(0);
-        out.synchronous_names = row.get("synchronous_names");
+        out.upstream_slot = get::<Option<String>>(row, "upstream_slot").filter(|s| !s.is_empty());
+        out.apply_delay_ms = u64::try_from(get::<i64>(row, "apply_delay_ms")).unwrap_or(0);
+        out.synchronous_names = get(row, "synchronous_names");
         // Below zero: no limit.
-        let limit = row.get::<_, Option<i64>>("slot_limit_mb");
+        let limit = get::<Option<i64>>(row, "slot_limit_mb");
         out.slot_limit = limit.and_then(|mb| u64::try_from(mb).ok()).map(|mb| mb << 20);
     }
     for row in &session.query(SENDERS, &[]).await? {
         out.senders.push(Sender {
-            pid: row.get("pid"),
-            application: row
-                .get::<_, Option<String>>("application_name")
-                .unwrap_or_default(),
-            client: row.get("client"),
-            state: row.get("state"),
-            sync_state: row.get("sync_state"),
+            pid: get(row, "pid"),
+            application: get::<Option<String>>(row, "application_name").unwrap_or_default(),
+            client: get(row, "client"),
+            state: get(row, "state"),
+            sync_state: get(row, "sync_state"),
             sent: lsn(row, "sent"),
             flushed: lsn(row, "flushed"),
             replayed: lsn(row, "replayed"),
@@ -71,36 +66,32 @@ pub(crate) async fn read(
     }
     for row in &session.query(SLOTS, &[]).await? {
         out.slots.push(Slot {
-            name: row.get("slot_name"),
-            slot_type: row.get("slot_type"),
-            active: row.get("active"),
-            active_pid: row.get("active_pid"),
+            name: get(row, "slot_name"),
+            slot_type: get(row, "slot_type"),
+            active: get(row, "active"),
+            active_pid: get(row, "active_pid"),
             restart: lsn(row, "restart"),
-            wal_status: row.get("wal_status"),
-            temporary: row.get("temporary"),
+            wal_status: get(row, "wal_status"),
+            temporary: get(row, "temporary"),
             // Below zero: its limit is passed already.
-            safe_wal_size: row
-                .get::<_, Option<i64>>("safe_wal_size")
-                .map(|b| u64::try_from(b).unwrap_or(0)),
+            safe_wal_size: get::<Option<i64>>(row, "safe_wal_size").map(|b| u64::try_from(b).unwrap_or(0)),
             confirmed: lsn(row, "confirmed"),
-            database: row.get("database"),
-            plugin: row.get("plugin"),
+            database: get(row, "database"),
+            plugin: get(row, "plugin"),
             inactive_since: offset.time(row, "inactive_since"),
-            invalidation: row.get("invalidation"),
-            synced: row.get("synced"),
+            invalidation: get(row, "invalidation"),
+            synced: get(row, "synced"),
         });
     }
     if role == Role::Standby
         && let Some(row) = session.query(RECEIVER, &[]).await?.first()
     {
         out.receiver = Some(Receiver {
-            pid: row.get("pid"),
-            status: row.get("status"),
-            sender_host: row.get("sender_host"),
-            sender_port: row
-                .get::<_, Option<i32>>("sender_port")
-                .and_then(|p| u16::try_from(p).ok()),
-            slot: row.get("slot_name"),
+            pid: get(row, "pid"),
+            status: get(row, "status"),
+            sender_host: get(row, "sender_host"),
+            sender_port: get::<Option<i32>>(row, "sender_port").and_then(|p| u16::try_from(p).ok()),
+            slot: get(row, "slot_name"),
             last_message: offset.time(row, "last_message"),
         });
     }

@@ -8,7 +8,7 @@ use muster_reach::{PgSession, ReachError};
 
 use super::CollectorInfo;
 use crate::ring::Ring;
-use crate::row::count;
+use crate::row::{count, get};
 
 /// For the reference.
 pub const INFO: CollectorInfo = CollectorInfo {
@@ -39,7 +39,7 @@ pub(crate) async fn read(
     let mut seen = Memory::new();
     let mut out = Vec::with_capacity(rows.len());
     for row in &rows {
-        let oid: u32 = row.get("oid");
+        let oid: u32 = get(row, "oid");
         let counters = ScanCounters {
             scans: count(row, "scans"),
             rows: count(row, "scanned"),
@@ -48,8 +48,8 @@ pub(crate) async fn read(
         let counted = ring.take(now, counters, |a, b| b.scans < a.scans || b.rows < a.rows);
         seen.insert(oid, ring);
         out.push(ScannedTable {
-            schema: row.get("schema"),
-            name: row.get("name"),
+            schema: get(row, "schema"),
+            name: get(row, "name"),
             rows: count(row, "rows"),
             pages: count(row, "pages"),
             counted,

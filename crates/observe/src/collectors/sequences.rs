@@ -1,11 +1,14 @@
 //! Sequences and the columns that they fill. The column is read before the sequence: whoever inserts in between moves the
 //! sequence first, so a sequence that is seen behind its column is behind.
 
+use std::time::{Duration, Instant};
+
 use muster_model::snapshot::{Sequence, SequenceColumn, Sequences, Shared};
+use muster_reach::error::Trouble;
 use muster_reach::{PgSession, ReachError, quoted};
 
 use super::CollectorInfo;
-use crate::row::{count, oid};
+use crate::row::{count, get, oid};
 
 /// For the reference.
 pub const INFO: CollectorInfo = CollectorInfo {
@@ -25,10 +28,13 @@ const STATE: &str = include_str!("../sql/sequence_state.sql");
 const PATIENCE: &str = include_str!("../sql/patience.sql");
 
 const MOST: i64 = 500;
-/// Columns in one statement.
-const AT_ONCE: usize = 50;
-/// An index whose end is full of dead entries is not waited for.
-const PATIENT_MS: &str = "2000";
+/// An index whose end is full of dead entries is not waited for, nor who holds its table: each look is a statement of its own
+/// that holds one lock, and no longer than this.
+const COLUMN_MS: &str = "100";
+/// All looks together.
+const COLUMNS_WITHIN: Duration = Duration::from_secs(2);
+/// The values of all sequences.
+const VALUES_MS: &str = "2000";
 
 /// What could not be read, with what would close it.
 pub(crate) type Missing = (String, Option<String>);
@@ -40,10 +46,10 @@ pub(crate) async fn read(session: &PgSession) -> Result<(Shared<Sequences>, Vec<
         left_out: rows
             .first()
             .map_or(0, |r| count(r, "total").saturating_sub(rows.len() as u64)),
-        sequences: rows.iter().map(sequence).collect(),
+        sequences: rows.iter().filter_map(sequence).collect(),
     };
     let mut missing = unreadable(&out.sequences, &session.capability().user);
-    let before = session.query(PATIENCE, &[&PATIENT_MS]).await?;
+    let before = session.query(PATIENCE, &[&COLUMN_MS]).await?;
     if let Err(e) = columns(session, &mut out.sequences).await {
         if session.is_closed() {
             return Err(e);
@@ -53,39 +59,40 @@ pub(crate) async fn read(session: &PgSession) -> Result<(Shared<Sequences>, Vec<
             Some(e.remedy()),
         ));
     }
+    session.query(PATIENCE, &[&VALUES_MS]).await?;
     values(session, &mut out.sequences).await?;
-    if let Some(was) = before.first().map(|r| r.get::<_, String>("was")) {
+    if let Some(was) = before.first().map(|r| get::<String>(r, "was")) {
         session.query(PATIENCE, &[&was]).await?;
     }
     Ok((Shared::new(out), missing))
 }
 
-fn sequence(row: &tokio_postgres::Row) -> Sequence {
-    let column = row
-        .get::<_, Option<String>>("column_name")
-        .map(|name| SequenceColumn {
-            schema: row.get::<_, Option<String>>("table_schema").unwrap_or_default(),
-            table: row.get::<_, Option<String>>("table_name").unwrap_or_default(),
-            name,
-            type_highest: row.get("column_highest"),
-            readable: row.get("column_readable"),
-            indexed: row.get::<_, Option<bool>>("indexed").unwrap_or(false),
-            highest: None,
-        });
-    Sequence {
+/// `None` for one that was dropped while it was read.
+fn sequence(row: &tokio_postgres::Row) -> Option<Sequence> {
+    let readable = get::<Option<bool>>(row, "readable")?;
+    let column = get::<Option<String>>(row, "column_name").map(|name| SequenceColumn {
+        schema: get::<Option<String>>(row, "table_schema").unwrap_or_default(),
+        table: get::<Option<String>>(row, "table_name").unwrap_or_default(),
+        name,
+        type_highest: get(row, "column_highest"),
+        readable: get(row, "column_readable"),
+        indexed: get::<Option<bool>>(row, "indexed").unwrap_or(false),
+        highest: None,
+    });
+    Some(Sequence {
         oid: oid(row, "oid"),
-        schema: row.get("schema"),
-        name: row.get("name"),
-        first: row.get("first"),
-        lowest: row.get("lowest"),
-        highest: row.get("highest"),
-        step: row.get("step"),
-        cycles: row.get("cycles"),
+        schema: get(row, "schema"),
+        name: get(row, "name"),
+        first: get(row, "first"),
+        lowest: get(row, "lowest"),
+        highest: get(row, "highest"),
+        step: get(row, "step"),
+        cycles: get(row, "cycles"),
         column,
-        readable: row.get("readable"),
-        locked: row.get("locked"),
+        readable,
+        locked: get(row, "locked"),
         last: None,
-    }
+    })
 }
 
 /// Whether the highest value of the column says something, and can be had.
@@ -153,31 +160,33 @@ async fn columns(session: &PgSession, sequences: &mut [Sequence]) -> Result<(), 
             compares(s) && s.readable && !s.locked && s.column.as_ref().is_some_and(|c| c.readable)
         })
         .collect();
+    let began = Instant::now();
     let mut failed = None;
-    for some in wanted.chunks(AT_ONCE) {
-        let parts: Vec<String> = some
-            .iter()
-            .filter_map(|i| {
-                let c = sequences[*i].column.as_ref()?;
-                let table = format!("{}.{}", quoted(&c.schema), quoted(&c.table));
-                let one = HIGHEST
-                    .trim()
-                    .replace("{column}", &quoted(&c.name))
-                    .replace("{table}", &table);
-                Some(format!("SELECT {i}::int8 AS place, ({one}) AS highest"))
-            })
-            .collect();
-        match session.query_made(&parts.join(" UNION ALL ")).await {
-            Ok(rows) => {
-                for row in &rows {
-                    let place = usize::try_from(row.get::<_, i64>("place")).unwrap_or(usize::MAX);
-                    if let Some(c) = sequences.get_mut(place).and_then(|s| s.column.as_mut()) {
-                        c.highest = row.get("highest");
-                    }
-                }
-            }
+    for (done, i) in wanted.iter().enumerate() {
+        if began.elapsed() >= COLUMNS_WITHIN {
+            let reason = format!(
+                "{} of {} were not looked at: the others took {} s",
+                wanted.len() - done,
+                wanted.len(),
+                COLUMNS_WITHIN.as_secs()
+            );
+            return Err(ReachError::new("", Trouble::Timeout, reason));
+        }
+        let Some(c) = sequences[*i].column.as_mut() else {
+            continue;
+        };
+        let table = format!("{}.{}", quoted(&c.schema), quoted(&c.table));
+        let sql = HIGHEST
+            .trim()
+            .replace("{column}", &quoted(&c.name))
+            .replace("{table}", &table);
+        match session.query_made(&sql).await {
+            Ok(rows) => c.highest = rows.first().and_then(|row| get(row, "highest")),
             Err(e) if session.is_closed() => return Err(e),
-            Err(e) => failed = Some(e),
+            Err(e) => {
+                let reason = format!("{}.{}.{}: {}", c.schema, c.table, c.name, e.reason);
+                failed = Some(ReachError { reason, ..e });
+            }
         }
     }
     failed.map_or(Ok(()), Err)
@@ -192,7 +201,7 @@ async fn values(session: &PgSession, sequences: &mut [Sequence]) -> Result<(), R
     for row in &session.query(VALUES, &[&oids]).await? {
         let of = oid(row, "oid");
         if let Some(s) = sequences.iter_mut().find(|s| s.oid == of) {
-            s.last = row.get("value");
+            s.last = get(row, "value");
         }
     }
     // None given yet, or put back by setval(…, false): only the sequence itself tells which.
@@ -210,8 +219,8 @@ async fn values(session: &PgSession, sequences: &mut [Sequence]) -> Result<(), R
         {
             Ok(rows) => {
                 if let Some(row) = rows.first() {
-                    let value: i64 = row.get("value");
-                    let called: bool = row.get("is_called");
+                    let value: i64 = get(row, "value");
+                    let called: bool = get(row, "is_called");
                     s.last = Some(if called {
                         value
                     } else {

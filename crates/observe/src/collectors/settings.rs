@@ -4,6 +4,7 @@ use muster_model::snapshot::Settings;
 use muster_reach::{PgSession, ReachError};
 
 use super::CollectorInfo;
+use crate::row::get;
 
 /// For the reference.
 pub const INFO: CollectorInfo = CollectorInfo {
@@ -22,16 +23,16 @@ const SQL: &str = include_str!("../sql/settings.sql");
 pub(crate) async fn read(session: &PgSession) -> Result<Settings, ReachError> {
     let mut settings = Settings::default();
     for row in &session.query(SQL, &[]).await? {
-        let name: String = row.get("name");
-        if row.get("pending_restart") {
+        let name: String = get(row, "name");
+        if get(row, "pending_restart") {
             settings.pending_restart.push(name.clone());
         }
-        if row.get("own") {
+        if get(row, "own") {
             settings.own.push(name.clone());
         }
         settings
             .values
-            .insert(name, row.get::<_, Option<String>>("setting").unwrap_or_default());
+            .insert(name, get::<Option<String>>(row, "setting").unwrap_or_default());
     }
     Ok(settings)
 }

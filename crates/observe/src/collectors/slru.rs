@@ -8,7 +8,7 @@ use muster_reach::{PgSession, ReachError};
 
 use super::CollectorInfo;
 use crate::ring::Ring;
-use crate::row::count;
+use crate::row::{count, get};
 
 /// For the reference.
 pub const INFO: CollectorInfo = CollectorInfo {
@@ -36,7 +36,7 @@ pub(crate) async fn read(
     Ok(rows
         .iter()
         .map(|row| {
-            let name: String = row.get("name");
+            let name: String = get(row, "name");
             let counters = SlruCounters {
                 hit: count(row, "hit"),
                 read: count(row, "read"),

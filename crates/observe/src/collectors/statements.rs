@@ -8,12 +8,13 @@ use std::time::Instant;
 
 use muster_model::snapshot::{Gap, Part, Statement, StatementWindow, Statements, StatementsOff, Work};
 use muster_model::{Span, Time};
+use muster_reach::error::Trouble;
 use muster_reach::{PgSession, ReachError, Server};
 use tokio_postgres::Row;
 
 use super::CollectorInfo;
 use crate::ring::Ring;
-use crate::row::{Offset, count};
+use crate::row::{Offset, count, get};
 use crate::tally::{Habits, Key, Reading, Seen, Tally};
 use crate::texts::{LONGEST, Texts};
 
@@ -66,6 +67,8 @@ pub(crate) struct Memory {
     habits: Habits<Name>,
     texts: Texts,
     text_bytes: Option<u64>,
+    /// Why texts could not be read when they were last asked for.
+    untold: Option<ReachError>,
     names: BTreeMap<(bool, u32), String>,
     evictions: Ring<u64>,
     /// The login's own role, where its statements are ours alone.
@@ -98,7 +101,7 @@ pub(crate) async fn read(
 ) -> Result<Read, ReachError> {
     let rows = session.query(LOADED, &[]).await?;
     let head = rows.first();
-    let max: Option<i64> = head.and_then(|r| r.get("max"));
+    let max: Option<i64> = head.and_then(|r| get(r, "max"));
     let off = |why: StatementsOff, at: Time| Read {
         part: Some(Part {
             taken_at: at,
@@ -116,7 +119,7 @@ pub(crate) async fn read(
         remedy: Some(remedy),
     };
     let role = &session.capability().user;
-    let at = head.map_or(now, |r| offset.ours(r.get("now_us")));
+    let at = head.map_or(now, |r| offset.ours(get(r, "now_us")));
     let found = find(server, session, databases, now, memory).await?;
     let Some(max) = max else {
         memory.tally = Tally::default();
@@ -160,7 +163,7 @@ pub(crate) async fn read(
     let mut anew = None;
     if extension.columns.iter().any(|c| c == "toplevel") {
         let info = asked.query(COUNTS_SINCE, &[]).await?;
-        anew = info.first().and_then(|r| r.get("anew"));
+        anew = info.first().and_then(|r| get(r, "anew"));
         value.evictions = info.first().map(|r| count(r, "dealloc"));
     }
     if let Some(now) = value.evictions {
@@ -174,7 +177,7 @@ pub(crate) async fn read(
     // A superuser's login may be everybody's: what it sends is not ours alone.
     memory.own = head
         .filter(|_| !session.capability().superuser)
-        .and_then(|r| r.get("login"));
+        .and_then(|r| get(r, "login"));
     for (to, over, work) in memory.tally.take(at, anew, &readings) {
         learn(memory, to, over, &work);
     }
@@ -187,6 +190,8 @@ pub(crate) async fn read(
         name(asked, &mut told, memory).await?;
         value.window = Some(told.window);
     }
+    let untold = memory.untold.as_ref();
+    let untold = untold.map(|e| lacks(format!("texts of new statements: {}", e.reason), e.remedy()));
     let gap = (value.hidden > 0).then(|| {
         lacks(
             format!(
@@ -198,7 +203,7 @@ pub(crate) async fn read(
     });
     Ok(Read {
         part: Some(Part { taken_at: at, value }),
-        gap,
+        gap: gap.or(untold),
     })
 }
 
@@ -216,11 +221,17 @@ async fn find(
         settle(memory, None);
         return Ok(Ok((here, None)));
     }
-    if let Some(Some(known)) = memory.place.clone()
-        && let Ok(there) = server.catalog(Some(&known)).await
-        && let Some(found) = extension(&there).await?
-    {
-        return Ok(Ok((found, Some(there))));
+    if let Some(Some(known)) = memory.place.clone() {
+        match server.catalog(Some(&known)).await {
+            Ok(there) => {
+                if let Some(found) = extension(&there).await? {
+                    return Ok(Ok((found, Some(there))));
+                }
+            }
+            Err(e) if e.trouble == Trouble::Database => {}
+            // A login that fails says nothing about the extension, and a search would be many more of them.
+            Err(e) => return Err(e),
+        }
     }
     memory.place = None;
     if let Some((at, why)) = &memory.searched
@@ -233,10 +244,11 @@ async fn find(
     for database in looked.clone() {
         let there = match server.catalog(Some(database)).await {
             Ok(there) => there,
-            Err(_) => {
+            Err(e) if of_this_database(&e.trouble) => {
                 refused += 1;
                 continue;
             }
+            Err(e) => return Err(e),
         };
         if let Some(found) = extension(&there).await? {
             settle(memory, Some(database.clone()));
@@ -251,6 +263,14 @@ async fn find(
     Ok(Err(why))
 }
 
+/// Whether a login failed for the database's own reasons; of the others each next one would be the same.
+fn of_this_database(trouble: &Trouble) -> bool {
+    matches!(
+        trouble,
+        Trouble::Database | Trouble::DatabaseLimit | Trouble::Privilege | Trouble::Auth
+    )
+}
+
 fn settle(memory: &mut Memory, place: Option<String>) {
     memory.place = Some(place);
     memory.searched = None;
@@ -261,16 +281,16 @@ fn settle(memory: &mut Memory, place: Option<String>) {
 async fn extension(session: &PgSession) -> Result<Option<Extension>, ReachError> {
     let rows = session.query(WHERE, &[]).await?;
     Ok(rows.first().map(|r| Extension {
-        database: r.get("database"),
-        closed: (!r.get::<_, bool>("may")).then(|| r.get("schema")),
-        version: r.get("version"),
-        columns: r.get::<_, Option<Vec<String>>>("columns").unwrap_or_default(),
+        database: get(r, "database"),
+        closed: (!get::<bool>(r, "may")).then(|| get(r, "schema")),
+        version: get(r, "version"),
+        columns: get::<Option<Vec<String>>>(r, "columns").unwrap_or_default(),
     }))
 }
 
 fn not_counting(head: &Row) -> Option<StatementsOff> {
     let off = |setting: &str, column: &str, bad: &str| {
-        let value: Option<String> = head.get(column);
+        let value: Option<String> = get(head, column);
         value
             .filter(|v| v == bad)
             .map(|value| StatementsOff::NotCounting {
@@ -298,25 +318,25 @@ fn counters(columns: &[String]) -> Option<&'static str> {
 
 /// `None` for a statement of another user that this role may not tell apart.
 fn reading(row: &Row) -> Option<Reading> {
-    let queryid: i64 = row.get::<_, Option<i64>>("queryid")?;
+    let queryid: i64 = get::<Option<i64>>(row, "queryid")?;
     Some(Reading {
         key: Key {
-            user: row.get("userid"),
-            database: row.get("dbid"),
+            user: get(row, "userid"),
+            database: get(row, "dbid"),
             queryid,
-            toplevel: row.get("toplevel"),
+            toplevel: get(row, "toplevel"),
         },
         work: Work {
             calls: count(row, "calls"),
-            ms: row.get("ms"),
+            ms: get(row, "ms"),
             rows: count(row, "rows"),
             blocks: count(row, "blocks"),
             blocks_read: count(row, "blocks_read"),
             temp_blocks: count(row, "temp_blocks"),
             wal_bytes: count(row, "wal_bytes"),
-            io_ms: row.get("io_ms"),
+            io_ms: get(row, "io_ms"),
         },
-        since: row.get("since"),
+        since: get(row, "since"),
     })
 }
 
@@ -369,14 +389,23 @@ async fn texts(
     let answer = session.query(TEXTS, &[&ids, &longest]).await;
     // Also when it failed: what takes too long is not asked for again at once.
     memory.texts.asked(at, began.elapsed());
-    let rows = answer?;
+    let rows = match answer {
+        Ok(rows) => rows,
+        Err(e) if session.is_closed() => return Err(e),
+        // One text that cannot be told (of a database in another encoding) leaves the counters what they are.
+        Err(e) => {
+            memory.untold = Some(e);
+            return Ok(());
+        }
+    };
+    memory.untold = None;
     let Some(row) = rows.first() else {
         return Ok(());
     };
-    memory.text_bytes = u64::try_from(row.get::<_, i64>("bytes")).ok();
-    let found: Vec<i64> = row.get::<_, Option<_>>("ids").unwrap_or_default();
-    let texts: Vec<Option<String>> = row.get::<_, Option<_>>("texts").unwrap_or_default();
-    let lengths: Vec<Option<i32>> = row.get::<_, Option<_>>("lengths").unwrap_or_default();
+    memory.text_bytes = u64::try_from(get::<i64>(row, "bytes")).ok();
+    let found: Vec<i64> = get::<Option<_>>(row, "ids").unwrap_or_default();
+    let texts: Vec<Option<String>> = get::<Option<_>>(row, "texts").unwrap_or_default();
+    let lengths: Vec<Option<i32>> = get::<Option<_>>(row, "lengths").unwrap_or_default();
     let mut new: BTreeSet<i64> = BTreeSet::new();
     for ((id, text), bytes) in found.into_iter().zip(texts).zip(lengths) {
         if let (Some(text), true) = (text, new.insert(id)) {
@@ -454,7 +483,7 @@ async fn name(session: &PgSession, told: &mut Told, memory: &mut Memory) -> Resu
         for row in &session.query(NAMES, &[&roles, &databases]).await? {
             memory
                 .names
-                .insert((row.get("role"), row.get("oid")), row.get("name"));
+                .insert((get(row, "role"), get(row, "oid")), get(row, "name"));
         }
     }
     let of = |role: bool, id: u32| {

@@ -8,7 +8,7 @@ use muster_reach::{PgSession, ReachError};
 
 use super::CollectorInfo;
 use crate::about::About;
-use crate::row::{Offset, count, oid};
+use crate::row::{Offset, count, get, oid};
 
 /// For the reference.
 pub const INFO: CollectorInfo = CollectorInfo {
@@ -61,13 +61,13 @@ pub(crate) async fn read(
     for row in &rows {
         let mut table = Table {
             oid: oid(row, "oid"),
-            schema: row.get("schema"),
-            name: row.get("name"),
-            kind: row.get("kind"),
-            partition: row.get("is_partition"),
+            schema: get(row, "schema"),
+            name: get(row, "name"),
+            kind: get(row, "kind"),
+            partition: get(row, "is_partition"),
             pages: count(row, "pages"),
-            tuples: u64::try_from(row.get::<_, i64>("tuples")).ok(),
-            options: options(row.get("options")),
+            tuples: u64::try_from(get::<i64>(row, "tuples")).ok(),
+            options: options(get(row, "options")),
             live: count(row, "live"),
             dead: count(row, "dead"),
             modified: count(row, "modified"),
@@ -81,7 +81,7 @@ pub(crate) async fn read(
             xid_age: Some(count(row, "xid_age")).filter(|a| *a < u64::from(i32::MAX.unsigned_abs())),
             last_vacuum: offset.time(row, "last_vacuum"),
             last_analyze: offset.time(row, "last_analyze"),
-            worked_on: row.get("worked_on"),
+            worked_on: get(row, "worked_on"),
             growth: None,
         };
         let bytes = table.bytes(about.block);

@@ -8,7 +8,7 @@ use muster_reach::{PgSession, ReachError};
 
 use super::CollectorInfo;
 use crate::ring::Ring;
-use crate::row::{Offset, count};
+use crate::row::{Offset, count, get};
 
 /// For the reference.
 pub const INFO: CollectorInfo = CollectorInfo {
@@ -37,7 +37,7 @@ pub(crate) async fn read(
     let mut out = Vec::with_capacity(rows.len());
     let mut seen = Memory::new();
     for row in &rows {
-        let database: String = row.get("database");
+        let database: String = get(row, "database");
         let counters = DatabaseCounters {
             commits: count(row, "commits"),
             rollbacks: count(row, "rollbacks"),
@@ -53,7 +53,7 @@ pub(crate) async fn read(
             sessions_fatal: count(row, "sessions_fatal"),
             sessions_killed: count(row, "sessions_killed"),
         };
-        let reset: Option<i64> = row.get("stats_reset");
+        let reset: Option<i64> = get(row, "stats_reset");
         let mut ring = memory.remove(&database).unwrap_or_default();
         let counted = ring.take(now, (reset, counters), |a, b| {
             a.0 != b.0 || b.1.commits < a.1.commits
@@ -61,7 +61,7 @@ pub(crate) async fn read(
         seen.insert(database.clone(), ring);
         out.push(Traffic {
             database,
-            checksums: row.get::<_, Option<i64>>("checksum_failures").map(|_| true),
+            checksums: get::<Option<i64>>(row, "checksum_failures").map(|_| true),
             last_checksum_failure: offset.time(row, "last_checksum_failure"),
             counted: counted.map(|(_, c)| c),
         });

@@ -8,7 +8,7 @@ use muster_model::snapshot::{Part, TableVacuum, VacuumQueue};
 use muster_reach::{PgSession, ReachError};
 
 use super::CollectorInfo;
-use crate::row::Offset;
+use crate::row::{Offset, get};
 
 /// For the reference.
 pub const INFO: CollectorInfo = CollectorInfo {
@@ -38,22 +38,22 @@ pub(crate) async fn read(
         .filter_map(|t| Some((t.oid, t.due_since?)))
         .collect();
     let amount = |row: &tokio_postgres::Row, column: &str| {
-        let n: Option<i64> = row.get(column);
+        let n: Option<i64> = get(row, column);
         u64::try_from(n.unwrap_or(0)).unwrap_or(0)
     };
-    let age = |row: &tokio_postgres::Row, column: &str| u64::try_from(row.get::<_, i32>(column)).unwrap_or(0);
+    let age = |row: &tokio_postgres::Row, column: &str| u64::try_from(get::<i32>(row, column)).unwrap_or(0);
     let tables: Vec<TableVacuum> = rows
         .iter()
         .map(|row| {
-            let (oid, due): (u32, f64) = (row.get("oid"), row.get("due"));
+            let (oid, due): (u32, f64) = (get(row, "oid"), get(row, "due"));
             TableVacuum {
                 oid,
-                table: row.get("name"),
+                table: get(row, "name"),
                 dead: amount(row, "dead"),
                 live: amount(row, "live"),
                 due,
-                enabled: row.get("enabled"),
-                temporary: row.get("temporary"),
+                enabled: get(row, "enabled"),
+                temporary: get(row, "temporary"),
                 xids: age(row, "xids"),
                 multixacts: age(row, "multixacts"),
                 last_vacuum: offset.time(row, "last_vacuum"),

@@ -6,7 +6,7 @@ use muster_reach::{PgSession, ReachError, redact};
 
 use super::CollectorInfo;
 use crate::ring::Ring;
-use crate::row::Offset;
+use crate::row::{Offset, get};
 
 /// For the reference.
 pub const INFO: CollectorInfo = CollectorInfo {
@@ -41,30 +41,28 @@ pub(crate) async fn read(
     let runs: Vec<VacuumRun> = rows
         .iter()
         .map(|row| VacuumRun {
-            pid: row.get("pid"),
-            automatic: row.get::<_, Option<bool>>("automatic").unwrap_or(false),
-            wraparound: row.get::<_, Option<bool>>("wraparound").unwrap_or(false),
-            database: row.get("database"),
-            relation: row.get("relation"),
-            query: row
-                .get::<_, Option<String>>("query")
-                .map(|q| redact::statement(&q)),
+            pid: get(row, "pid"),
+            automatic: get::<Option<bool>>(row, "automatic").unwrap_or(false),
+            wraparound: get::<Option<bool>>(row, "wraparound").unwrap_or(false),
+            database: get(row, "database"),
+            relation: get(row, "relation"),
+            query: get::<Option<String>>(row, "query").map(|q| redact::statement(&q)),
             since: offset.time(row, "since"),
-            phase: row.get("phase"),
-            pages: amount(row.get("pages")),
-            scanned: amount(row.get("scanned")),
-            index_passes: amount(row.get("index_passes")),
+            phase: get(row, "phase"),
+            pages: amount(get(row, "pages")),
+            scanned: amount(get(row, "scanned")),
+            index_passes: amount(get(row, "index_passes")),
         })
         .collect();
     let rows = session.query(FREEZE, &[]).await?;
     let max_workers = rows
         .first()
-        .map_or(0, |r| r.get::<_, i32>("max_workers").unsigned_abs());
-    let age = |row: &tokio_postgres::Row, column: &str| u64::try_from(row.get::<_, i32>(column)).unwrap_or(0);
+        .map_or(0, |r| get::<i32>(r, "max_workers").unsigned_abs());
+    let age = |row: &tokio_postgres::Row, column: &str| u64::try_from(get::<i32>(row, column)).unwrap_or(0);
     let freeze = rows
         .iter()
         .map(|row| FreezeAge {
-            database: row.get("database"),
+            database: get(row, "database"),
             xids: age(row, "xids"),
             multixacts: age(row, "multixacts"),
         })

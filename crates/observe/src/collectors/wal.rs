@@ -6,7 +6,7 @@ use muster_reach::{PgSession, ReachError};
 
 use super::CollectorInfo;
 use crate::ring::Ring;
-use crate::row::{Offset, count, lsn};
+use crate::row::{Offset, count, get, lsn};
 
 /// For the reference.
 pub const INFO: CollectorInfo = CollectorInfo {
@@ -52,16 +52,16 @@ pub(crate) async fn read(
         timed: count(row, "timed"),
         requested: count(row, "requested"),
     };
-    let began: Began = (row.get("archiver_began"), row.get("checkpointer_began"));
+    let began: Began = (get(row, "archiver_began"), get(row, "checkpointer_began"));
     let counted = memory.take(now, (began, counters), |a, b| {
         a.0 != b.0 || b.1.position < a.1.position || b.1.archived < a.1.archived
     });
     Ok(Some(Wal {
-        archive_mode: row.get("archive_mode"),
+        archive_mode: get(row, "archive_mode"),
         segment: count(row, "segment"),
-        last_archived: row.get("last_archived"),
+        last_archived: get(row, "last_archived"),
         last_archived_at: offset.time(row, "last_archived_at"),
-        last_failed: row.get("last_failed"),
+        last_failed: get(row, "last_failed"),
         last_failed_at: offset.time(row, "last_failed_at"),
         counted: counted.map(|(_, c)| c),
     }))

@@ -7,7 +7,7 @@ use super::CollectorInfo;
 use super::sequences::Missing;
 use super::tables::options;
 use crate::about::About;
-use crate::row::{Offset, count};
+use crate::row::{Offset, count, get};
 
 /// For the reference.
 pub const INFO: CollectorInfo = CollectorInfo {
@@ -40,21 +40,25 @@ pub(crate) async fn read(
         relations: Vec::with_capacity(rows.len()),
     };
     for row in &rows {
-        let options = options(row.get("options"));
+        // Dropped while it was read.
+        let Some(readable) = get::<Option<bool>>(row, "readable") else {
+            continue;
+        };
+        let options = options(get(row, "options"));
         out.relations.push(RelationWidths {
-            schema: row.get("schema"),
-            name: row.get("name"),
-            table: row.get("table_name"),
-            index: row.get("is_index"),
+            schema: get(row, "schema"),
+            name: get(row, "name"),
+            table: get(row, "table_name"),
+            index: get(row, "is_index"),
             pages: count(row, "pages"),
-            tuples: Some(row.get::<_, f64>("tuples")).filter(|t| *t >= 0.0),
+            tuples: Some(get::<f64>(row, "tuples")).filter(|t| *t >= 0.0),
             fill: options.get("fillfactor").and_then(|v| v.parse().ok()),
-            readable: row.get("readable"),
+            readable,
             live: count(row, "live"),
             modified: count(row, "modified"),
             last_analyze: offset.time(row, "last_analyze"),
-            expressions: row.get("expressions"),
-            partial: row.get("partial"),
+            expressions: get(row, "expressions"),
+            partial: get(row, "partial"),
             columns: columns(row),
         });
     }
@@ -85,12 +89,12 @@ pub(crate) async fn read(
 }
 
 fn columns(row: &tokio_postgres::Row) -> Vec<ColumnWidth> {
-    let names: Vec<String> = row.get::<_, Option<_>>("columns").unwrap_or_default();
-    let lens: Vec<i32> = row.get::<_, Option<_>>("lens").unwrap_or_default();
-    let aligns: Vec<String> = row.get::<_, Option<_>>("aligns").unwrap_or_default();
-    let widths: Vec<Option<i32>> = row.get::<_, Option<_>>("widths").unwrap_or_default();
-    let nulls: Vec<Option<f32>> = row.get::<_, Option<_>>("nulls").unwrap_or_default();
-    let dropped: Vec<bool> = row.get::<_, Option<_>>("dropped").unwrap_or_default();
+    let names: Vec<String> = get::<Option<_>>(row, "columns").unwrap_or_default();
+    let lens: Vec<i32> = get::<Option<_>>(row, "lens").unwrap_or_default();
+    let aligns: Vec<String> = get::<Option<_>>(row, "aligns").unwrap_or_default();
+    let widths: Vec<Option<i32>> = get::<Option<_>>(row, "widths").unwrap_or_default();
+    let nulls: Vec<Option<f32>> = get::<Option<_>>(row, "nulls").unwrap_or_default();
+    let dropped: Vec<bool> = get::<Option<_>>(row, "dropped").unwrap_or_default();
     let each = names
         .into_iter()
         .zip(lens)

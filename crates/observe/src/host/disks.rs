@@ -92,7 +92,14 @@ pub(crate) fn read(
             known.holds.push(folder);
             continue;
         }
-        let mut volume = measure(path, device, &mounts)?;
+        let mut volume = match measure(path, device, &mounts) {
+            Ok(volume) => volume,
+            Err(e) if *what == Holding::Data => return Err(e),
+            Err(e) => {
+                problems.push(format!("{}: {e}", path.display()));
+                continue;
+            }
+        };
         volume.holds.push(folder);
         volumes.push(volume);
     }

@@ -28,6 +28,11 @@ impl Reader {
         }
     }
 
+    /// The server logs in another zone from here on.
+    pub fn retune(&mut self, zone: Zone) {
+        self.zone = zone;
+    }
+
     /// What was begun does not go on.
     pub fn cut(&mut self) {
         self.record.clear();

@@ -163,14 +163,17 @@ fn by_name(path: &Path) -> LogFormat {
 }
 
 fn newest(folder: &Path) -> Option<PathBuf> {
-    let files = fs::read_dir(folder).ok()?.take(MOST).flatten().filter_map(|e| {
-        let meta = e.metadata().ok().filter(fs::Metadata::is_file)?;
-        let packed = e
-            .path()
-            .extension()
-            .is_some_and(|x| x == "gz" || x == "zst" || x == "xz");
-        (!packed).then_some(())?;
-        Some((meta.modified().ok()?, e.path()))
+    let packed = |p: &Path| {
+        p.extension()
+            .is_some_and(|x| x == "gz" || x == "zst" || x == "xz")
+    };
+    let all = fs::read_dir(folder).ok()?.flatten().map(|e| e.path());
+    let mut paths: Vec<PathBuf> = all.filter(|p| !packed(p)).collect();
+    // Where there are that many, they are named by their time: the last names are the newest files.
+    paths.sort_unstable_by(|a, b| b.cmp(a));
+    let files = paths.into_iter().take(MOST).filter_map(|path| {
+        let meta = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
+        Some((meta.modified().ok()?, path))
     });
     files.max().map(|(_, path)| path)
 }
@@ -231,5 +234,11 @@ mod tests {
         fs::write(data.join("pg_log/monday.csv"), "").expect("write");
         let found = find(Some(data), None, Some(&on)).expect("found");
         assert_eq!((found.len(), found[0].format), (1, LogFormat::Csv));
+        for i in 0..MOST + 100 {
+            fs::write(data.join(format!("pg_log/postgresql-{i:05}.log")), "").expect("write");
+        }
+        let found = find(Some(data), None, Some(&on)).expect("found");
+        let last = format!("pg_log/postgresql-{:05}.log", MOST + 99);
+        assert_eq!(found[0].path, data.join(last), "of very many files the newest");
     }
 }

@@ -7,7 +7,7 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use muster_model::snapshot::LogFile;
 
@@ -160,14 +160,23 @@ impl<R: Reads> Follower<R> {
         Ok(out)
     }
 
-    /// The last words of a file that will not be written any more.
+    /// The words of a file that is written no more, or not for now; where it was read to is remembered.
     ///
     /// # Errors
     /// When it may not be read.
-    pub fn last(mut self) -> io::Result<(Round<R::Item>, LogFile)> {
+    pub fn last(&mut self) -> io::Result<(Round<R::Item>, LogFile)> {
         let mut round = self.round()?;
         self.parser.end(&mut round.entries);
         Ok((round, self.file()))
+    }
+
+    /// A file to follow, if it began only after others were followed: then all of it is new.
+    #[must_use]
+    pub fn began_since(place: &Place, since: SystemTime) -> bool {
+        // A file system that keeps no birth times: what comes after a rotation is taken for new.
+        std::fs::metadata(&place.path)
+            .and_then(|m| m.created())
+            .map_or(true, |born| born >= since)
     }
 
     /// Whether nobody has written for a moment.

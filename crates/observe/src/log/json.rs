@@ -18,6 +18,11 @@ impl Reader {
         Self { zone }
     }
 
+    /// The server logs in another zone from here on.
+    pub fn retune(&mut self, zone: Zone) {
+        self.zone = zone;
+    }
+
     /// Takes a line; whether it is an entry.
     pub fn line(&mut self, line: &str, out: &mut Vec<Entry>) -> bool {
         let entry = serde_json::from_str::<Value>(line)

@@ -53,8 +53,10 @@ impl Parser {
     /// The server writes differently from here on.
     pub fn retune(&mut self, pattern: &str, zone: Zone, out: &mut Vec<Entry>) {
         self.end(out);
-        if let Reader::Stderr(r) = &mut self.reader {
-            **r = stderr::Reader::new(Prefix::new(pattern, zone.clone()), zone);
+        match &mut self.reader {
+            Reader::Stderr(r) => **r = stderr::Reader::new(Prefix::new(pattern, zone.clone()), zone),
+            Reader::Csv(r) => r.retune(zone),
+            Reader::Json(r) => r.retune(zone),
         }
     }
 

@@ -231,6 +231,21 @@ pub fn triage(entry: &Entry, now: Time, live: bool) -> Option<Meaning> {
     Some(Meaning::Event(Box::new(event)))
 }
 
+/// Whether a complaint about a setting is about the server's own: a client may name any setting when it connects, and is turned
+/// away with the same words. Of the server's files they are a remark of the log, or name the file.
+fn of_the_server(entry: &Entry) -> bool {
+    let m = entry.message.as_str();
+    let either = [
+        "unrecognized configuration parameter ",
+        "invalid value for parameter ",
+        "parameter \"",
+    ];
+    entry.user.is_none()
+        && (entry.level == LogLevel::Log
+            || m.contains(" in file \"")
+            || !either.iter().any(|begin| m.starts_with(begin)))
+}
+
 /// The class of an entry; `None` for what nobody has to know.
 #[must_use]
 pub fn class(entry: &Entry) -> Option<LogClass> {
@@ -260,8 +275,9 @@ pub fn class(entry: &Entry) -> Option<LogClass> {
             Server => entry.level != LogLevel::Error,
             End => entry.level >= LogLevel::Fatal,
         };
-        let by_text = TEXTS.iter().find(|(_, at, text)| {
+        let by_text = TEXTS.iter().find(|(class, at, text)| {
             fits(*at)
+                && (*class != C::Config || of_the_server(entry))
                 && match text {
                     Begins(a) => m.starts_with(a),
                     Has(a, b) => m.strip_prefix(a).is_some_and(|rest| rest.contains(b)),
@@ -278,7 +294,7 @@ pub fn class(entry: &Entry) -> Option<LogClass> {
             "53300" => Some(C::SlotsFull),
             "40P01" => Some(C::Deadlock),
             "28P01" | "28000" if entry.level >= LogLevel::Fatal => Some(C::Authentication),
-            "F0000" if entry.level != LogLevel::Error => Some(C::Config),
+            "F0000" if entry.level != LogLevel::Error && of_the_server(entry) => Some(C::Config),
             "F0001" => Some(C::LockFile),
             _ => None,
         };
@@ -694,6 +710,29 @@ mod tests {
             read("LOG: background worker \"logical replication worker\" (PID 5) exited with exit code 1"),
             None
         );
+    }
+
+    #[test]
+    fn what_a_client_asks_for_when_it_connects_is_no_setting_of_the_server() {
+        for line in [
+            "FATAL: unrecognized configuration parameter \"no_such_thing\"",
+            "FATAL: invalid value for parameter \"work_mem\": \"lots\"",
+            "FATAL: parameter \"geqo\" requires a Boolean value",
+        ] {
+            assert_eq!(event(line).class, C::Fatal, "{line}");
+        }
+        for line in [
+            "LOG: unrecognized configuration parameter \"x\" in file \"/x/postgresql.conf\" line 4",
+            "LOG: invalid value for parameter \"work_mem\": \"lots\"",
+            "FATAL: configuration file \"/x/postgresql.conf\" contains errors",
+        ] {
+            assert_eq!(event(line).class, C::Config, "{line}");
+        }
+        let mut entry = Entry::new(LogLevel::Fatal);
+        entry.message = "could not access file \"no_such_library\": No such file or directory".to_owned();
+        assert_eq!(class(&entry), Some(C::Config));
+        entry.user = Some("app".to_owned());
+        assert_eq!(class(&entry), Some(C::Fatal), "a library that a client asked for");
     }
 
     #[test]

@@ -5,8 +5,9 @@ SELECT CASE WHEN NOT r THEN pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal
        CASE WHEN r THEN CASE WHEN pg_catalog.pg_is_wal_replay_paused() THEN 'paused' ELSE 'not paused' END END AS replay_state,
        CASE WHEN m THEN pg_catalog.current_setting('primary_conninfo', true) END AS upstream,
        pg_catalog.current_setting('primary_slot_name', true) AS upstream_slot,
-       (SELECT setting::int8 FROM pg_catalog.pg_settings WHERE name = 'recovery_min_apply_delay') AS apply_delay_ms,
+       (extract(epoch FROM pg_catalog.current_setting('recovery_min_apply_delay')::interval) * 1000)::int8 AS apply_delay_ms,
        pg_catalog.current_setting('synchronous_standby_names') AS synchronous_names,
-       (SELECT setting::int8 FROM pg_catalog.pg_settings WHERE name = 'max_slot_wal_keep_size') AS slot_limit_mb
+       CASE WHEN pg_catalog.current_setting('max_slot_wal_keep_size') = '-1' THEN -1
+            ELSE pg_catalog.pg_size_bytes(pg_catalog.current_setting('max_slot_wal_keep_size')) / 1048576 END AS slot_limit_mb
   FROM (SELECT pg_catalog.pg_is_in_recovery() AS r,
                pg_catalog.pg_has_role(current_user, 'pg_read_all_settings', 'USAGE') AS m) x

@@ -1,5 +1,5 @@
 SELECT pg_catalog.current_setting('archive_mode') AS archive_mode,
-       (SELECT setting::int8 FROM pg_catalog.pg_settings WHERE name = 'wal_segment_size') AS segment,
+       pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size')) AS segment,
        pg_catalog.pg_wal_lsn_diff(CASE WHEN r.recovering
            THEN GREATEST(pg_catalog.pg_last_wal_receive_lsn(), pg_catalog.pg_last_wal_replay_lsn())
            ELSE pg_catalog.pg_current_wal_lsn() END, '0/0')::int8 AS position,

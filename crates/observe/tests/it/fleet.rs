@@ -1,7 +1,9 @@
 //! Passes over real fleets.
 
+use std::time::{Duration, Instant};
+
 use muster_lab::fleet::{User, connect};
-use muster_lab::server::{How, start, stop};
+use muster_lab::server::{How, postmaster, start, stop};
 use muster_lab::testing::{self, TestFleet};
 use muster_lab::{Fleet, LabOptions};
 use muster_model::snapshot::{Reach, Role, Rung};
@@ -522,7 +524,13 @@ async fn what_is_down_counts_its_misses_and_comes_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_server_is_full_and_still_read() {
-    let mut options = testing::small(15);
+    for major in [15, 18] {
+        a_full_server(major).await;
+    }
+}
+
+async fn a_full_server(major: u32) {
+    let mut options = testing::small(major);
     options.max_connections = 30;
     let Some(mut test) = testing::fleet(options).await else {
         return;
@@ -539,6 +547,18 @@ async fn a_full_server_is_full_and_still_read() {
     .await;
     let server = &full.servers[0];
     assert!(server.answers());
+    // Nobody logs in to see it: on 18 this role would get a reserved slot and see nothing.
+    let again = until("it is read again", &observer, |s| s.taken_at > full.taken_at).await;
+    let own = |s: &Snapshot| {
+        let activity = &s.servers[0].activity.as_ref().expect("activity").value;
+        let ours = activity
+            .sessions
+            .iter()
+            .filter(|s| s.user.as_deref() == Some("muster"));
+        ours.map(|s| (s.pid, s.backend_start)).collect::<Vec<_>>()
+    };
+    assert_eq!(own(&full).len(), 1);
+    assert_eq!(own(&full)[0].0, own(&again)[0].0);
     let activity = &server.activity.as_ref().expect("activity").value;
     let clients = activity.sessions.iter().filter(|s| s.is_client()).count();
     assert!(
@@ -586,4 +606,115 @@ async fn only_what_is_due_is_read() {
         taken(&observer.pass(minute, Extent::Due).await),
         (minute, minute, minute)
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_timeline_is_the_new_one_as_soon_as_a_standby_is_promoted() {
+    for major in [15, 18] {
+        let mut options = testing::small(major);
+        options.standbys = 1;
+        let Some(test) = testing::fleet(options).await else {
+            return;
+        };
+        let observer = observer(&test.fleet);
+        let timelines = |s: &Snapshot| -> Vec<u32> {
+            let of =
+                |v: &muster_model::snapshot::ServerView| v.identity.as_ref().map_or(0, |i| i.value.timeline);
+            s.servers.iter().map(of).collect()
+        };
+        assert_eq!(timelines(&observer.pass(now(), Extent::Hot).await), [1, 1]);
+        let config = test.fleet.config("b", User::Postgres, "app").expect("config");
+        let boss = connect(&config).await.expect("login");
+        let rows = boss
+            .query("SELECT pg_promote(true)", &[])
+            .await
+            .expect("promoted");
+        assert!(rows[0].get::<_, bool>(0));
+        let seen = observer.pass(now(), Extent::Hot).await;
+        assert_eq!(seen.servers[1].role(), Some(Role::Primary), "{major}");
+        assert_eq!(timelines(&seen), [1, 2], "{major}");
+    }
+}
+
+/// Stops processes without ending them; they go on when this is dropped.
+struct Frozen(Vec<i32>);
+
+impl Frozen {
+    fn of(pids: Vec<i32>) -> Self {
+        kill("-STOP", &pids);
+        Self(pids)
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        kill("-CONT", &self.0);
+    }
+}
+
+fn kill(signal: &str, pids: &[i32]) {
+    let mut command = std::process::Command::new("kill");
+    command.arg(signal).args(pids.iter().map(ToString::to_string));
+    assert!(command.status().expect("kill").success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_standby_does_not_slow_down_the_look_at_its_primary() {
+    for major in [15, 18] {
+        let mut options = testing::small(major);
+        options.standbys = 1;
+        let Some(test) = testing::fleet(options).await else {
+            return;
+        };
+        let observer = observer(&test.fleet);
+        let seen = observer.pass(now(), Extent::Due).await;
+        let activity = &seen.servers[1].activity.as_ref().expect("activity").value;
+        let mut ours = activity.sessions.iter();
+        let ours = ours
+            .find(|s| s.application == "muster/observe")
+            .expect("our session")
+            .pid;
+        let postmaster = postmaster(&test.fleet, "b").expect("runs").pid;
+        let frozen = Frozen::of(vec![ours, postmaster]);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let mut slowest = Duration::ZERO;
+        loop {
+            let began = Instant::now();
+            let snapshot = observer.pass(now(), Extent::Due).await;
+            slowest = slowest.max(began.elapsed());
+            let primary = snapshot.servers[0].activity.as_ref().expect("activity");
+            let age = snapshot.taken_at.since(primary.taken_at);
+            assert!(
+                age < Span::from_secs(2),
+                "{major}: the primary was seen {age} ago"
+            );
+            if matches!(snapshot.servers[1].reach, Reach::Down { .. }) {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{major}: it is never missed");
+            tokio::task::yield_now().await;
+        }
+        assert!(slowest < Duration::from_secs(1), "{major}: {slowest:?}");
+        drop(frozen);
+        until("it is back", &observer, |s| s.servers[1].reach == Reach::Up).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_set_back_makes_nothing_fresh() {
+    let Some(test) = testing::fleet(testing::small(18)).await else {
+        return;
+    };
+    let observer = observer(&test.fleet);
+    let wrong = now().plus(Span::from_mins(60));
+    let seen = observer.pass(wrong, Extent::Due).await;
+    assert_eq!(
+        seen.servers[0].activity.as_ref().expect("activity").taken_at,
+        wrong
+    );
+    let right = now();
+    let seen = observer.pass(right, Extent::Due).await;
+    let server = &seen.servers[0];
+    assert_eq!(server.activity.as_ref().expect("activity").taken_at, right);
+    assert_eq!(server.settings.as_ref().expect("settings").taken_at, right);
 }

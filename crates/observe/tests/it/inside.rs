@@ -318,7 +318,14 @@ INSERT INTO muster_migrations VALUES ('1', now(), 'c', false);
 ";
 
 async fn ledgers(admin: &Client, observer: &Observer) {
+    // Two ledgers keep times without a zone: they are of the zone of their database.
+    run(
+        admin,
+        "ALTER DATABASE app SET timezone = 'Asia/Tokyo'; SET timezone = 'Asia/Tokyo'",
+    )
+    .await;
     run(admin, LEDGERS).await;
+    run(admin, "RESET timezone").await;
     let s = round("the ledgers", observer, |v| {
         part(&v.migrations).unreadable.len() == 9
     })
@@ -362,6 +369,13 @@ async fn ledgers(admin: &Client, observer: &Observer) {
         let lines: Vec<(String, MigrationState)> = lines.iter().map(|(v, s)| ((*v).to_owned(), *s)).collect();
         assert_eq!(said(tool), lines, "{tool}");
     }
+    for tool in ["flyway", "diesel", "muster"] {
+        let ledger = m.ledgers.iter().find(|l| l.tool == tool).expect("read");
+        let at = ledger.migrations[0].at.expect("a time");
+        let age = s.taken_at.since(at).millis() + at.since(s.taken_at).millis();
+        assert!(age < 300_000, "{tool}: {at} is not now");
+    }
+    run(admin, "ALTER DATABASE app RESET timezone").await;
     drift(admin, observer).await;
 }
 

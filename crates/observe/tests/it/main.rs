@@ -3,6 +3,7 @@
 mod app_log;
 mod apps;
 mod cache;
+mod encodings;
 mod estate;
 mod fleet;
 mod horizons;

@@ -122,14 +122,14 @@ async fn a_full_server_answers_the_reserved_session_and_refuses_a_new_one() {
             pid(&ours.observing().await.expect("login")).await,
         );
         test.inject("connection-flood", &[]).await;
-        let e = client.knock().await.expect_err("full");
+        let e = client.inside("app").await.err().expect("full");
         assert_eq!((&e.trouble, e.rung()), (&Trouble::Full, None), "{e}");
         assert!(e.remedy().contains("connections-saturated"), "{}", e.remedy());
-        match ours.knock().await {
+        match ours.inside("app").await {
             Err(e) => {
                 assert_eq!((major, &e.trouble), (15, &Trouble::Full), "{e}");
             }
-            Ok(()) => assert_eq!(major, 18, "only reserved slots let us in"),
+            Ok(_) => assert_eq!(major, 18, "only reserved slots let us in"),
         }
         assert_eq!(
             (
@@ -140,7 +140,7 @@ async fn a_full_server_answers_the_reserved_session_and_refuses_a_new_one() {
             "the reserved sessions are the same ones"
         );
         test.heal().await;
-        until("a slot is free again", async || ours.knock().await.ok()).await;
+        until("a slot is free again", async || ours.inside("app").await.ok()).await;
     }
 }
 
@@ -373,4 +373,87 @@ async fn a_pooler_and_a_cache_are_read_or_name_their_rung() {
     let nowhere = made(&url(pooler, "muster", "nowhere"), &right, secret.trim());
     let e = nowhere.poolers[0].show(Show::Pools).await.expect_err("refused");
     assert_eq!(e.rung(), Some(Rung::Database), "{e:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reserved_sessions_outlive_the_servers_patience_and_short_ones_say_goodbye() {
+    for major in [15, 18] {
+        let Some(test) = testing::fleet(testing::small(major)).await else {
+            return;
+        };
+        let boss = superuser(&test).await;
+        boss.batch_execute("ALTER ROLE ALL SET idle_session_timeout = '30s'")
+            .await
+            .expect("set");
+        let cluster = server(
+            of(&test.fleet, User::Muster),
+            Some(of(&test.fleet, User::MusterAct)),
+            &Limits::default(),
+        );
+        let server = &cluster.servers[0];
+        const SHOWN: &str = "SELECT pg_catalog.current_setting('idle_session_timeout') AS shown";
+        for session in [
+            server.observing().await.expect("login"),
+            server.acting().await.expect("login"),
+        ] {
+            let rows = session.query(SHOWN, &[]).await.expect("shown");
+            assert_eq!(rows[0].get::<_, String>("shown"), "0");
+        }
+        let shorts = async |count: usize| {
+            for _ in 0..count {
+                let short = server.inside("postgres").await.expect("login");
+                drop(short);
+            }
+        };
+        shorts(5).await;
+        // A server counts a session when it has ended; it says so a moment later.
+        let counted = until("the sessions were counted", async || {
+            let rows = boss
+                .query(
+                    "SELECT sessions, sessions_abandoned FROM pg_stat_database WHERE datname = 'postgres'
+                      AND NOT EXISTS (SELECT FROM pg_stat_activity
+                        WHERE datname = 'postgres' AND application_name = 'muster/observe')",
+                    &[],
+                )
+                .await
+                .ok()?;
+            let row = rows.first()?;
+            let (all, abandoned): (i64, i64) = (row.get(0), row.get(1));
+            (all >= 5).then_some(abandoned)
+        })
+        .await;
+        assert_eq!(counted, 0, "{major}: sessions were lost by their client");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_server_refuses_is_metered_too() {
+    let Some(test) = testing::fleet(testing::small(18)).await else {
+        return;
+    };
+    let limits = Limits {
+        statement: Duration::from_millis(200),
+        ..Limits::default()
+    };
+    let cluster = server(of(&test.fleet, User::Muster), None, &limits);
+    let server = &cluster.servers[0];
+    let session = server.observing().await.expect("login");
+    let before = server.meter().cost();
+    session
+        .query(
+            "SELECT count(*) FROM (SELECT generate_series(1, 2000000000)) x",
+            &[],
+        )
+        .await
+        .expect_err("a limit");
+    let after = server.meter().cost();
+    assert_eq!(after.queries, before.queries + 1);
+    assert!(after.busy_ms >= before.busy_ms + 200.0, "{after:?}");
+    let refused = server.inside("nowhere").await.err().expect("refused");
+    assert_eq!(refused.trouble, Trouble::Database);
+    assert_eq!(
+        server.meter().cost().queries,
+        after.queries + 1,
+        "a login is work"
+    );
 }
