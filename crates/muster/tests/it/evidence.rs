@@ -435,7 +435,7 @@ async fn without_a_config_a_role_with_nothing_is_told_what_it_lacks() {
                 "evidence",
                 "--json",
                 "--url",
-                &gone,
+                gone,
                 "--out",
                 out.to_str().expect("path"),
             ],
