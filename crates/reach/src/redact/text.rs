@@ -414,7 +414,7 @@ mod tests {
             known.scrub("xhunter22y a%2Fb%22c%20d a/b\\\"c d ab"),
             "x***y *** *** ab"
         );
-        assert_eq!(format!("{known:?}").contains("hunter"), false);
+        assert!(!format!("{known:?}").contains("hunter"));
         let of: Vec<String> = of_url("postgres://u:p%40ss@h/d?token=abc&x=1")
             .iter()
             .map(|s| s.expose_secret().to_owned())
