@@ -69,7 +69,7 @@ pub use log::{
 };
 pub use login::{Certificate, LoginView, OwnCost};
 pub use pooler::{
-    Pool, PoolClient, PoolCounters, PoolDatabase, PoolServer, PoolTraffic, PoolerView, StuckPool,
+    Pool, PoolClient, PoolCounters, PoolDatabase, PoolServer, PoolTraffic, PoolerState, PoolerView, StuckPool,
 };
 pub use replication::{Receiver, Replication, Sender, Slot};
 pub use scans::{ScanCounters, ScannedTable};

@@ -19,6 +19,8 @@ pub struct StandbyState {
     pub why: String,
     /// Whether it streams, by both ends.
     pub streaming: bool,
+    /// Whether the lag is known: both positions were read, and a time for what is behind.
+    pub lag_known: bool,
     /// By time; zero while there is nothing to replay.
     pub lag: Span,
     /// Position of the primary minus replayed position here.
@@ -74,10 +76,12 @@ pub fn judge(primary: Option<&ServerView>, standby: &ServerView) -> StandbyState
     let current = sending.and_then(|r| r.value.current);
     if let (Some(current), Some(replayed)) = (current, own.value.replayed) {
         s.lag_bytes = current.saturating_sub(replayed);
+        s.lag_known = s.lag_bytes == 0;
     }
     if s.lag_bytes > 0 {
         let told = sender.zip(sending).and_then(|(x, r)| answered(x, r));
-        s.lag = by_time(own, told);
+        let lag = by_time(own, told);
+        (s.lag_known, s.lag) = (lag.is_some(), lag.unwrap_or(Span::ZERO));
     }
     let receiving = own
         .value
@@ -163,11 +167,11 @@ fn answered(sender: &Sender, read: &Part<Replication>) -> Option<u64> {
 
 /// Lag by time: the age of the last replayed commit, but a long transaction that writes has none for as long as it lasts, and
 /// all of it is replayed; so never more than the standby itself has told the primary.
-fn by_time(own: &Part<Replication>, told: Option<u64>) -> Span {
+fn by_time(own: &Part<Replication>, told: Option<u64>) -> Option<Span> {
     let commit = own.value.last_replayed_commit;
     let age = commit.map(|t| own.taken_at.since(t).millis());
-    let lag = age.into_iter().chain(told).min().unwrap_or(0);
-    Span::from_millis(lag.saturating_sub(own.value.apply_delay_ms))
+    let lag = age.into_iter().chain(told).min()?;
+    Some(Span::from_millis(lag.saturating_sub(own.value.apply_delay_ms)))
 }
 
 #[cfg(test)]

@@ -117,6 +117,14 @@ const ALERTS: &[Alert] = &[
         summary: "Muster has not looked at {{ $labels.cluster }} for {{ $value | humanizeDuration }}",
     },
     Alert {
+        name: "MusterNotLooking",
+        series: &["muster_clusters", "muster_snapshot_age_seconds"],
+        expr: "sum({0}) - (count({1}) or vector(0)) > 0",
+        lasts: "1m",
+        severity: "critical",
+        summary: "Muster does not look at {{ $value }} of its clusters at all",
+    },
+    Alert {
         name: "MusterRuleDumb",
         series: &["muster_rule_proved"],
         expr: "{0} == 0",

@@ -99,6 +99,9 @@ pub const METRICS: &[Metric] = &[
     gauge("muster_build", "1, with the version of the program", |v| {
         vec![sample(1.0, &[("version", &v.version)])]
     }),
+    gauge("muster_clusters", "Clusters that are to be watched", |v| {
+        vec![sample(bytes(v.watched as u64), &[])]
+    }),
     gauge(
         "muster_snapshot_age_seconds",
         "Age of the newest pass over a cluster, in seconds",
@@ -205,7 +208,7 @@ pub const METRICS: &[Metric] = &[
     counter("muster_collect_rows", "Rows that collection has read", |v| {
         cost(v, |c| c.rows)
     }),
-    gauge(
+    counter(
         "muster_collect_busy_seconds",
         "Time that collection has waited for answers since the start, in seconds",
         |v| {
@@ -299,17 +302,17 @@ pub const METRICS: &[Metric] = &[
     gauge(
         "pg_standby_streaming",
         "1 when a standby streams by both ends, else 0",
-        |v| standbys(v, |s| f64::from(u8::from(s.streaming))),
+        |v| standbys(v, |s| Some(f64::from(u8::from(s.streaming)))),
     ),
     gauge(
         "pg_standby_lag_seconds",
-        "Lag of a standby by time, 0 while there is nothing to replay, in seconds",
-        |v| standbys(v, |s| s.lag.secs_f64()),
+        "Lag of a standby by time, 0 while there is nothing to replay, in seconds; none while it cannot be known",
+        |v| standbys(v, |s| s.lag_known.then(|| s.lag.secs_f64())),
     ),
     gauge(
         "pg_standby_lag_bytes",
-        "Position of the primary less the replayed position of a standby, in bytes",
-        |v| standbys(v, |s| bytes(s.lag_bytes)),
+        "Position of the primary less the replayed position of a standby, in bytes; none while one of them is not known",
+        |v| standbys(v, |s| s.lag_known.then(|| bytes(s.lag_bytes))),
     ),
     gauge(
         "pg_slot_retained_bytes",
@@ -481,15 +484,12 @@ fn durations(v: &View) -> Vec<Sample> {
     each(v).filter_map(of).collect()
 }
 
-fn standbys(v: &View, of: impl Fn(&muster_model::standby::StandbyState) -> f64) -> Vec<Sample> {
+fn standbys(v: &View, of: impl Fn(&muster_model::standby::StandbyState) -> Option<f64>) -> Vec<Sample> {
     let mut out = Vec::new();
     for (c, s) in each(v).filter(|(_, s)| s.role() == Some(Role::Standby)) {
         let state = muster_model::standby::judge(c.snapshot.primary(), s);
-        if state.word != "unknown" {
-            out.push(sample(
-                of(&state),
-                &[("cluster", &c.name), ("server", &s.address)],
-            ));
+        if let Some(value) = of(&state).filter(|_| state.word != "unknown") {
+            out.push(sample(value, &[("cluster", &c.name), ("server", &s.address)]));
         }
     }
     out

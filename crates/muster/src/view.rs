@@ -47,6 +47,8 @@ pub struct View {
     pub at: Time,
     /// Version of the program.
     pub version: String,
+    /// How many clusters are to be watched; of one that was never looked at there is no picture.
+    pub watched: usize,
     /// Clusters in the order of the config.
     pub clusters: Vec<ClusterPicture>,
     /// Incidents, open ones first, then the newest ten that are over.

@@ -106,6 +106,8 @@ const EXPLAINS: &[(&str, &str, Where)] = &[
     ("access.database_missing", "pool.login_failing", Where::Cluster),
     ("locks.blocking_chain", "query.slow", Where::Same),
     ("locks.blocking_chain", "query.regression", Where::Same),
+    ("locks.hot_row", "query.slow", Where::Same),
+    ("locks.hot_row", "query.regression", Where::Same),
     ("locks.ddl_queue", "query.slow", Where::Same),
     ("locks.ddl_queue", "query.regression", Where::Same),
     ("query.missing_index", "query.slow", Where::Table),

@@ -908,6 +908,7 @@ pub fn view(w: &Watch) -> Result<View, ApiError> {
     Ok(View {
         at: w.app.engine.now(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        watched: w.app.estate.clusters().len(),
         clusters: read(&w.pictures).values().cloned().collect(),
         stories,
         notices,

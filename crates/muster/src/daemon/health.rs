@@ -4,7 +4,7 @@
 //! Knows the newest picture of each cluster. Reads nothing anew: an endpoint that is asked by a load balancer every second must
 //! not cost the databases anything.
 
-use muster_model::snapshot::{CacheStats, CacheView, Reach, Role, ServerView};
+use muster_model::snapshot::{CacheStats, CacheView, Pool, PoolerState, Reach, Role, ServerView};
 use muster_model::{Health, Span, Time, standby};
 use serde_json::{Map, Value, json};
 
@@ -77,10 +77,11 @@ pub fn brief(clusters: &[&ClusterPicture], now: Time) -> (State, Value) {
         .map(|c| of(c, now))
         .max()
         .unwrap_or(State::Unhealthy);
+    // What was seen long ago is not known to be so.
     let connected = !clusters.is_empty()
         && clusters
             .iter()
-            .all(|c| primary(c).is_some_and(ServerView::answers));
+            .all(|c| now.since(c.snapshot.taken_at) <= OLD && primary(c).is_some_and(ServerView::answers));
     let database = if connected { "connected" } else { "disconnected" };
     (state, json!({"status": state.word(), "database": database}))
 }
@@ -141,22 +142,16 @@ pub fn detailed(c: &ClusterPicture, now: Time) -> Value {
     );
     services.insert(
         "pgbouncer".into(),
-        c.snapshot.poolers.first().map_or_else(
-            || unread("no PgBouncer is enrolled"),
-            |p| {
-                let sum = |of: fn(&muster_model::snapshot::Pool) -> u32| {
-                    p.state
-                        .as_ref()
-                        .map(|s| s.value.pools.iter().map(of).sum::<u32>())
-                };
-                json!({
-                    "status": word_of(c, &p.address),
-                    "active_connections": sum(|p| p.sv_active),
-                    "waiting_clients": sum(|p| p.cl_waiting),
-                    "reason": reason_of(&p.reach),
-                })
-            },
-        ),
+        if c.snapshot.poolers.is_empty() {
+            unread("no PgBouncer is enrolled")
+        } else {
+            json!({
+                "status": worst_of(c, c.snapshot.poolers.iter().map(|p| p.address.as_str())),
+                "active_connections": pooled(c, |p| p.sv_active),
+                "waiting_clients": pooled(c, |p| p.cl_waiting),
+                "reason": unread_pooler(c),
+            })
+        },
     );
     services.insert("queries".into(), latency::of_cluster(c));
     json!({
@@ -204,26 +199,21 @@ fn database(c: &ClusterPicture) -> Value {
         .filter(|s| lead.is_none_or(|p| p.address != s.address))
         .map(|s| {
             let state = standby::judge(lead, s);
-            let lag = (state.word != "unknown" && s.answers()).then(|| state.lag.millis());
-            json!({"name": s.name, "connected": s.answers(), "lag": lag, "reason": lag.is_none().then_some(state.why)})
+            let lag = (state.lag_known && s.answers()).then(|| state.lag.millis());
+            let why = if state.lag_known || !matches!(state.word, "ok" | "replication.lagging") {
+                state.why
+            } else {
+                "the position of the primary, or the time of what was replayed, is not known".to_owned()
+            };
+            json!({"name": s.name, "connected": s.answers(), "lag": lag, "reason": lag.is_none().then_some(why)})
         })
         .collect();
     let activity = lead.and_then(|s| s.activity.as_ref()).map(|a| &a.value);
     let sessions = activity.map(|a| a.sessions.iter().filter(|s| s.is_client()).count());
-    let pools: Option<Vec<_>> = c
-        .snapshot
-        .poolers
-        .first()
-        .and_then(|p| p.state.as_ref())
-        .map(|s| s.value.pools.iter().collect());
-    let sum = |of: fn(&muster_model::snapshot::Pool) -> u32| {
-        pools.as_ref().map(|all| all.iter().map(|p| of(p)).sum::<u32>())
-    };
     let answers = lead.is_some_and(ServerView::answers);
     let way = lead.filter(|s| s.answers()).and_then(own_latency);
     // What a PgBouncer opens beyond its pools is their reserve.
-    let console = c.snapshot.poolers.first().and_then(|p| p.state.as_ref());
-    let reserve = console.map(|s| s.value.databases.iter().map(|d| d.reserve_pool).sum::<u32>());
+    let reserve = of_poolers(c, |s| s.databases.iter().map(|d| d.reserve_pool).sum());
     json!({
         "status": lead.map_or("unknown", |s| word_of(c, &s.address)),
         "primary": {"connected": answers, "name": lead.map(|s| s.name.clone()), "latency": way,
@@ -232,14 +222,51 @@ fn database(c: &ClusterPicture) -> Value {
         "connections": sessions,
         "max_connections": activity.map(|a| a.max_connections),
         "pool": {
-            "size": sum(|p| p.size), "checked_out": sum(|p| p.sv_active), "checkedin": sum(|p| p.sv_idle),
-            "overflow": reserve, "waiting": sum(|p| p.cl_waiting),
+            "size": pooled(c, |p| p.size), "checked_out": pooled(c, |p| p.sv_active), "checkedin": pooled(c, |p| p.sv_idle),
+            "overflow": reserve, "waiting": pooled(c, |p| p.cl_waiting),
+            "reason": unread_pooler(c),
         },
         "is_alive": answers,
         "can_connect": lead.map(|s| matches!(s.reach, Reach::Up)),
         "last_health_check": c.snapshot.taken_at,
         "reason": lead.map_or(Some("no server says that it is the primary".to_owned()), |s| reason_of(&s.reach)),
     })
+}
+
+/// A sum over all poolers; nothing when one of them was not read, or there is none.
+fn of_poolers(c: &ClusterPicture, of: impl Fn(&PoolerState) -> u32) -> Option<u32> {
+    let all = &c.snapshot.poolers;
+    (!all.is_empty())
+        .then(|| {
+            all.iter()
+                .map(|p| Some(of(&p.state.as_ref()?.value)))
+                .sum::<Option<u32>>()
+        })
+        .flatten()
+}
+
+/// The same over their pools.
+fn pooled(c: &ClusterPicture, of: impl Fn(&Pool) -> u32) -> Option<u32> {
+    of_poolers(c, |s| s.pools.iter().map(&of).sum())
+}
+
+/// Why the numbers of the poolers are not there.
+fn unread_pooler(c: &ClusterPicture) -> Option<String> {
+    let all = &c.snapshot.poolers;
+    if all.is_empty() {
+        return Some("no PgBouncer is enrolled".to_owned());
+    }
+    let unread = all.iter().find(|p| p.state.is_none())?;
+    let why = reason_of(&unread.reach).unwrap_or_else(|| "its console was not read".to_owned());
+    Some(format!("{}: {why}", unread.address))
+}
+
+fn worst_of<'a>(c: &ClusterPicture, addresses: impl Iterator<Item = &'a str>) -> &'static str {
+    let words: Vec<&str> = addresses.map(|a| word_of(c, a)).collect();
+    ["unhealthy", "unknown", "degraded"]
+        .into_iter()
+        .find(|w| words.contains(w))
+        .unwrap_or("healthy")
 }
 
 fn reason_of(reach: &Reach) -> Option<String> {
@@ -270,6 +297,44 @@ fn word_of(c: &ClusterPicture, address: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn poolers_are_summed_and_one_that_was_not_read_makes_the_sum_unknown() {
+        let mut c = crate::web::sample::calm().clusters.remove(0);
+        let waiting = |c: &ClusterPicture| detailed(c, c.snapshot.taken_at)["services"]["pgbouncer"].clone();
+        let one = waiting(&c)["active_connections"].as_u64().expect("one is read");
+        let mut second = c.snapshot.poolers[0].clone();
+        second.address = "shop/second".into();
+        c.snapshot.poolers.push(second);
+        assert_eq!(waiting(&c)["active_connections"].as_u64(), Some(2 * one));
+        c.snapshot.poolers[1].state = None;
+        let body = waiting(&c);
+        assert_eq!(body["active_connections"], Value::Null);
+        assert!(
+            body["reason"].as_str().is_some_and(|r| r.contains("shop/second")),
+            "{body}"
+        );
+    }
+
+    #[test]
+    fn the_lag_of_a_standby_is_null_while_the_primary_is_silent() {
+        let mut c = crate::web::sample::calm().clusters.remove(0);
+        let now = c.snapshot.taken_at;
+        let lag = |c: &ClusterPicture| detailed(c, now)["services"]["database"]["replicas"][0].clone();
+        assert!(lag(&c)["lag"].is_number(), "{}", lag(&c));
+        let lead = c
+            .snapshot
+            .servers
+            .iter_mut()
+            .find(|s| s.role() == Some(Role::Primary));
+        lead.expect("a primary").replication = None;
+        let body = lag(&c);
+        assert_eq!(body["lag"], Value::Null);
+        assert!(
+            body["reason"].as_str().is_some_and(|r| r.contains("not known")),
+            "{body}"
+        );
+    }
 
     #[test]
     fn only_what_cannot_serve_is_503_and_unknown_is_null_with_a_reason() {
@@ -326,5 +391,6 @@ mod tests {
             "a picture of five minutes ago is none"
         );
         assert_eq!(of(c, later), State::Degraded);
+        assert_eq!(brief(&[c], later).1["database"], "disconnected", "nobody knows");
     }
 }

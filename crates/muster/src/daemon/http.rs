@@ -236,9 +236,17 @@ fn pictures(door: &Door, asked: &Asked) -> Result<Vec<ClusterPicture>, Box<Respo
     let Some(name) = &asked.cluster else {
         return Ok(all);
     };
-    let known: Vec<String> = all.iter().map(|c| c.name.clone()).collect();
+    let known: Vec<&str> = door
+        .watch
+        .app
+        .estate
+        .clusters()
+        .iter()
+        .map(|c| c.name.as_str())
+        .collect();
     let one: Vec<ClusterPicture> = all.into_iter().filter(|c| c.name == *name).collect();
-    if one.is_empty() {
+    // One that was not looked at yet is there, and nothing is known of it.
+    if !known.contains(&name.as_str()) {
         let error = json!({"error": format!("there is no cluster `{name}`"), "remedy": format!("there are: {}", known.join(", "))});
         return Err(Box::new(answer(404, &error)));
     }
@@ -255,9 +263,16 @@ async fn brief(State(door): State<Door>, Query(asked): Query<Asked>) -> Response
     }
 }
 
-async fn ready(State(door): State<Door>) -> Response {
-    let all = pictures(&door, &Asked { cluster: None }).unwrap_or_default();
-    let expected = door.watch.app.config().clusters.len();
+async fn ready(State(door): State<Door>, Query(asked): Query<Asked>) -> Response {
+    let all = match pictures(&door, &asked) {
+        Ok(all) => all,
+        Err(refused) => return *refused,
+    };
+    let expected = if asked.cluster.is_some() {
+        1
+    } else {
+        door.watch.app.estate.clusters().len()
+    };
     let unwritable = door.watch.unwritable();
     let now = door.watch.app.engine.now();
     let (state, body) = health::ready(

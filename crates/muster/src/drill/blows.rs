@@ -427,7 +427,7 @@ impl Scene {
         let ask = async {
             let stream = socket::connect(&self.fleet.dir.join("state")).await?;
             let path = "/api/v1/runs";
-            socket::call(stream, &os_user(), "GET", path, &Value::Null)
+            socket::call(stream, &os_user(), "GET", path, &json!({}))
                 .await
                 .ok()
         };

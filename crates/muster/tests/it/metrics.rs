@@ -62,10 +62,7 @@ async fn health_says_what_is_and_null_for_what_is_not_known() {
         database["max_connections"].as_u64().is_some_and(|n| n > 0),
         "{body}"
     );
-    assert!(
-        database["pool"]["size"].as_u64() == Some(5) || database["pool"]["size"].is_number(),
-        "{body}"
-    );
+    assert!(database["pool"]["size"].is_u64(), "{body}");
     assert_eq!(detail["services"]["queries"]["p95_latency"], Value::Null);
     assert!(detail["services"]["queries"]["reason"].is_string(), "{body}");
     assert_eq!(

@@ -149,6 +149,7 @@ pub(crate) fn calm() -> View {
     View {
         at: now(),
         version: "0.1.0".into(),
+        watched: 1,
         clusters: vec![ClusterPicture {
             name: "shop".into(),
             snapshot,
