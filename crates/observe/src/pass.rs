@@ -444,7 +444,7 @@ impl Reader {
         ) {
             let read = identity::read(&session, &server.address, now).await;
             if let Some((read, offset, gaps)) = known.basic(server, &session, identity::INFO.name, read)? {
-                known.offset = offset;
+                known.offset = known.offset.refined(offset);
                 known.gaps.extend(gaps);
                 if let Some(value) = read {
                     view.identity = Some(Part { taken_at: now, value });

@@ -80,6 +80,11 @@ pub(crate) fn get<T: Column>(row: &Row, column: &str) -> T {
     T::of(row.get::<_, T::Wire>(column))
 }
 
+/// An offset that is larger by this many microseconds is nearer to the truth.
+const TRUER: i64 = 50_000;
+/// One that is smaller by this many says that a clock was set.
+const MOVED: i64 = 1_000_000;
+
 /// The difference between the server's clock and ours, measured in this pass.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Offset {
@@ -91,6 +96,19 @@ impl Offset {
     pub(crate) fn between(server_micros: i64, ours: Time) -> Self {
         Self {
             micros: ours.micros() - server_micros,
+        }
+    }
+
+    /// What is believed after another reading. A reading is late by the time that the answer took, so a larger offset is the truer
+    /// one; but a start that moved by a millisecond at every look would look like another transaction each time, so small
+    /// differences change nothing. A clock that was set is believed at once.
+    #[must_use]
+    pub(crate) fn refined(self, read: Self) -> Self {
+        let truer = read.micros - self.micros;
+        if !(-MOVED..=TRUER).contains(&truer) {
+            read
+        } else {
+            self
         }
     }
 
@@ -118,4 +136,23 @@ pub(crate) fn count(row: &Row, column: &str) -> u64 {
 /// An oid, sent as a number.
 pub(crate) fn oid(row: &Row, column: &str) -> u32 {
     u32::try_from(get::<i64>(row, column)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starts_stay_where_they_are_while_answers_are_early_and_late() {
+        let of = |micros| Offset { micros };
+        let mut known = of(-40_000);
+        for late in [3_000, 90_000, 700_000, 12_000, 55_000] {
+            known = known.refined(of(-late));
+            assert_eq!(known.micros, -40_000, "late by {late}");
+        }
+        known = of(-400_000).refined(of(-2_000));
+        assert_eq!(known.micros, -2_000, "the first answer was late");
+        assert_eq!(known.refined(of(3_600_000_000)).micros, 3_600_000_000);
+        assert_eq!(known.refined(of(-5_000_000)).micros, -5_000_000);
+    }
 }
