@@ -82,8 +82,9 @@ pub(crate) fn get<T: Column>(row: &Row, column: &str) -> T {
 
 /// An offset that is larger by this many microseconds is nearer to the truth.
 const TRUER: i64 = 50_000;
-/// One that is smaller by this many says that a clock was set.
-const MOVED: i64 = 1_000_000;
+/// One that is smaller by this many says that a clock was set: no answer that is waited for is so late. A late answer that was
+/// believed would make every statement older than it is.
+const MOVED: i64 = 5_000_000;
 
 /// The difference between the server's clock and ours, measured in this pass.
 #[derive(Clone, Copy, Debug, Default)]
@@ -146,13 +147,13 @@ mod tests {
     fn starts_stay_where_they_are_while_answers_are_early_and_late() {
         let of = |micros| Offset { micros };
         let mut known = of(-40_000);
-        for late in [3_000, 90_000, 700_000, 12_000, 55_000] {
+        for late in [3_000, 90_000, 2_700_000, 12_000, 55_000] {
             known = known.refined(of(-late));
             assert_eq!(known.micros, -40_000, "late by {late}");
         }
         known = of(-400_000).refined(of(-2_000));
         assert_eq!(known.micros, -2_000, "the first answer was late");
         assert_eq!(known.refined(of(3_600_000_000)).micros, 3_600_000_000);
-        assert_eq!(known.refined(of(-5_000_000)).micros, -5_000_000);
+        assert_eq!(known.refined(of(-50_000_000)).micros, -50_000_000);
     }
 }

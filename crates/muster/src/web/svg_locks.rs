@@ -66,14 +66,11 @@ pub(super) fn draw(evidence: &Record, key: &str) -> Option<Markup> {
     }
     let left_out = tree.get("left_out").and_then(Value::as_u64).unwrap_or(0);
     let left_out = usize::try_from(left_out).unwrap_or(usize::MAX);
-    let waiters = nodes
-        .values()
-        .filter(|n| n.waiting)
-        .count()
-        .saturating_add(left_out);
+    let waiting = nodes.values().filter(|n| n.waiting).count();
+    let waiters = waiting.saturating_add(left_out);
     let rows = arrange(&nodes, &edges);
     let shown = rows.iter().filter(|r| r.node.waiting).count();
-    let (holders, drawn_holders) = (nodes.len() - waiters, rows.len() - shown);
+    let (holders, drawn_holders) = (nodes.len() - waiting, rows.len() - shown);
     let mut folds = Vec::new();
     if holders > drawn_holders {
         folds.push(format!("… and {} more that hold", holders - drawn_holders));
