@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Functions that observers may call. All of them read. Who adds one has looked at what it does: `volatile` says nothing, a role
-/// that may not do it says nothing, and a read-only transaction stops neither a signal nor a reset.
+/// that may not do it says nothing, and a read-only transaction stops neither a signal nor a reset. What hypopg makes is in the memory of
+/// one session alone.
 const CALLED: &str = "
 age array_agg bool_and bool_or cardinality clock_timestamp concat concat_ws convert_to count current_database
 current_setting encode format generate_series getdatabaseencoding has_column_privilege has_database_privilege
 has_function_privilege has_schema_privilege has_sequence_privilege has_table_privilege hashtextextended host isfinite left max
 md5 min mxid_age octet_length pg_backend_pid pg_blocking_pids pg_collation_actual_version pg_control_checkpoint
-pg_control_system pg_current_snapshot pg_current_wal_lsn pg_database_collation_actual_version pg_get_expr pg_has_role
+pg_control_system pg_get_indexdef pg_current_snapshot pg_current_wal_lsn pg_database_collation_actual_version pg_get_expr pg_has_role
 pg_hba_file_rules pg_is_in_recovery pg_is_wal_replay_paused pg_last_wal_receive_lsn pg_last_wal_replay_lsn
 pg_last_xact_replay_timestamp pg_options_to_table pg_postmaster_start_time pg_sequence_last_value
 pg_show_all_file_settings pg_size_bytes pg_snapshot_xmax pg_stat_get_dead_tuples pg_stat_get_ins_since_vacuum
@@ -18,13 +19,15 @@ pg_stat_get_last_analyze_time pg_stat_get_last_autoanalyze_time pg_stat_get_last
 pg_stat_get_last_vacuum_time pg_stat_get_lastscan pg_stat_get_live_tuples pg_stat_get_mod_since_analyze
 pg_stat_get_numscans pg_stat_get_tuples_deleted pg_stat_get_tuples_inserted pg_stat_get_tuples_returned
 pg_stat_get_tuples_updated pg_stat_statements pg_stat_statements_info pg_wal_lsn_diff pg_walfile_name quote_ident
+bt_index_check format_type hypopg_create_index hypopg_relation_size hypopg_reset json_agg json_build_object pg_get_userbyid
+pg_get_viewdef pg_stat_get_db_stat_reset_time pg_stat_get_tuples_hot_updated round row_to_json starts_with
 regexp_replace row_number row_security_active set_config sha256 split_part strpos substr substring sum textsend to_jsonb
 unnest";
 
 /// Words before a bracket that call nothing: of the language, names of columns of a row, and a type.
 const WORDS: &str = "
 all and any array as bit by case coalesce distinct else exists extract filter from greatest group in is join lateral least
-materialized not nullif on or over row select then union using values when where with c j k o q u used x";
+materialized not nullif on or over row select then union using values when where with c j k o q u used w x";
 
 /// Settings of its own session that an observer sets.
 const SET: [&str; 4] = [
