@@ -29,8 +29,10 @@ const WORDS: &str = "
 all and any array as bit by case coalesce distinct else exists extract filter from greatest group in is join lateral least
 materialized not nullif on or over row select then union using values when where with c j k o q u used w x";
 
-/// Settings of its own session that an observer sets.
-const SET: [&str; 4] = [
+/// Settings of its own session that an observer sets. `$1` is a planner setting, for the one transaction of a trial of a
+/// person's statement (`reach::trial`).
+const SET: [&str; 5] = [
+    "$1",
     "client_encoding",
     "idle_session_timeout",
     "search_path",
